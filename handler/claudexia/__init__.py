@@ -1,0 +1,18 @@
+"""Claudexia: OpenAI's chat completions in front, Anthropic's Messages API behind.
+
+Where things are; imports only point down this list:
+
+    main            the Lambda entry: `app` and `handler`
+    local           what only a person's own machine needs: command line, server, echo upstream
+    app             create_app(): routes, dependencies, exception handlers
+    completions     one chat completion, from the request's bytes to the response
+    edge            what every response gets: an id, a duration, an answer even to a bug
+    event_stream    server-sent events to a client who may leave
+    upstream        the Messages API over httpx: status first, then events
+    access          who may call
+    telemetry       what is logged
+    settings        what an operator can choose
+    translate       the core: pure functions and one state machine; no clock, no HTTP, no AWS
+"""
+
+__version__ = "0.1.0"

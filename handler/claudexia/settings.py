@@ -1,0 +1,67 @@
+"""Settings: everything an operator can choose, read once from the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KEY_PREFIX = "sk_cdx_"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message says which and why, and never repeats a secret."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the gateway runs with. Secrets are left out of `repr`.
+
+    `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any
+    run of characters) to a Claude model id. `upstream_timeout` bounds the silence between two pieces of
+    an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
+    """
+
+    anthropic_api_key: str = field(default="", repr=False)
+    anthropic_base_url: str = "https://api.anthropic.com"
+    # The newer 2026-10-21 removes temperature, top_p and top_k for every model.
+    # https://platform.claude.com/docs/en/api/versioning
+    anthropic_version: str = "2023-06-01"
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    model_aliases: Mapping[str, str] = field(default_factory=dict)
+    upstream_timeout: float = 600.0
+    keepalive: float = 15.0
+    max_body: int = 32 * 1024 * 1024
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Reads ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION, CLAUDEXIA_API_KEYS and MODEL_ALIASES.
+
+        Raises SettingsError where one of them cannot be read.
+        """
+        return cls(
+            anthropic_api_key=environ.get("ANTHROPIC_API_KEY", "").strip(),
+            anthropic_base_url=environ.get("ANTHROPIC_BASE_URL", "").strip() or cls.anthropic_base_url,
+            anthropic_version=environ.get("ANTHROPIC_VERSION", "").strip() or cls.anthropic_version,
+            api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
+            model_aliases=_pairs("MODEL_ALIASES", environ.get("MODEL_ALIASES", ""), "="),
+        )
+
+
+def _api_keys(text: str) -> dict[str, str]:
+    keys = _pairs("CLAUDEXIA_API_KEYS", text, ":")
+    for name, secret in keys.items():
+        if not secret.startswith(KEY_PREFIX):
+            raise SettingsError(f"CLAUDEXIA_API_KEYS: the key named {name!r} must start with {KEY_PREFIX!r}.")
+    return keys
+
+
+def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:
+    """`a=b,c=d` as a dict; entry numbers stand in for their text, which may hold a secret."""
+    pairs: dict[str, str] = {}
+    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
+        name, found, value = (part.strip() for part in entry.partition(separator))
+        if not (name and found and value):
+            raise SettingsError(f"{setting}: entry {number} is not of the form name{separator}value.")
+        if name in pairs:
+            raise SettingsError(f"{setting}: the name {name!r} stands there twice.")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,26 @@
+"""Fields inside messages, parts and tools that their models do not name: refused, tolerated or reported."""
+
+from claudexia.translate.completion_params import Params
+from claudexia.translate.errors import unsupported
+from claudexia.translate.fields import Report
+
+# What clients echo from an answer: nothing is lost without it.
+_ECHOED = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal"}
+_REFUSED = {
+    "audio": "Claude takes no audio",
+    "function_call": "send 'tool_calls', which replaced it",
+    "cache_control": "this version of the gateway does not translate it yet",
+    "prompt_cache_breakpoint": "this version of the gateway does not translate it yet",
+}
+_EMPTY: tuple[object, ...] = (None, "", [], {}, False)
+
+
+def check_extras(given: Params, path: str, report: Report) -> None:
+    """Says what is lost with each unnamed field of `given`, which stands at `path`."""
+    for name, value in (given.model_extra or {}).items():
+        if value in _EMPTY:
+            continue
+        if name in _REFUSED:
+            raise unsupported(f"{path}.{name}", _REFUSED[name])
+        if name not in _ECHOED:
+            report.warn(f"{path}.{name}", "Claude has no such field")

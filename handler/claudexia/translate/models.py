@@ -1,0 +1,112 @@
+"""What each model takes. The facts are data (models.json); this file only finds the right row.
+
+Source: https://platform.claude.com/docs/en/about-claude/models/overview; the API's own model list has no flag
+for sampling, forced tool choice or prefill, so those have to be written down somewhere.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TypedDict
+
+from claudexia.translate import openai
+from claudexia.translate.errors import model_not_found
+
+_DATED = re.compile(r"-(\d{8}|latest)$")
+_PREFIX = "anthropic/"
+
+
+class _Row(TypedDict, total=False):
+    released: str | None
+    retires: str | None
+    context_window: int | None
+    max_output_tokens: int | None
+    default_max_tokens: int
+    thinking: list[str]
+    effort: list[str]
+    sampling: bool
+    forced_tool_choice: bool
+    prefill: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model's capabilities; `id` is what is sent upstream. Limits are tokens, None where not known."""
+
+    id: str
+    released: str | None
+    retires: str | None
+    context_window: int | None
+    max_output_tokens: int | None
+    default_max_tokens: int
+    thinking: tuple[str, ...]
+    effort: tuple[str, ...]
+    sampling: bool
+    forced_tool_choice: bool
+    prefill: bool
+
+    def as_listed(self, name: str | None = None) -> openai.Model:
+        """OpenAI's model object, as `name` where that is an alias. `created` is seconds, 0 if unknown."""
+        released = datetime.fromisoformat(self.released).replace(tzinfo=UTC) if self.released else None
+        return {
+            "id": name or self.id,
+            "object": "model",
+            "created": int(released.timestamp()) if released else 0,
+            "owned_by": "anthropic",
+            "shutdown_date": self.retires,
+            "context_window": self.context_window,
+            "max_output_tokens": self.max_output_tokens,
+        }
+
+
+def _model(name: str, row: _Row) -> Model:
+    limit = row["max_output_tokens"]
+    return Model(
+        id=name,
+        released=row["released"],
+        retires=row.get("retires"),
+        context_window=row["context_window"],
+        max_output_tokens=limit,
+        # OpenAI's default is the model's own maximum.
+        default_max_tokens=limit or row["default_max_tokens"],
+        thinking=tuple(row["thinking"]),
+        effort=tuple(row["effort"]),
+        sampling=row["sampling"],
+        forced_tool_choice=row["forced_tool_choice"],
+        prefill=row["prefill"],
+    )
+
+
+_DATA = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))
+SERVED: Mapping[str, Model] = {name: _model(name, row) for name, row in _DATA["models"].items()}
+_KNOWN = {**SERVED, **{name: _model(name, row) for name, row in _DATA["retired"]["models"].items()}}
+_UNKNOWN = _model("", _DATA["unknown"])
+
+
+def find_model(name: str, aliases: Mapping[str, str]) -> Model:
+    """The model a client means by `name`: an alias, an id with or without its date, a dotted version.
+
+    A Claude id that no row describes gets the row `unknown`; any other name is a 404 `model_not_found`.
+    """
+    wanted = _alias(name.strip(), aliases).lower().removeprefix(_PREFIX).replace(".", "-")
+    if not wanted.startswith("claude-"):
+        raise model_not_found(name)
+    known = _KNOWN.get(wanted) or _KNOWN.get(_DATED.sub("", wanted)) or _UNKNOWN
+    return replace(known, id=wanted)
+
+
+def listed_models(aliases: Mapping[str, str]) -> list[openai.Model]:
+    """What GET /v1/models answers: the models that are served, then the operator's aliases for them."""
+    named = [name for name in aliases if "*" not in name]
+    return [model.as_listed() for model in SERVED.values()] + [
+        find_model(name, aliases).as_listed(name) for name in named
+    ]
+
+
+def _alias(name: str, aliases: Mapping[str, str]) -> str:
+    exact = aliases.get(name)
+    return exact or next((aliases[pattern] for pattern in aliases if fnmatchcase(name, pattern)), name)

@@ -1,0 +1,134 @@
+"""What clients get: OpenAI's response objects as TypedDicts.
+
+Source: https://platform.openai.com/docs/api-reference/chat, field by field. What clients send is in
+`completion_params.py`.
+"""
+
+from typing import Literal, NotRequired, TypedDict
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+class ErrorObject(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(TypedDict):
+    error: ErrorObject
+
+
+class PromptTokensDetails(TypedDict):
+    cached_tokens: int
+    cache_write_tokens: int
+    audio_tokens: int
+
+
+class CompletionTokensDetails(TypedDict):
+    reasoning_tokens: int
+    audio_tokens: int
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
+
+
+class CompletionUsage(TypedDict):
+    """Tokens; `prompt_tokens` includes what was read from and written to the cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+
+
+class Function(TypedDict):
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class ChatCompletionMessage(TypedDict):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    annotations: list[object]
+    tool_calls: NotRequired[list[ToolCall]]
+
+
+class Choice(TypedDict):
+    index: int
+    message: ChatCompletionMessage
+    logprobs: None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(TypedDict):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: CompletionUsage
+    service_tier: Literal["default"]
+
+
+class FunctionDelta(TypedDict):
+    name: NotRequired[str]
+    arguments: str
+
+
+class ToolCallDelta(TypedDict):
+    """The first of a call has everything; the ones after it only `index` and more `arguments`."""
+
+    index: int
+    id: NotRequired[str]
+    type: NotRequired[Literal["function"]]
+    function: FunctionDelta
+
+
+class ChoiceDelta(TypedDict, total=False):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None
+    tool_calls: list[ToolCallDelta]
+
+
+class ChunkChoice(TypedDict):
+    index: int
+    delta: ChoiceDelta
+    logprobs: None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(TypedDict):
+    """`usage` is there only when the client set `stream_options.include_usage`: null until the last chunk."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    service_tier: Literal["default"]
+    usage: NotRequired[CompletionUsage | None]
+
+
+class Model(TypedDict):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    shutdown_date: str | None
+    context_window: int | None
+    max_output_tokens: int | None
+
+
+class ModelList(TypedDict):
+    object: Literal["list"]
+    data: list[Model]

@@ -1,0 +1,146 @@
+"""The Messages API over httpx: status first, then events; every failure is an APIError.
+
+The upstream is always asked to stream. `Upstream.open` returns once the first event has come, so that whatever
+fails before it still has an HTTP status of its own. Nothing is retried but a connection that could not be made:
+clients retry already, and a request that reached the API may have been paid for.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from datetime import datetime
+from typing import cast
+
+import httpx
+from pydantic_core import to_json
+
+from claudexia import __version__
+from claudexia.settings import Settings
+from claudexia.translate import APIError, EventDecoder
+from claudexia.translate.anthropic import MessageCreateParams, MessageStreamEvent
+from claudexia.translate.errors import from_event, from_status, upstream_failed
+from claudexia.translate.ratelimits import relayed_headers
+
+_CONNECT_TIMEOUT = 10.0
+_CONNECT_RETRIES = 2
+_SILENT = frozenset({"ping"})
+
+
+class Upstream:
+    """One connection pool to one Messages API. `transport` replaces the network, for tests and the echo."""
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        base_url = settings.anthropic_base_url.rstrip("/").removesuffix("/v1")
+        headers = {
+            "accept": "text/event-stream",
+            "accept-encoding": "identity",  # a compressed event is a late event
+            "anthropic-version": settings.anthropic_version,
+            "content-type": "application/json",
+            "user-agent": f"claudexia/{__version__}",
+        }
+        if settings.anthropic_api_key:
+            headers["x-api-key"] = settings.anthropic_api_key
+        self._url = f"{base_url}/v1/messages"
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None),
+            transport=transport or _transport(base_url),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def open(self, params: MessageCreateParams, now: datetime) -> "MessageStream":
+        """Sends `params`; `now` turns the upstream's reset times into durations.
+
+        Raises APIError for everything that goes wrong before the first event.
+        """
+        request = self._client.build_request("POST", self._url, content=to_json(params))
+        with _as_api_errors():
+            response = await self._client.send(request, stream=True)
+        try:
+            stream = MessageStream(response, params["model"], relayed_headers(response.headers, now))
+            await stream.begin()
+        except BaseException:
+            await response.aclose()
+            raise
+        return stream
+
+
+class MessageStream:
+    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case."""
+
+    def __init__(self, response: httpx.Response, model: str, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self._response = response
+        self._model = model
+        self._reads = self._events()
+        self._first: list[MessageStreamEvent] = []
+
+    async def begin(self) -> None:
+        """Waits for the first event that is not a ping."""
+        if self._response.status_code != 200:
+            with _as_api_errors():
+                body = await self._response.aread()
+            raise from_status(self._response.status_code, body, self._model, self.headers)
+        while not any(event["type"] not in _SILENT for event in self._first):
+            try:
+                self._first += await anext(self._reads)
+            except StopAsyncIteration:
+                raise upstream_failed("The upstream answered with no events.") from None
+        opening = next(event for event in self._first if event["type"] not in _SILENT)
+        if opening["type"] == "error":
+            raise self.error(opening)
+        if opening["type"] != "message_start":
+            raise upstream_failed("The upstream's answer did not begin with a message.")
+
+    def error(self, event: Mapping[str, object]) -> APIError:
+        return from_event(event, self._model, self.headers)
+
+    async def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
+        yield self._first
+        async for events in self._reads:
+            yield events
+
+    async def aclose(self) -> None:
+        await self._reads.aclose()
+        await self._response.aclose()
+
+    async def _events(self) -> AsyncGenerator[list[MessageStreamEvent], None]:
+        decoder = EventDecoder()
+        with _as_api_errors():
+            async for data in self._bytes():
+                if events := decoder.feed(data):
+                    yield events
+            if events := decoder.close():
+                yield events
+
+    def _bytes(self) -> AsyncIterable[bytes]:
+        """Straight from the transport: what httpx puts around it doubles the cost of an event."""
+        if "content-encoding" in self._response.headers:  # not asked for, but proxies exist
+            return self._response.aiter_bytes()
+        return cast("httpx.AsyncByteStream", self._response.stream)
+
+
+def _transport(base_url: str) -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(
+        verify=base_url.startswith("https:"),
+        retries=_CONNECT_RETRIES,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        trust_env=False,
+    )
+
+
+@contextlib.contextmanager
+def _as_api_errors() -> Iterator[None]:
+    """httpx's exceptions in OpenAI's terms; what the network said is not for clients."""
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise upstream_failed("The upstream could not be reached in time.", 504, "timeout") from error
+    except httpx.TimeoutException as error:
+        raise upstream_failed("The upstream fell silent for too long.", 504, "timeout") from error
+    except httpx.ConnectError as error:
+        raise upstream_failed("The upstream could not be reached.") from error
+    except httpx.HTTPError as error:
+        raise upstream_failed("The connection to the upstream broke.") from error
