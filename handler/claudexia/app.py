@@ -1,4 +1,8 @@
-"""create_app(): routes, dependencies, exception handlers; nothing else."""
+"""create_app(): routes, dependencies, exception handlers; nothing else.
+
+No route declares a parameter or a response model: FastAPI loads `pydantic.v1` for the first one, a tenth of the
+gateway's cold start, and would answer what does not fit with a 422.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +16,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from claudexia import __version__
 from claudexia.access.keys import Key, MemoryKeyStore, authenticate
 from claudexia.completions import Completions
-from claudexia.docs import describe_body
+from claudexia.docs import MODEL_PARAMETER, describe_body
 from claudexia.edge import Edge, add_error_handlers
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
@@ -52,9 +56,11 @@ def create_app(
     async def list_models() -> ModelList:
         return {"object": "list", "data": listed_models(settings.model_aliases)}
 
-    @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
-    async def retrieve_model(model: str) -> Model:
-        return find_model(model, settings.model_aliases).as_listed()
+    @routes.get(
+        "/models/{model:path}", response_model=None, openapi_extra=MODEL_PARAMETER, summary="Retrieve a model"
+    )
+    async def retrieve_model(request: Request) -> Model:
+        return find_model(request.path_params["model"], settings.model_aliases).as_listed()
 
     async def health() -> dict[str, str]:
         return {"status": "ok"}
@@ -62,7 +68,7 @@ def create_app(
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
     for prefix in ("/v1", ""):
         app.include_router(routes, prefix=prefix, include_in_schema=bool(prefix))
-        app.add_api_route(f"{prefix}/health", health, include_in_schema=not prefix)
+        app.add_api_route(f"{prefix}/health", health, response_model=None, include_in_schema=not prefix)
     app.add_middleware(Edge)
     add_error_handlers(app)
     describe_body(app, "/v1/chat/completions")

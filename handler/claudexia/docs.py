@@ -1,9 +1,12 @@
-"""The request body in /docs. The route parses it itself, so FastAPI does not know its schema."""
+"""What /docs shows of the requests. The routes read them themselves, so FastAPI does not know their schema."""
 
 from fastapi import FastAPI
 
 from claudexia.translate.completion_params import CompletionCreateParams
 
+MODEL_PARAMETER: dict[str, object] = {
+    "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+}
 _COMPONENTS = "#/components/schemas/{model}"
 
 

@@ -49,7 +49,7 @@ _NO_OPENING = "(The conversation begins with your message.)"
 
 @dataclass(slots=True)
 class _Turn:
-    """Consecutive messages of one side; `index` is that of the first of them."""
+    """Consecutive messages of one side; `index` is that of the newest of them."""
 
     role: Literal["user", "assistant"]
     index: int
@@ -69,12 +69,14 @@ class Conversation:
         self._names = names
         self._report = report
         self._turns: list[_Turn] = []
+        self._newest = 0
         self._ids = CallIds()
         # The calls of the newest assistant turn that wait for a result: a client's id -> Claude's ids.
         self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
 
     def add(self, index: int, message: ChatMessage) -> None:
         path = f"messages[{index}]"
+        self._newest = index
         check_extras(message, path, self._report)
         match message:
             case SystemMessage():
@@ -96,7 +98,7 @@ class Conversation:
             raise invalid_request(
                 "'messages' must hold at least one message from the user: Claude cannot answer system "
                 "messages alone.",
-                "messages",
+                f"messages.[{self._newest}].role",
             )
         self._settle_start()
         self._settle_end(model)
@@ -135,7 +137,9 @@ class Conversation:
     def _turn(self, role: Literal["user", "assistant"], index: int) -> _Turn:
         if not self._turns or self._turns[-1].role != role:
             self._turns.append(_Turn(role, index))
-        return self._turns[-1]
+        turn = self._turns[-1]
+        turn.index = index
+        return turn
 
     def _refuse_unanswered(self) -> None:
         unanswered = [client_id for client_id, ids in self._waiting.items() if ids]
@@ -153,7 +157,7 @@ class Conversation:
         """Claude's conversations begin with the user; many clients' begin with a greeting."""
         if self._turns[0].role == "assistant":
             self._report.warn(
-                f"messages[{self._turns[0].index}]",
+                "messages",
                 "Claude's conversations begin with the user, so a line saying so was put before it",
             )
             self._turns.insert(0, _Turn("user", 0, content=[text_block(_NO_OPENING)]))

@@ -49,11 +49,17 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
         )
     document = json.loads(body)
     # The same part of the request may have failed several branches: the one that got furthest was meant.
-    rivals = [(_path(d, document), d) for d in details if d["loc"][:2] == first["loc"][:2]]
+    rivals = [(_path(d, document), d) for d in details if _part(d) == _part(first)]
     depth = max(len(path) for path, _ in rivals)
     path, chosen = next((p, d) for p, d in rivals if len(p) == depth)
     types = [d["type"] for p, d in rivals if p == path]
     return _told(path, chosen, types)
+
+
+def _part(detail: ErrorDetails) -> tuple[str | int, ...]:
+    """The top-level field, or the one item of it, that a failure lies in."""
+    name, *rest = detail["loc"] or ("",)
+    return (name, rest[0]) if rest and isinstance(rest[0], int) else (name,)
 
 
 def _path(detail: ErrorDetails, document: object) -> tuple[str | int, ...]:
