@@ -1,8 +1,9 @@
 """The real OpenAI SDK, unmodified, over a real socket, in every way it can ask."""
 
+import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import openai
 import pytest
@@ -109,7 +110,7 @@ def test_tool_loop(client: OpenAI, upstream: Upstream) -> None:
         {"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in answer.tool_calls or []
     ]
     second = client.chat.completions.create(
-        model=MODEL, messages=[*QUESTION, answer.to_dict(), *results], tools=[WEATHER]
+        model=MODEL, messages=[*QUESTION, cast("Any", answer.to_dict()), *results], tools=[WEATHER]
     )
     assert second.choices[0].message.content == "It rains"
     assert upstream.bodies[1]["messages"][1:] == [
@@ -252,8 +253,6 @@ async def _ask(client: AsyncOpenAI) -> tuple[str | None, str]:
 
 
 def test_async(base_url: str) -> None:
-    import asyncio
-
     async def run() -> tuple[str | None, str]:
         async with AsyncOpenAI(base_url=base_url, api_key=KEY) as client:
             return await _ask(client)

@@ -60,7 +60,9 @@ def create_app(
         "/models/{model:path}", response_model=None, openapi_extra=MODEL_PARAMETER, summary="Retrieve a model"
     )
     async def retrieve_model(request: Request) -> Model:
-        return find_model(request.path_params["model"], settings.model_aliases).as_listed()
+        name = request.path_params["model"]
+        model = find_model(name, settings.model_aliases)
+        return model.as_listed(name if name in settings.model_aliases else None)
 
     async def health() -> dict[str, str]:
         return {"status": "ok"}

@@ -68,7 +68,7 @@ class Completions:
             include_usage=bool(options and options.include_usage),
             original_name=translated.original_name,
         )
-        return EventStreamResponse(_frames(stream, chunks), headers, self._settings.keepalive)
+        return EventStreamResponse(_frames(stream, chunks), stream, headers, self._settings.keepalive)
 
     def _model(self, name: str) -> Model:
         model = find_model(name, self._settings.model_aliases)
@@ -122,8 +122,6 @@ async def _frames(stream: MessageStream, chunks: ChatCompletionStream) -> AsyncG
     except Exception as error:
         log_bug(error)
         yield encode(BUG.body())
-    finally:
-        await stream.aclose()
 
 
 def _relay(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import cast
+from typing import Protocol, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -15,6 +15,10 @@ _HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # or nginx would collect the stream
 }
+
+
+class Closable(Protocol):
+    async def aclose(self) -> None: ...
 
 
 @asynccontextmanager
@@ -50,11 +54,17 @@ class EventStreamResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], headers: Mapping[str, str], keepalive: float
+        self,
+        frames: AsyncGenerator[bytes, None],
+        source: Closable,
+        headers: Mapping[str, str],
+        keepalive: float,
     ) -> None:
+        """`source` is what `frames` reads from. It is closed in any case, unlike a generator never begun."""
         super().__init__(headers={**_HEADERS, **headers})
         del self.headers["content-length"]
         self._frames = frames
+        self._source = source
         self._keepalive = keepalive
         self._last = 0.0
 
@@ -63,7 +73,7 @@ class EventStreamResponse(Response):
         self._last = clock()
         keeping_alive = asyncio.create_task(self._keep_alive(send))
         try:
-            async with aclosing(self._frames), while_connected(receive):
+            async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
                 await send(
                     {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
                 )

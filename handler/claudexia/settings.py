@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from claudexia.translate import APIError, find_model
+
 KEY_PREFIX = "sk_cdx_"
 
 
@@ -42,7 +44,7 @@ class Settings:
             anthropic_base_url=environ.get("ANTHROPIC_BASE_URL", "").strip() or cls.anthropic_base_url,
             anthropic_version=environ.get("ANTHROPIC_VERSION", "").strip() or cls.anthropic_version,
             api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
-            model_aliases=_pairs("MODEL_ALIASES", environ.get("MODEL_ALIASES", ""), "="),
+            model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
         )
 
 
@@ -52,6 +54,18 @@ def _api_keys(text: str) -> dict[str, str]:
         if not secret.startswith(KEY_PREFIX):
             raise SettingsError(f"CLAUDEXIA_API_KEYS: the key named {name!r} must start with {KEY_PREFIX!r}.")
     return keys
+
+
+def _model_aliases(text: str) -> dict[str, str]:
+    aliases = _pairs("MODEL_ALIASES", text, "=")
+    for name, target in aliases.items():
+        try:
+            find_model(target, {})
+        except APIError:
+            raise SettingsError(
+                f"MODEL_ALIASES: {target!r}, meant by {name!r}, is no Claude model id."
+            ) from None
+    return aliases
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:

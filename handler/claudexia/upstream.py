@@ -18,7 +18,7 @@ from claudexia.settings import Settings
 from claudexia.translate import APIError, EventDecoder
 from claudexia.translate.anthropic import MessageCreateParams, MessageStreamEvent
 from claudexia.translate.errors import from_event, from_status, upstream_failed
-from claudexia.translate.ratelimits import relayed_headers
+from claudexia.translate.ratelimits import relayed_headers, retry_headers
 
 _CONNECT_TIMEOUT = 10.0
 _CONNECT_RETRIES = 2
@@ -82,7 +82,7 @@ class MessageStream:
         if self._response.status_code != 200:
             with _as_api_errors():
                 body = await self._response.aread()
-            raise from_status(self._response.status_code, body, self._model, self.headers)
+            raise from_status(self._response.status_code, body, self._model, self._failure_headers())
         while not any(event["type"] not in _SILENT for event in self._first):
             try:
                 self._first += await anext(self._reads)
@@ -95,7 +95,10 @@ class MessageStream:
             raise upstream_failed("The upstream's answer did not begin with a message.")
 
     def error(self, event: Mapping[str, object]) -> APIError:
-        return from_event(event, self._model, self.headers)
+        return from_event(event, self._model, self._failure_headers())
+
+    def _failure_headers(self) -> dict[str, str]:
+        return {**self.headers, **retry_headers(self._response.headers)}
 
     async def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
         yield self._first

@@ -8,7 +8,7 @@ import pytest
 
 from claudexia.translate import APIError
 from claudexia.translate.errors import from_event, from_status
-from claudexia.translate.ratelimits import relayed_headers
+from claudexia.translate.ratelimits import relayed_headers, retry_headers
 from tests import recordings
 
 NO_RETRY = {"x-should-retry": "false"}
@@ -134,10 +134,9 @@ def test_only_known_headers_are_relayed() -> None:
         "anthropic-organization-id": "org", "anthropic-ratelimit-tokens-limit": "10",
         "anthropic-ratelimit-tokens-remaining": "9",
     }  # fmt: skip
+    assert retry_headers(upstream) == {"retry-after": "3", "x-should-retry": "true"}
     assert relayed_headers(upstream, NOW) == {
         "x-request-id": "req_1",
-        "retry-after": "3",
-        "x-should-retry": "true",
         "x-ratelimit-limit-tokens": "10",
         "x-ratelimit-remaining-tokens": "9",
     }

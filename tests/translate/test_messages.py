@@ -1,6 +1,7 @@
 """OpenAI's messages as Claude's turns, case by case."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -287,5 +288,5 @@ def test_the_prefix_of_a_growing_conversation_stays_the_same() -> None:
     messages = [system("s"), user("a"), calls("0"), tool("0"), calls("0", "é"), tool("0"), tool("é"), user("b")]
     lengths = (2, 4, 8)
     sent = [json.dumps(translate(messages[:length]).params["messages"]) for length in lengths]
-    for shorter, longer in zip(sent, sent[1:], strict=False):
+    for shorter, longer in pairwise(sent):
         assert longer.startswith(shorter.removesuffix("]}]"))

@@ -31,6 +31,7 @@ pytestmark = recordings.needs_recordings
 
 Json = dict[str, Any]
 
+EVENT = cast("type[Any]", anthropic.types.RawMessageStreamEvent)
 CREATED = 1_790_000_000
 STREAMS = recordings.names("streams", ".sse")
 # How a stream that the upstream broke off ends: the error event it sent, or none.
@@ -44,7 +45,7 @@ BROKEN = {
 }
 
 
-FINISH_REASONS = {
+FINISH_REASONS: dict[str | None, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -117,7 +118,7 @@ def claude_sdk_message(data: bytes) -> anthropic.types.Message:
         if event.get("type") == "message_start":  # the SDK cannot do without usage, which one recording lacks
             event["message"].setdefault("usage", {"input_tokens": 0, "output_tokens": 0})
         if event.get("type") in known or str(event.get("type")).startswith("content_block"):
-            typed = construct_type_unchecked(value=event, type_=anthropic.types.RawMessageStreamEvent)
+            typed: Any = construct_type_unchecked(value=event, type_=EVENT)
             message = accumulate_event(event=typed, current_snapshot=message, json_bufs=buffers)
     return cast("anthropic.types.Message", message)
 

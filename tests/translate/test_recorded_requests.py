@@ -1,4 +1,4 @@
-"""Every recorded request of a real client is either one the Messages API takes, or a 400 that names the field."""
+"""Every recorded request of a real client is one the Messages API takes, or a 400 that names the field."""
 
 import json
 

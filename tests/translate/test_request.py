@@ -98,7 +98,7 @@ def test_strict_refuses_whatever_would_be_warned_of(given: Any, expected: Any, w
 
 
 def test_nulls_are_nothing() -> None:
-    nulls = {name: None for name in VERDICTS if name not in ("messages", "model")}
+    nulls: Any = {name: None for name in VERDICTS if name not in ("messages", "model")}
     assert sent(translate(**nulls)) == FULL
 
 

@@ -38,14 +38,14 @@ class MessageAccumulator:
             self.finished = True
 
     def _start(self, message: Message) -> None:
-        if any(block["type"] == "tool_use" or block.get("text") for block in self.message["content"]):
+        if any(block.get("type") == "tool_use" or block.get("text") for block in self.message["content"]):
             raise upstream_failed("The upstream began its answer anew after a part of it had come.")
         content = [block.copy() for block in message.get("content") or []]
         self.message = {**message, "content": content, "usage": merge_usage({}, message.get("usage") or {})}
         self._blocks = {}
 
     def _grow(self, index: int, delta: ContentDelta) -> None:
-        key = _GROWS.get(delta["type"])
+        key = _GROWS.get(delta.get("type", ""))
         block = self._blocks.get(index)
         if key and block is not None:
             grown = f"{block.get(key) or ''}{delta.get(key) or ''}"

@@ -94,6 +94,7 @@ def _parts(
                 if text.strip():
                     blocks.append(text_block(text))
             case ImagePart():
+                check_extras(part.image_url, f"{where}.image_url", report)
                 blocks.append(to_image(part, where, report))
             case _:
                 raise _unsupported_part(part, where)

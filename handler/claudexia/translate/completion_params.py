@@ -146,7 +146,6 @@ ToolChoice = (
 
 class StreamOptions(Params):
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
 
 
 _UNSEEDED = "Claude's sampling cannot be seeded"
@@ -167,7 +166,9 @@ class CompletionCreateParams(Params):
 
     max_completion_tokens: Annotated[_Count | None, To("max_tokens", note="capped at the model's limit")] = None
     max_tokens: Annotated[_Count | None, To("max_tokens", yields_to="max_completion_tokens")] = None
-    temperature: Annotated[float | None, Field(ge=0, le=2), To("temperature", convert.at_most(1.0))] = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2), To("temperature", convert.at_most(1.0), "at most 1")
+    ] = None
     top_p: Annotated[float | None, Field(ge=0, le=1), To("top_p", note="temperature wins over it")] = None
     stop: Annotated[str | list[str] | None, To("stop_sequences", convert.stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
@@ -190,7 +191,7 @@ class CompletionCreateParams(Params):
     prediction: Annotated[dict[str, object] | None, Ignored("Claude takes no predicted output")] = None
     prompt_cache_key: Annotated[str | None, Ignored("Claude's cache needs no routing key")] = None
 
-    n: Annotated[_Count | None, Rejected(f"more than one choice: {_LATER}", harmless=[1])] = None
+    n: Annotated[_Count | None, Rejected(_LATER, harmless=[1])] = None
     logprobs: Annotated[bool | None, Rejected(_NO_LOGPROBS, harmless=[False])] = None
     top_logprobs: Annotated[int | None, Rejected(_NO_LOGPROBS, harmless=[0])] = None
     logit_bias: Annotated[

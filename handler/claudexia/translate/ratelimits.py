@@ -9,15 +9,12 @@ from datetime import UTC, datetime
 
 # Beyond this, the Python SDK does not retry at all and the Node SDK retries at once, without waiting.
 _LONGEST_WAIT = 60.0
+_RETRY = ("retry-after", "retry-after-ms", "x-should-retry")
 
 
 def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """`now` has a time zone. `headers` are looked up in lower case."""
-    relayed = {
-        name: headers[name] for name in ("retry-after", "retry-after-ms", "x-should-retry") if name in headers
-    }
-    if _seconds(relayed.get("retry-after")) > _LONGEST_WAIT:
-        relayed["x-should-retry"] = "false"
+    """What goes with every answer. `now` has a time zone; `headers` are looked up in lower case."""
+    relayed: dict[str, str] = {}
     if "request-id" in headers:
         relayed["x-request-id"] = headers["request-id"]
     for kind in ("requests", "tokens"):
@@ -26,6 +23,14 @@ def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]
             told = _duration(value, now) if value and figure == "reset" else value
             if told:
                 relayed[f"x-ratelimit-{figure}-{kind}"] = told
+    return relayed
+
+
+def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """What goes with a failure only: the upstream sends `retry-after` with many a success as well."""
+    relayed = {name: headers[name] for name in _RETRY if name in headers}
+    if _seconds(relayed.get("retry-after")) > _LONGEST_WAIT:
+        relayed["x-should-retry"] = "false"
     return relayed
 
 

@@ -30,9 +30,11 @@ def to_chat_completion(
     message: Message, *, created: int, original_name: Callable[[str], str] = str
 ) -> ChatCompletion:
     """`created` is seconds; `original_name` gives a tool the name under which the client knows it."""
-    calls = [to_tool_call(block, original_name) for block in message["content"] if block["type"] == "tool_use"]
+    calls = [
+        to_tool_call(block, original_name) for block in message["content"] if block.get("type") == "tool_use"
+    ]
     refusal = to_refusal(message.get("stop_reason"), message.get("stop_details"))
-    text = "".join(block.get("text") or "" for block in message["content"] if block["type"] == "text")
+    text = "".join(block.get("text") or "" for block in message["content"] if block.get("type") == "text")
     answer: ChatCompletionMessage = {
         "role": "assistant",
         # OpenAI's content is null beside tool calls, a string otherwise.

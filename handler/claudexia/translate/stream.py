@@ -103,9 +103,10 @@ class ChatCompletionStream:
         return chunks
 
     def _on_block(self, index: int, block: ContentBlock) -> list[ChatCompletionChunk]:
-        if block["type"] == "text":
+        kind = block.get("type")
+        if kind == "text":
             return self._text(block.get("text"))
-        if block["type"] != "tool_use":
+        if kind != "tool_use":
             return []
         self._open[index] = _Call(self._calls, block)
         delta: ChoiceDelta = {
@@ -126,9 +127,10 @@ class ChatCompletionStream:
 
     def _on_delta(self, event: ContentBlockDeltaEvent) -> list[ChatCompletionChunk]:
         delta = event["delta"]
-        if delta["type"] == "text_delta":
+        kind = delta.get("type")
+        if kind == "text_delta":
             return self._text(delta.get("text"))
-        if delta["type"] == "input_json_delta" and (call := self._open.get(event["index"])):
+        if kind == "input_json_delta" and (call := self._open.get(event["index"])):
             return self._arguments(call, delta.get("partial_json"))
         return []
 

@@ -1,0 +1,1 @@
+"""What only a person's own machine needs; never imported on Lambda."""

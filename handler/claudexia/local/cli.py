@@ -1,0 +1,160 @@
+"""The command `claudexia`: the gateway on this machine, in front of Claude, another upstream or an echo.
+
+Exit status: 0 after Ctrl-C or SIGTERM, which is how a server is meant to end; 2 where it could not start.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+
+from claudexia import __version__
+from claudexia.app import create_app
+from claudexia.local.echo import EchoTransport
+from claudexia.local.server import ListenError, base_url, listen, serve
+from claudexia.settings import KEY_PREFIX, Settings, SettingsError
+
+MODEL = "claude-sonnet-5-5"
+
+
+@dataclass(frozen=True, slots=True)
+class _Upstream:
+    """Who answers, and the sentence that says so."""
+
+    sentence: str
+    settings: Settings
+    transport: httpx.AsyncBaseTransport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The key that opens the gateway, what there is to say about it, and the header as a shell writes it."""
+
+    shown: str
+    note: str
+    header: str
+    settings: Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    try:
+        _run(options.host, options.port, options.upstream)
+    except (SettingsError, ListenError) as error:
+        sys.stderr.write(f"claudexia: {error}\n")
+        return 2
+    except KeyboardInterrupt:  # it came before the server handled signals
+        pass
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="claudexia", description="An OpenAI-compatible endpoint for Claude, on this machine."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=8000,
+        help="port to listen on; 0 picks a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--upstream",
+        metavar="URL|echo",
+        help="who answers: a base URL that speaks the Messages API, or the built-in echo "
+        "(default: Claude where ANTHROPIC_API_KEY is set, else echo)",
+    )
+    parser.add_argument("--version", action="version", version=f"claudexia {__version__}")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)
+
+
+def _run(host: str, port: int, wanted: str | None) -> None:
+    upstream = _upstream(wanted, Settings.from_env(os.environ))
+    key = _key(upstream.settings)
+    app = create_app(key.settings, transport=upstream.transport)
+    with listen(host, port) as listener:
+        sys.stdout.write(_greeting(upstream, key, base_url(listener)))
+        sys.stdout.flush()
+        serve(app, listener)
+
+
+def _upstream(wanted: str | None, settings: Settings) -> _Upstream:
+    if wanted == "echo":
+        return _echo("As --upstream says, answers come from a built-in echo, not from Claude.", settings)
+    if wanted is None and not settings.anthropic_api_key:
+        return _echo(
+            "Answers come from a built-in echo, not from Claude; set ANTHROPIC_API_KEY for the real thing.",
+            settings,
+        )
+    if wanted is None:
+        url = _checked("ANTHROPIC_BASE_URL", settings.anthropic_base_url)
+    else:
+        url = _checked("--upstream", wanted)
+    return _Upstream(f"Answers come from {url}.", replace(settings, anthropic_base_url=url))
+
+
+def _echo(sentence: str, settings: Settings) -> _Upstream:
+    # A real key has no business here, and a base URL no say.
+    keyless = replace(settings, anthropic_api_key="", anthropic_base_url="http://echo.invalid")
+    return _Upstream(sentence, keyless, EchoTransport())
+
+
+def _checked(setting: str, text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise SettingsError(f"{setting}: {text!r} is not a URL like https://api.anthropic.com.")
+    return text
+
+
+def _key(settings: Settings) -> _Key:
+    """The first key of the environment, by its name only, or one that is made for this run."""
+    if settings.api_keys:
+        name = next(iter(settings.api_keys))
+        return _Key(
+            f"the one named {name!r} in CLAUDEXIA_API_KEYS",
+            "its secret is not shown; the line below takes it from the variable CLAUDEXIA_KEY",
+            # Pasted where the variable is missing, this says so instead of sending a wrong key.
+            '"Authorization: Bearer ${CLAUDEXIA_KEY:?is not set to the secret of your key}"',
+            settings,
+        )
+    secret = KEY_PREFIX + secrets.token_hex(32)
+    return _Key(
+        secret,
+        f"made for this run; CLAUDEXIA_API_KEYS=name:{KEY_PREFIX}... sets one that stays",
+        f"'Authorization: Bearer {secret}'",
+        replace(settings, api_keys={"local": secret}),
+    )
+
+
+def _greeting(upstream: _Upstream, key: _Key, url: str) -> str:
+    return f"""{upstream.sentence}
+
+Base URL: {url}
+API key:  {key.shown}
+          ({key.note})
+
+curl -N '{url}/chat/completions' \\
+  -H {key.header} \\
+  -H 'Content-Type: application/json' \\
+  -d '{{"model": "{MODEL}", "stream": true, "messages": [{{"role": "user", "content": "Hello there"}}]}}'
+
+Ctrl-C ends it.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The command `claudexia` as a person runs it: a process of its own, real sockets, real signals."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+COMMAND = [sys.executable, "-m", "claudexia.local.cli"]
+OURS = ("ANTHROPIC_", "CLAUDEXIA_", "MODEL_ALIASES")
+
+
+@dataclass
+class Command:
+    """A running `claudexia`, and what it has said."""
+
+    process: subprocess.Popen[str]
+    output: str
+
+    @property
+    def url(self) -> str:
+        return self._find(r"^Base URL: (\S+)$")
+
+    @property
+    def key(self) -> str:
+        return self._find(r"^API key:  (sk_cdx_[0-9a-f]{64})$")
+
+    @property
+    def curl(self) -> str:
+        return self._find(r"(?s)^(curl -N .*?)\n\n")
+
+    def ask(self, content: str, *, stream: bool = False) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/chat/completions",
+            headers={"authorization": f"Bearer {self.key}"},
+            json={
+                "model": "claude-sonnet-5-5",
+                "stream": stream,
+                "messages": [{"role": "user", "content": content}],
+            },
+            trust_env=False,
+        )
+
+    def end(self, sig: signal.Signals = signal.SIGINT) -> tuple[int, str, float]:
+        """Exit status, what was said after the greeting on either output, and the seconds it took."""
+        began = time.monotonic()
+        self.process.send_signal(sig)
+        rest, errors = self.process.communicate(timeout=10)
+        return self.process.returncode, rest + errors, time.monotonic() - began
+
+    def _find(self, pattern: str) -> str:
+        found = re.search(pattern, self.output, re.MULTILINE)
+        assert found, self.output
+        return found[1]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | more
+
+
+@contextmanager
+def claudexia(*arguments: str, **env: str) -> Iterator[Command]:
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**env),
+    ) as process:
+        assert process.stdout
+        try:
+            output = ""
+            for line in process.stdout:
+                output += line
+                if line == "Ctrl-C ends it.\n":
+                    break
+            yield Command(process, output)
+        finally:
+            process.kill()
+
+
+def failing(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return _finished([*COMMAND, *arguments], env)
+
+
+def paste(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return _finished(["/bin/sh", "-c", line], env)
+
+
+def _finished(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, capture_output=True, text=True, env=environment(**env), timeout=20, check=False
+    )
