@@ -94,6 +94,7 @@ class Upstream:
         self.replies = deque(replies or [Reply([sse(*text_events())])])
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.peers: list[tuple[str, int]] = []
         self.asked = threading.Event()
         self.abandoned = threading.Event()
 
@@ -111,6 +112,7 @@ class Upstream:
             if not message.get("more_body"):
                 break
         self.bodies.append(json.loads(body))
+        self.peers.append(tuple(scope["client"]))
         self.asked.set()
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]

@@ -246,6 +246,37 @@ def test_pings_pass_as_comments_and_silence_is_filled(client: httpx.Client, upst
     assert lines[-2:] == ["data: [DONE]", ""]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(
+            Reply([sse(*text_events(), {"type": "ping"}, *text_events())]), id="more-in-the-same-read"
+        ),
+        pytest.param(Reply([sse(*text_events()), 0.05, sse({"type": "ping"})]), id="a-ping-later"),
+        pytest.param(Reply([sse(*text_events()), sse({"type": "error", "error": {}})]), id="an-error-later"),
+        pytest.param(Reply([sse(*text_events())], then="break"), id="a-break"),
+        pytest.param(Reply([sse(*text_events())], then="hang"), id="no-end"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_follows_a_whole_answer_does_not_matter(
+    client: httpx.Client, upstream: Upstream, reply: Reply, stream: bool
+) -> None:
+    upstream.replies = Upstream(reply).replies
+    text = client.post("/chat/completions", json={**BODY, "stream": stream}).raise_for_status().text
+    assert "error" not in text
+    assert text.count("Hello") == 1
+    text = text.replace(": keep-alive\n\n", "")
+    assert not stream or text.endswith('"finish_reason":"stop"}],"service_tier":"default"}\n\ndata: [DONE]\n\n')
+
+
+def test_connections_to_the_upstream_are_used_again(client: httpx.Client, upstream: Upstream) -> None:
+    for stream in (False, True, False):
+        client.post("/chat/completions", json={**BODY, "stream": stream}).raise_for_status()
+    assert len(upstream.bodies) == 3
+    assert len(set(upstream.peers)) == 1
+
+
 def test_pieces_leave_at_once(client: httpx.Client, upstream: Upstream) -> None:
     """The upstream keeps silent until its first words have come out at the other end."""
     upstream.replies = Upstream(Reply([sse(*text_events()[:4])], then="hang")).replies

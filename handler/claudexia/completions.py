@@ -98,11 +98,12 @@ async def _fold(stream: MessageStream) -> Message:
                 if event["type"] == "error":
                     raise stream.error(event)
                 accumulator.feed(event)
+                if accumulator.finished:
+                    await stream.finish()
+                    return accumulator.message
     finally:
         await stream.aclose()
-    if not accumulator.finished:
-        raise _cut_short()
-    return accumulator.message
+    raise _cut_short()
 
 
 async def _frames(stream: MessageStream, chunks: ChatCompletionStream) -> AsyncGenerator[bytes, None]:
@@ -115,8 +116,10 @@ async def _frames(stream: MessageStream, chunks: ChatCompletionStream) -> AsyncG
             finally:  # what came before a failure goes out before it is told
                 if parts:
                     yield b"".join(parts)
-        if not chunks.finished:
-            raise _cut_short()
+            if chunks.finished:
+                await stream.finish()
+                return
+        raise _cut_short()
     except APIError as error:
         yield encode(error.body())
     except Exception as error:
@@ -137,8 +140,9 @@ def _relay(
             raise stream.error(event)
         else:
             parts.extend(encode(chunk) for chunk in chunks.feed(event))
-    if chunks.finished and parts:
-        parts.append(DONE)
+        if chunks.finished:
+            parts.append(DONE)
+            return
 
 
 def _cut_short() -> APIError:

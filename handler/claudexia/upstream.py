@@ -5,6 +5,7 @@ fails before it still has an HTTP status of its own. Nothing is retried but a co
 clients retry already, and a request that reached the API may have been paid for.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
 from datetime import datetime
@@ -22,6 +23,7 @@ from claudexia.translate.ratelimits import relayed_headers, retry_headers
 
 _CONNECT_TIMEOUT = 10.0
 _CONNECT_RETRIES = 2
+_FINISH_TIMEOUT = 1.0
 _SILENT = frozenset({"ping"})
 
 
@@ -104,6 +106,16 @@ class MessageStream:
         yield self._first
         async for events in self._reads:
             yield events
+
+    async def finish(self) -> None:
+        """To be called after the message's last event: only a connection read to its end is used again.
+
+        The answer is whole by then, so nothing that goes wrong here matters.
+        """
+        with contextlib.suppress(APIError, TimeoutError):
+            async with asyncio.timeout(_FINISH_TIMEOUT):
+                async for _ in self._reads:
+                    pass
 
     async def aclose(self) -> None:
         await self._reads.aclose()

@@ -54,7 +54,7 @@ def model_not_found(model: str) -> APIError:
     return APIError(
         404,
         f"The model `{model[:100]}` does not exist or you do not have access to it. "
-        "GET /v1/models lists what this gateway serves.",
+        "GET /v1/models lists what this gateway serves; its setting MODEL_ALIASES maps other names.",
         code="model_not_found",
     )
 
