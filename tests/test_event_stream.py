@@ -1,7 +1,7 @@
 """The response class against the bare ASGI contract, where a server would not show the difference."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -17,13 +17,18 @@ class Source:
         self.closed = True
 
 
-async def frames() -> AsyncGenerator[bytes, None]:
-    yield b"data: 1\n\n"
+async def frames(pieces: Sequence[bytes | float]) -> AsyncGenerator[bytes, None]:
+    """A number stands for a turn of the event loop."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+        else:
+            await asyncio.sleep(piece)
 
 
-async def respond(receive: Any, send: Any) -> Source:
+async def respond(receive: Any, send: Any, pieces: Sequence[bytes | float] = (b"data: 1\n\n",)) -> Source:
     source = Source()
-    response = EventStreamResponse(frames(), source, {}, keepalive=60)
+    response = EventStreamResponse(frames(pieces), source, {}, keepalive=60)
     try:
         await response({"type": "http"}, receive, send)
     except ClientDisconnect:
@@ -73,3 +78,63 @@ def test_a_cancellation_from_outside_stays_one() -> None:
             await task
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sends"),
+    [
+        pytest.param([b"1", b"2", b"3"], [b"1", b"23"], id="one-turn"),
+        pytest.param([b"1", 0.01, b"2", 0.01, b"3"], [b"1", b"2", b"3"], id="a-turn-each"),
+        pytest.param([b": ping", b"1", b"2"], [b": ping1", b"2"], id="comment-first"),
+        pytest.param([b": ping", 0.01, b"1"], [b": ping", b"1"], id="comment-alone"),
+        pytest.param([b"1", *[b"2"] * 150], [b"1", b"2" * 64, b"2" * 64, b"2" * 22], id="bounded"),
+    ],
+)
+def test_pieces_of_one_turn_are_joined_and_none_is_late(
+    pieces: list[bytes | float], sends: list[bytes]
+) -> None:
+    sent: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        if body := message.get("body"):
+            sent.append(body)
+
+    asyncio.run(respond(forever, send, pieces))
+    assert sent == sends
+
+
+def test_back_pressure_holds_the_source_back() -> None:
+    """A client that takes nothing lets at most one bounded batch be read ahead."""
+    read = 0
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"data"
+
+    async def stuck(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await forever()
+
+    async def run() -> None:
+        response = EventStreamResponse(endless(), Source(), {}, keepalive=60)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await response({"type": "http"}, forever, stuck)
+
+    asyncio.run(run())
+    assert read <= 65
+
+
+def test_a_send_that_fails_ends_the_response() -> None:
+    calls = 0
+
+    async def failing(message: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            raise OSError("broken pipe")
+
+    with pytest.raises(OSError, match="broken pipe"):
+        asyncio.run(respond(forever, failing, [b"1", b"2", 0.01, b"3", 0.01, b"4"]))

@@ -1,7 +1,8 @@
-"""create_app(): routes, dependencies, exception handlers; nothing else.
+"""create_app(): routes, exception handlers; nothing else.
 
-No route declares a parameter or a response model: FastAPI loads `pydantic.v1` for the first one, a tenth of the
-gateway's cold start, and would answer what does not fit with a 422.
+No route declares a parameter, a dependency or a response model. FastAPI loads `pydantic.v1` for the first
+one, a tenth of the gateway's cold start, resolves them anew for every request, and answers what does not fit
+with a 422. What /docs shows of them is in `docs.py`.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -9,22 +10,18 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
-from fastapi.security import APIKeyHeader, HTTPBearer
 
 from claudexia import __version__
-from claudexia.access.keys import Key, MemoryKeyStore, authenticate
+from claudexia.access.keys import MemoryKeyStore, authenticate
 from claudexia.completions import Completions
-from claudexia.docs import MODEL_PARAMETER, describe_body
+from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
 from claudexia.translate.openai import Model, ModelList
 from claudexia.upstream import Upstream
-
-# Only so that /docs can ask for a key; authenticate() reads the headers itself.
-_IN_DOCS = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="api-key", auto_error=False))]
 
 
 def create_app(
@@ -43,35 +40,35 @@ def create_app(
         yield
         await upstream.aclose()
 
-    async def caller(request: Request) -> Key:
-        return await authenticate(request.headers, keys)
-
-    routes = APIRouter(dependencies=[*_IN_DOCS, Depends(caller)])
+    routes = APIRouter()
 
     @routes.post("/chat/completions", response_model=None, summary="Create a chat completion")
     async def create_chat_completion(request: Request) -> Response:
+        await authenticate(request.headers, keys)
         return await completions.create(request)
 
     @routes.get("/models", response_model=None, summary="List models")
-    async def list_models() -> ModelList:
+    async def list_models(request: Request) -> ModelList:
+        await authenticate(request.headers, keys)
         return {"object": "list", "data": listed_models(settings.model_aliases)}
 
     @routes.get(
-        "/models/{model:path}", response_model=None, openapi_extra=MODEL_PARAMETER, summary="Retrieve a model"
+        "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=MODEL_PARAMETER
     )
     async def retrieve_model(request: Request) -> Model:
+        await authenticate(request.headers, keys)
         name = request.path_params["model"]
         model = find_model(name, settings.model_aliases)
         return model.as_listed(name if name in settings.model_aliases else None)
 
+    @routes.get("/health", response_model=None, summary="Tell that the gateway runs", openapi_extra=NO_KEY)
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    for prefix in ("/v1", ""):
-        app.include_router(routes, prefix=prefix, include_in_schema=bool(prefix))
-        app.add_api_route(f"{prefix}/health", health, response_model=None, include_in_schema=not prefix)
+    app.include_router(routes, prefix="/v1")
+    app.include_router(routes, include_in_schema=False)
     app.add_middleware(Edge)
     add_error_handlers(app)
-    describe_body(app, "/v1/chat/completions")
+    describe(app, "/v1/chat/completions")
     return app

@@ -1,4 +1,4 @@
-"""What /docs shows of the requests. The routes read them themselves, so FastAPI does not know their schema."""
+"""What /docs shows beyond the routes themselves: bodies, the path's parameter, and how a key is sent."""
 
 from fastapi import FastAPI
 
@@ -7,11 +7,17 @@ from claudexia.translate.completion_params import CompletionCreateParams
 MODEL_PARAMETER: dict[str, object] = {
     "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
 }
+NO_KEY: dict[str, object] = {"security": []}
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+}
 _COMPONENTS = "#/components/schemas/{model}"
 
 
-def describe_body(app: FastAPI, path: str) -> None:
-    """Adds CompletionCreateParams to the OpenAPI description of POST `path`, when that is first asked for."""
+def describe(app: FastAPI, path: str) -> None:
+    """Completes the app's OpenAPI description, and that of the body of POST `path`, when first asked for."""
     plain = app.openapi
 
     def openapi() -> dict[str, object]:
@@ -19,8 +25,9 @@ def describe_body(app: FastAPI, path: str) -> None:
             return app.openapi_schema
         description = plain()
         body = CompletionCreateParams.model_json_schema(ref_template=_COMPONENTS)
-        schemas = description.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(body.pop("$defs", {}), CompletionCreateParams=body)
+        schemas = {**body.pop("$defs", {}), "CompletionCreateParams": body}
+        description["components"] = {"schemas": schemas, "securitySchemes": _KEYS}
+        description["security"] = [{name: []} for name in _KEYS]
         reference = {"$ref": _COMPONENTS.format(model="CompletionCreateParams")}
         description["paths"][path]["post"]["requestBody"] = {
             "required": True,

@@ -28,7 +28,12 @@ _SILENT = frozenset({"ping"})
 
 
 class Upstream:
-    """One connection pool to one Messages API. `transport` replaces the network, for tests and the echo."""
+    """One connection pool to one Messages API. `transport` replaces the network, for tests and the echo.
+
+    It is httpx's transport that is asked and not its client: redirects and authentication are not wanted, a
+    cookie jar would carry something from one caller's answer to the next one's request, and a tenth of a
+    request's cost goes with them.
+    """
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         base_url = settings.anthropic_base_url.rstrip("/").removesuffix("/v1")
@@ -41,25 +46,25 @@ class Upstream:
         }
         if settings.anthropic_api_key:
             headers["x-api-key"] = settings.anthropic_api_key
-        self._url = f"{base_url}/v1/messages"
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None),
-            transport=transport or _transport(base_url),
-            trust_env=False,
-        )
+        self._url = httpx.URL(f"{base_url}/v1/messages")
+        self._headers = httpx.Headers(headers)
+        timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._transport = transport or _transport(base_url)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def open(self, params: MessageCreateParams, now: datetime) -> "MessageStream":
         """Sends `params`; `now` turns the upstream's reset times into durations.
 
         Raises APIError for everything that goes wrong before the first event.
         """
-        request = self._client.build_request("POST", self._url, content=to_json(params))
+        request = httpx.Request(
+            "POST", self._url, headers=self._headers, content=to_json(params), extensions=self._extensions
+        )
         with _as_api_errors():
-            response = await self._client.send(request, stream=True)
+            response = await self._transport.handle_async_request(request)
         try:
             stream = MessageStream(response, params["model"], relayed_headers(response.headers, now))
             await stream.begin()

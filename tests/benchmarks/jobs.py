@@ -1,0 +1,101 @@
+"""What is asked of both relays: the requests, and proof that the answers hold every word."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.benchmarks.fake_upstream import MODEL, words
+from tests.benchmarks.gateway import KEY
+from tests.benchmarks.load import Answer, to_request
+
+_SYSTEM = "You tell stories to machines, and you tell them in full. " * 6
+_QUESTION = "Tell the one about the gateway, and leave nothing out of it. " * 12
+
+
+class LostDataError(Exception):
+    """An answer is not the one the upstream gave; its figures would be worth nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request in both its forms, and what becomes of the answer."""
+
+    deltas: int
+    whole: bool = False
+    model: str = MODEL
+
+    def to_gateway(self) -> bytes:
+        system = {"role": "system", "content": _SYSTEM}
+        body = {
+            "model": self.model,
+            "messages": [system, {"role": "user", "content": _QUESTION}],
+            "max_tokens": self.deltas,
+            "stream": not self.whole,
+        }
+        return to_request("/v1/chat/completions", json.dumps(body).encode(), KEY)
+
+    def to_pass_through(self) -> bytes:
+        return self._to_messages("/whole" if self.whole else "/stream")
+
+    def to_upstream(self) -> bytes:
+        return self._to_messages("/v1/messages")
+
+    def _to_messages(self, path: str) -> bytes:
+        body = {
+            "model": self.model,
+            "max_tokens": self.deltas,
+            "messages": [{"role": "user", "content": _QUESTION}],
+            "system": _SYSTEM,
+            "stream": True,
+        }
+        return to_request(path, json.dumps(body).encode(), KEY)
+
+    def check_gateway(self, answer: Answer) -> None:
+        """Raises LostDataError."""
+        if self.whole:
+            _check(answer, _completion, ["".join(words(self.deltas))])
+        else:
+            _check(answer, _chunks, words(self.deltas))
+
+    def check_messages(self, answer: Answer) -> None:
+        """Raises LostDataError; for the pass-through and for the upstream itself."""
+        _check(answer, _events, words(self.deltas))
+
+
+def _check(answer: Answer, read: Callable[[bytes], list[str]], expected: list[str]) -> None:
+    try:
+        if answer.status != 200:
+            raise ValueError(f"HTTP {answer.status}")
+        got = read(answer.body)
+        if got != expected:
+            lengths = [(len(texts), len("".join(texts))) for texts in (got, expected)]
+            raise ValueError(f"(deltas, characters) are {lengths[0]} and not {lengths[1]}")
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        shown = f"{answer.body[:300]!r} ... {answer.body[-300:]!r}"
+        raise LostDataError(f"{error!r} in {shown}") from error
+
+
+def _completion(body: bytes) -> list[str]:
+    choice = json.loads(body)["choices"][0]
+    if choice["finish_reason"] != "stop":
+        raise ValueError("the answer has no end")
+    return [choice["message"]["content"]]
+
+
+def _chunks(body: bytes) -> list[str]:
+    *data, done = _data(body)
+    choices = [json.loads(item)["choices"][0] for item in data]
+    if done != b"[DONE]" or choices[-1]["finish_reason"] != "stop":
+        raise ValueError("the stream has no end")
+    return [choice["delta"]["content"] for choice in choices if choice["delta"].get("content")]
+
+
+def _events(body: bytes) -> list[str]:
+    events = [json.loads(item) for item in _data(body)]
+    if events[-1]["type"] != "message_stop":
+        raise ValueError("the stream has no end")
+    return [event["delta"]["text"] for event in events if event["type"] == "content_block_delta"]
+
+
+def _data(body: bytes) -> list[bytes]:
+    return [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ")]

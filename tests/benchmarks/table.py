@@ -1,0 +1,36 @@
+"""The figures as text."""
+
+import statistics
+from collections.abc import Iterable
+
+from tests.benchmarks.cells import Pair
+
+_WIDTHS = (38, 10, 14, 12, 13, 13)
+_HEAD = ("", "gateway", "pass-through", "difference", "ratio median", "ratio least")
+
+
+def to_table(pairs: Iterable[Pair]) -> str:
+    """One line per row: medians over the passes, and the ratio's median and minimum, taken pass by pass."""
+    rows: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        rows.setdefault(pair.row, []).append(pair)
+    return "\n".join([_line(_HEAD), *(_line((name, *_figures(passes))) for name, passes in rows.items())])
+
+
+def _figures(passes: list[Pair]) -> Iterable[str]:
+    for values in (
+        [p.gateway for p in passes],
+        [p.baseline for p in passes],
+        [p.gateway - p.baseline for p in passes],
+    ):
+        yield f"{statistics.median(values):,.2f}"
+    ratios = [p.gateway / p.baseline for p in passes]
+    yield f"{statistics.median(ratios):.2f}"
+    yield f"{min(ratios):.2f}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    name, *figures = (cell for cell in cells)
+    return name.ljust(_WIDTHS[0]) + "".join(
+        figure.rjust(width) for figure, width in zip(figures, _WIDTHS[1:], strict=True)
+    )

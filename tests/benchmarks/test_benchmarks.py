@@ -1,0 +1,34 @@
+"""The benchmarks run and print their rows. How fast anything is, is not asserted."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROWS = (
+    "CPU µs per event, 5 deltas",
+    "CPU µs per request, 3 deltas streamed",
+    "CPU µs per request, 3 deltas whole",
+    "added ms to first token",
+    "cold import, CPU ms",
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's CPU clocks of processes")
+def test_the_smallest_run_prints_every_row() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-m", "tests.benchmarks", "--smallest", "--passes", "1"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    for row in ROWS:
+        figures = re.search(rf"^{row} +(.+)$", done.stdout, re.MULTILINE)
+        assert figures, f"no row {row!r} in\n{done.stdout}"
+        assert len(figures[1].split()) == 5
