@@ -17,12 +17,12 @@ SOURCES = sorted((HANDLER / "claudexia").rglob("*.py"))
 
 # What a layer must not pull in, each imported in a fresh interpreter.
 WEB = {"fastapi", "starlette", "mangum", "uvicorn"}
-VENDORS = {"openai", "anthropic", "boto3", "botocore", "moto"}
+VENDORS = {"openai", "anthropic", "boto3", "botocore.session", "moto"}
 IO = {"httpx", "aws_lambda_powertools"}
 LAYERS = [
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
-    ("claudexia.access.keys", WEB | VENDORS | IO),
+    ("claudexia.access.keys", WEB | VENDORS | {"httpx"}),
     ("claudexia.upstream", WEB | VENDORS),
     ("claudexia.main", VENDORS | {"uvicorn", "claudexia.local", "pydantic.v1"}),
 ]

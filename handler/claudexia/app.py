@@ -14,10 +14,11 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
 from claudexia import __version__
-from claudexia.access.keys import MemoryKeyStore, authenticate
+from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
 from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers
+from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
 from claudexia.translate.openai import Model, ModelList
@@ -33,7 +34,8 @@ def create_app(
     """The gateway. `transport` replaces the network to the upstream, `now` the clock."""
     upstream = Upstream(settings, transport)
     completions = Completions(settings, upstream, now)
-    keys = MemoryKeyStore(settings.api_keys)
+    secret = settings.api_keys_secret
+    keys = SecretKeyStore(StoredSecret(secret)) if secret else MemoryKeyStore(settings.api_keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

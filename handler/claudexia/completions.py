@@ -4,6 +4,7 @@ A streamed and a whole answer share every step but the last: the same upstream s
 folded into a Message that becomes one ChatCompletion.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic_core import to_json
 
+from claudexia.deadline import deadline_of, out_of_time
 from claudexia.edge import BUG
 from claudexia.event_stream import EventStreamResponse, while_connected
 from claudexia.settings import Settings
@@ -20,12 +22,14 @@ from claudexia.translate import (
     APIError,
     ChatCompletionStream,
     MessageAccumulator,
+    MessageRequest,
     find_model,
     parse_params,
     to_chat_completion,
     to_message_params,
 )
 from claudexia.translate.anthropic import Message, MessageStreamEvent
+from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import upstream_failed
 from claudexia.translate.fields import Warned
 from claudexia.translate.models import Model
@@ -48,27 +52,37 @@ class Completions:
 
     async def create(self, request: Request) -> Response:
         """Raises APIError for everything that fails before the answer begins."""
+        deadline = deadline_of(request.scope)
         params = parse_params(await _read_body(request, self._settings.max_body))
         strict = request.headers.get("x-claudexia-strict", "").lower() == "true"
         translated = to_message_params(params, self._model(params.model), strict=strict)
+        try:
+            async with asyncio.timeout_at(deadline), while_connected(request.receive):
+                return await self._answer(params, translated, deadline)
+        except TimeoutError:
+            raise out_of_time() from None
+
+    async def _answer(
+        self, params: CompletionCreateParams, translated: MessageRequest, deadline: float | None
+    ) -> Response:
         now = self._now()
-        created = int(now.timestamp())
-        async with while_connected(request.receive):
-            stream = await self._upstream.open(translated.params, now)
-            headers = {**stream.headers, **_warnings_header(translated.warnings)}
-            if not params.stream:
-                message = await _fold(stream)
-                completion = to_chat_completion(
-                    message, created=created, original_name=translated.original_name
-                )
-                return Response(to_json(completion), headers=headers, media_type="application/json")
+        created, names = int(now.timestamp()), translated.original_name
+        stream = await self._upstream.open(translated.params, now)
+        headers = {**stream.headers, **_warnings_header(translated.warnings)}
+        if not params.stream:
+            completion = to_chat_completion(await _fold(stream), created=created, original_name=names)
+            return Response(to_json(completion), headers=headers, media_type="application/json")
         options = params.stream_options
-        chunks = ChatCompletionStream(
-            created=created,
-            include_usage=bool(options and options.include_usage),
-            original_name=translated.original_name,
+        include_usage = bool(options and options.include_usage)
+        chunks = ChatCompletionStream(created=created, include_usage=include_usage, original_name=names)
+        return EventStreamResponse(
+            _frames(stream, chunks),
+            stream,
+            headers,
+            keepalive=self._settings.keepalive,
+            deadline=deadline,
+            last_words=encode(out_of_time().body()),
         )
-        return EventStreamResponse(_frames(stream, chunks), stream, headers, self._settings.keepalive)
 
     def _model(self, name: str) -> Model:
         model = find_model(name, self._settings.model_aliases)

@@ -121,22 +121,34 @@ class EventStreamResponse(Response):
         frames: AsyncGenerator[bytes, None],
         source: Closable,
         headers: Mapping[str, str],
+        *,
         keepalive: float,
+        deadline: float | None = None,
+        last_words: bytes = b"",
     ) -> None:
-        """`source` is what `frames` reads from. It is closed in any case, unlike a generator never begun."""
+        """`source` is what `frames` reads from. It is closed in any case, unlike a generator never begun.
+
+        At `deadline`, in the loop's time, the stream ends with `last_words`.
+        """
         super().__init__(headers={**_HEADERS, **headers})
         del self.headers["content-length"]
         self._frames = frames
         self._source = source
         self._keepalive = keepalive
+        self._deadline = deadline
+        self._last_words = last_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             outbox = _Outbox(send, self._keepalive)
             try:
-                async for piece in self._frames:
-                    await outbox.put(piece)
+                try:
+                    async with asyncio.timeout_at(self._deadline):
+                        async for piece in self._frames:
+                            await outbox.put(piece)
+                except TimeoutError:
+                    await outbox.put(self._last_words)
                 await outbox.flush()
             finally:
                 outbox.stop()

@@ -17,17 +17,20 @@ class SettingsError(ValueError):
 class Settings:
     """What the gateway runs with. Secrets are left out of `repr`.
 
-    `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any
-    run of characters) to a Claude model id. `upstream_timeout` bounds the silence between two pieces of
-    an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
+    `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
+    characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
+    holds the same: the key itself, or a JSON object name -> secret. `upstream_timeout` bounds the silence
+    between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
     """
 
     anthropic_api_key: str = field(default="", repr=False)
+    anthropic_api_key_secret: str = ""
     anthropic_base_url: str = "https://api.anthropic.com"
     # The newer 2026-10-21 removes temperature, top_p and top_k for every model.
     # https://platform.claude.com/docs/en/api/versioning
     anthropic_version: str = "2023-06-01"
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api_keys_secret: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
@@ -35,15 +38,18 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Reads ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION, CLAUDEXIA_API_KEYS and MODEL_ALIASES.
+        """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET and MODEL_ALIASES.
 
         Raises SettingsError where one of them cannot be read.
         """
         return cls(
             anthropic_api_key=environ.get("ANTHROPIC_API_KEY", "").strip(),
+            anthropic_api_key_secret=environ.get("ANTHROPIC_API_KEY_SECRET", "").strip(),
             anthropic_base_url=environ.get("ANTHROPIC_BASE_URL", "").strip() or cls.anthropic_base_url,
             anthropic_version=environ.get("ANTHROPIC_VERSION", "").strip() or cls.anthropic_version,
             api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
+            api_keys_secret=environ.get("CLAUDEXIA_API_KEYS_SECRET", "").strip(),
             model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
         )
 

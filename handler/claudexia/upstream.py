@@ -15,6 +15,7 @@ import httpx
 from pydantic_core import to_json
 
 from claudexia import __version__
+from claudexia.secret import GivenSecret, Secret, StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import APIError, EventDecoder
 from claudexia.translate.anthropic import MessageCreateParams, MessageStreamEvent
@@ -44,10 +45,10 @@ class Upstream:
             "content-type": "application/json",
             "user-agent": f"claudexia/{__version__}",
         }
-        if settings.anthropic_api_key:
-            headers["x-api-key"] = settings.anthropic_api_key
         self._url = httpx.URL(f"{base_url}/v1/messages")
-        self._headers = httpx.Headers(headers)
+        self._headers = headers
+        name = settings.anthropic_api_key_secret
+        self._key: Secret = StoredSecret(name) if name else GivenSecret(settings.anthropic_api_key)
         timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
         self._transport = transport or _transport(base_url)
@@ -60,11 +61,15 @@ class Upstream:
 
         Raises APIError for everything that goes wrong before the first event.
         """
+        key = await self._key.get()
+        headers = {**self._headers, "x-api-key": key} if key else self._headers
         request = httpx.Request(
-            "POST", self._url, headers=self._headers, content=to_json(params), extensions=self._extensions
+            "POST", self._url, headers=headers, content=to_json(params), extensions=self._extensions
         )
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
+        if response.status_code == 401:
+            self._key.forget()
         try:
             stream = MessageStream(response, params["model"], relayed_headers(response.headers, now))
             await stream.begin()

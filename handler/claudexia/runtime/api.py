@@ -1,0 +1,116 @@
+"""The Runtime API over HTTP: a connection for each exchange, as it asks for after a streamed response."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import h11
+
+from claudexia.runtime.invocation import Invocation
+from claudexia.telemetry import frames_of, log_fact
+
+ERROR_TYPE, ERROR_BODY = "Lambda-Runtime-Function-Error-Type", "Lambda-Runtime-Function-Error-Body"
+# The receiver resets the connection for trailers of more than about 4 kB, and base64 adds a third.
+_ERROR_LIMIT = 2400
+_VERSION = "/2018-06-01/runtime"
+
+Headers = Sequence[tuple[str, str]]
+
+
+class Exchange:
+    """One request to the Runtime API, and its answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def send(self, *events: h11.Event) -> None:
+        """Returns once the API has taken enough of it: a slow client holds the app back."""
+        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
+        await self._writer.drain()
+
+    async def receive(self) -> tuple[h11.Response, bytes]:
+        """Raises ConnectionResetError where the API hangs up."""
+        response: h11.Response | None = None
+        body: list[bytes] = []
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(65536))
+            elif isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage) and response:
+                return response, b"".join(body)
+            elif isinstance(event, h11.ConnectionClosed):
+                raise ConnectionResetError("the Runtime API hung up")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class RuntimeAPI:
+    """The Runtime API at `address`, host:port as in AWS_LAMBDA_RUNTIME_API."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+
+    async def next(self) -> Invocation:
+        """Waits, for hours if need be, for the next invocation."""
+        response, body = await self._ask("GET", "invocation/next")
+        return Invocation.from_next({name.decode(): value.decode() for name, value in response.headers}, body)
+
+    async def restored(self) -> None:
+        """Returns when the process goes on from a snapshot, which is taken while it waits here."""
+        await self._ask("GET", "restore/next")
+
+    async def init_error(self, error: BaseException) -> None:
+        await self._ask("POST", "init/error", [(ERROR_TYPE, error_type(error))], error_json(error))
+
+    async def error(self, invocation: Invocation, error: BaseException) -> None:
+        """To be called only where no response has begun."""
+        path = f"invocation/{invocation.context.aws_request_id}/error"
+        await self._ask("POST", path, [(ERROR_TYPE, error_type(error)), *invocation.echoed], error_json(error))
+
+    @asynccontextmanager
+    async def exchange(self, method: str, path: str, headers: Headers = ()) -> AsyncIterator[Exchange]:
+        exchange = Exchange(*await asyncio.open_connection(self._host, self._port))
+        try:
+            head = [("Host", self._address), *headers]
+            await exchange.send(h11.Request(method=method, target=f"{_VERSION}/{path}", headers=head))
+            yield exchange
+        finally:
+            exchange.close()
+
+    async def _ask(
+        self, method: str, path: str, headers: Headers = (), body: bytes = b""
+    ) -> tuple[h11.Response, bytes]:
+        if method == "POST":
+            headers = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        async with self.exchange(method, path, headers) as exchange:
+            await exchange.send(*([h11.Data(data=body)] if body else []), h11.EndOfMessage())
+            response, answer = await exchange.receive()
+        if response.status_code >= 300:
+            log_fact("the Runtime API refused", path=path, status=response.status_code)
+        return response, answer
+
+
+def error_type(error: BaseException) -> str:
+    """Only names of the form Function.Name, of letters alone, are kept by the service."""
+    return "Function." + ("".join(filter(str.isalpha, type(error).__name__)) or "Error")
+
+
+def error_json(error: BaseException) -> bytes:
+    """What failed and where; never the exception's own message, which may quote a request."""
+    frames = frames_of(error)
+    while True:
+        told = {"errorMessage": error.__doc__ or "", "errorType": error_type(error), "stackTrace": frames}
+        encoded = json.dumps(told).encode()
+        if len(encoded) <= _ERROR_LIMIT or not frames:
+            return encoded
+        frames = frames[1:]

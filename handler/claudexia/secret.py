@@ -1,0 +1,63 @@
+"""A secret of the gateway's own: given in its environment, or kept in AWS Secrets Manager.
+
+Secrets Manager is asked lazily, so that a cold start needs no credentials and no network, and again after five
+minutes, so that a rotated secret needs no deploy. boto3, which every Lambda runtime has, is loaded only then.
+"""
+
+import asyncio
+from typing import Protocol
+
+from claudexia.telemetry import log_bug
+from claudexia.translate import APIError
+
+_MAX_AGE = 300  # seconds
+
+
+class Secret(Protocol):
+    async def get(self) -> str:
+        """Raises APIError 502 where it cannot be had."""
+
+    def forget(self) -> None:
+        """It was refused: the next get() looks for a newer one."""
+
+
+class GivenSecret:
+    """A secret that the process was started with."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    async def get(self) -> str:
+        return self._value
+
+    def forget(self) -> None:
+        pass
+
+
+class StoredSecret:
+    """The secret `name`, a name or ARN of AWS Secrets Manager, cached by Powertools."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._refused = False
+
+    async def get(self) -> str:
+        refused, self._refused = self._refused, False
+        try:
+            return await asyncio.to_thread(self._fetch, refused)
+        except Exception as error:  # whatever boto3 raises: no permission, no such secret, no network
+            log_bug(error)
+            raise APIError(
+                502,
+                "The gateway could not read one of its own secrets; its operator has to look at its logs.",
+                type="server_error",
+                code="secret_unavailable",
+            ) from None
+
+    def forget(self) -> None:
+        self._refused = True
+
+    def _fetch(self, force: bool) -> str:
+        from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415 - it loads boto3
+
+        return str(parameters.get_secret(self._name, max_age=_MAX_AGE, force_fetch=force))

@@ -1,0 +1,158 @@
+"""A Runtime API for tests: hands out events, and keeps every byte that comes back with its time."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Received:
+    """One POST: its head, its body's chunks with the seconds at which they came, and its trailers."""
+
+    path: str
+    headers: dict[str, list[str]]
+    chunks: list[tuple[float, bytes]] = field(default_factory=list)
+    trailers: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(data for _, data in self.chunks)
+
+    @property
+    def prelude(self) -> Any:
+        return json.loads(self.body.partition(bytes(8))[0])
+
+    @property
+    def payload(self) -> bytes:
+        return self.body.partition(bytes(8))[2]
+
+
+def rest_event(method: str = "GET", path: str = "/", **more: Any) -> dict[str, Any]:
+    """An API Gateway REST proxy event."""
+    return {
+        "resource": "/{proxy+}",
+        "httpMethod": method,
+        "path": path,
+        "headers": {},
+        "requestContext": {"identity": {"sourceIp": "192.0.2.1"}, "stage": "api"},
+        "body": None,
+        "isBase64Encoded": False,
+        **more,
+    }
+
+
+def url_event(method: str = "GET", path: str = "/", **more: Any) -> dict[str, Any]:
+    """A function URL's event, which is that of an HTTP API's payload 2.0."""
+    http = {"method": method, "path": path, "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1"}
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "x.lambda-url.test"},
+        "requestContext": {"http": http, "stage": "$default"},
+        "isBase64Encoded": False,
+        **more,
+    }
+
+
+class FakeRuntimeAPI:
+    """Answers each `next` with an event of `give()`; the POST for it is awaited there."""
+
+    def __init__(self, status: int = 202, seconds: float = 30, **headers: str) -> None:
+        self.status = status
+        self.polls = 0
+        self.most_polls = 0
+        self.other: list[Received] = []
+        self.restores = 0
+        self.stalled = False
+        self.begun = asyncio.Event()
+        self.going_on = asyncio.Event()
+        self._seconds = seconds
+        self._headers = headers
+        self._events: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
+        self._answers: dict[str, asyncio.Future[Received]] = {}
+        self._numbers = iter(range(10_000))
+        self._server: asyncio.Server
+
+    async def __aenter__(self) -> "FakeRuntimeAPI":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**16)
+        host, port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._server.close()
+
+    async def give(self, event: object) -> Received:
+        """Lets one invocation happen; returns what was posted for it."""
+        request_id = f"request-{next(self._numbers)}"
+        self._answers[request_id] = asyncio.get_running_loop().create_future()
+        await self._events.put((request_id, event))
+        return await self._answers[request_id]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            method, target, _ = head[0].split(" ")
+            headers: dict[str, list[str]] = {}
+            for line in filter(None, head[1:]):
+                name, _, value = line.partition(": ")
+                headers.setdefault(name.lower(), []).append(value)
+            if method == "GET":
+                await self._get(target, writer)
+            else:
+                await self._post(Received(target, headers), reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _get(self, target: str, writer: asyncio.StreamWriter) -> None:
+        if target.endswith("/restore/next"):
+            self.restores += 1
+            _reply(writer, 200, b"", {})
+            return
+        self.polls += 1
+        self.most_polls = max(self.polls, self.most_polls)
+        request_id, event = await self._events.get()
+        self.polls -= 1
+        deadline = str(int((time.time() + self._seconds) * 1000))
+        own = {"Lambda-Runtime-Aws-Request-Id": request_id, "Lambda-Runtime-Deadline-Ms": deadline}
+        _reply(writer, 200, json.dumps(event).encode(), {**own, **self._headers})
+
+    async def _post(
+        self, received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if "transfer-encoding" in received.headers:
+            await self._read_chunks(received, reader)
+        else:
+            body = await reader.readexactly(int(received.headers["content-length"][0]))
+            received.chunks.append((time.monotonic(), body))
+        received.whole = True
+        _reply(writer, self.status, b'{"status":"OK"}', {})
+        answer = self._answers.get(received.path.split("/")[-2])
+        if answer:
+            answer.set_result(received)
+        else:
+            self.other.append(received)
+
+    async def _read_chunks(self, received: Received, reader: asyncio.StreamReader) -> None:
+        self.begun.set()
+        if self.stalled:
+            await self.going_on.wait()
+        while size := int(await reader.readline(), 16):
+            data = (await reader.readexactly(size + 2))[:-2]
+            received.chunks.append((time.monotonic(), data))
+        while line := (await reader.readline()).decode().strip():
+            name, _, value = line.partition(": ")
+            received.trailers[name] = value
+
+
+def _reply(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
