@@ -29,4 +29,5 @@ def log_as_json() -> None:
     """What libraries log goes out as one JSON line each too: CloudWatch takes every line for an event."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(service="claudexia"))
+    handler.addFilter(lambda record: record.name != _logger.name)  # it has a handler of its own
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

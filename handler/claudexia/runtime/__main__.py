@@ -16,7 +16,7 @@ from claudexia.runtime.answer import Answer, IncompleteResponseError
 from claudexia.runtime.api import RuntimeAPI
 from claudexia.runtime.invocation import Invocation
 from claudexia.runtime.lifespan import lifespan
-from claudexia.telemetry import log_as_json, log_bug
+from claudexia.telemetry import log_as_json, log_bug, log_fact
 
 
 class UnsupportedEventError(Exception):
@@ -52,8 +52,8 @@ class Runtime:
         try:
             request = self._handler.infer(invocation.event, cast("LambdaContext", invocation.context))
             scope, body = request.scope, request.body
-        except Exception as error:
-            log_bug(error)
+        except Exception as error:  # Mangum's own ways to fail on an event are many
+            log_fact("the event is no HTTP request", exception_type=type(error).__name__)
             await self._api.error(invocation, UnsupportedEventError())
             return
         # 2.4: a client that leaves shows in `receive` and in a `send` that raises, as it does under a server.

@@ -1,0 +1,115 @@
+"""AWS's own emulator, the one inside `sam local`, as the judge of the runtime and of the exec wrapper.
+
+It is a part of aws-sam-cli; AWS_LAMBDA_RIE holds its path. It buffers what is streamed to it, so what comes out
+is the whole payload: prelude, NULs and body.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.runtime.runtime_api import rest_event
+from tests.serving import KEY, Reply, Upstream, serving, sse, text_events
+
+RIE = os.environ.get("AWS_LAMBDA_RIE", "")
+HANDLER = Path(__file__).parents[2] / "handler"
+BODY = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "Hi"}]}
+STOCK = (sys.executable, "-m", "awslambdaric", "claudexia.main.handler")
+
+pytestmark = pytest.mark.skipif(not RIE, reason="AWS_LAMBDA_RIE does not name AWS's emulator")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def emulator(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
+    """The wrapper under the emulator, as Lambda would start it; yields the URL that invokes the function."""
+    port = free_port()
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(HANDLER),
+        "LAMBDA_TASK_ROOT": str(HANDLER),
+        "LAMBDA_RUNTIME_DIR": str(HANDLER),
+        "_HANDLER": "claudexia.main.handler",
+        "AWS_LAMBDA_FUNCTION_NAME": "claudexia",
+        "ANTHROPIC_BASE_URL": upstream_url,
+        "CLAUDEXIA_API_KEYS": f"test:{KEY}",
+        **environ,
+    }
+    addresses = [
+        "--runtime-interface-emulator-address",
+        f"127.0.0.1:{port}",
+        "--runtime-api-address",
+        f"127.0.0.1:{free_port()}",
+    ]
+    with subprocess.Popen(
+        [RIE, *addresses, str(HANDLER / "bootstrap"), *STOCK],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        finally:
+            process.terminate()
+
+
+def post(path: str, body: Any) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    return rest_event("POST", path, headers=headers, body=json.dumps(body))
+
+
+def invoke(url: str, event: object) -> bytes:
+    return httpx.post(url, json=event, timeout=30, trust_env=False).content
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
+    with serving(Upstream()) as upstream, emulator(upstream) as url:
+        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream}))
+        again = invoke(url, rest_event(path="/health"))
+    prelude, _, body = payload.partition(bytes(8))
+    assert json.loads(prelude)["statusCode"] == 200
+    assert body.endswith(b"data: [DONE]\n\n") if stream else b'"content":"Hello there"' in body
+    assert again.endswith(bytes(8) + b'{"status":"ok"}')
+
+
+def test_the_emulator_reads_an_event_that_is_no_request_as_an_error() -> None:
+    with emulator() as url:
+        told = json.loads(invoke(url, {"detail-type": "Scheduled Event"}))
+    assert told["errorType"] == "Function.UnsupportedEventError"
+
+
+def test_a_stream_that_breaks_reaches_its_end() -> None:
+    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, emulator(upstream) as url:
+        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": True}))
+    assert b'data: {"error":' in payload
+    assert b"[DONE]" not in payload
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_under_sam_local_the_stock_runtime_answers_whole(stream: bool) -> None:
+    with serving(Upstream()) as upstream, emulator(upstream, AWS_SAM_LOCAL="true") as url:
+        answer = json.loads(invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream})))
+    assert answer["statusCode"] == 200
+    assert answer["body"].endswith("data: [DONE]\n\n") if stream else "Hello there" in answer["body"]
