@@ -6,10 +6,7 @@ is the whole payload: prelude, NULs and body.
 
 import json
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.runtime.emulator import emulator
 from tests.runtime.runtime_api import rest_event
 from tests.serving import KEY, Reply, Upstream, serving, sse, text_events
 
@@ -29,16 +27,9 @@ STOCK = (sys.executable, "-m", "awslambdaric", "claudexia.main.handler")
 pytestmark = pytest.mark.skipif(not RIE, reason="AWS_LAMBDA_RIE does not name AWS's emulator")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
-def emulator(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
+def wrapped(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
     """The wrapper under the emulator, as Lambda would start it; yields the URL that invokes the function."""
-    port = free_port()
     env = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(HANDLER),
@@ -50,28 +41,8 @@ def emulator(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterat
         "CLAUDEXIA_API_KEYS": f"test:{KEY}",
         **environ,
     }
-    addresses = [
-        "--runtime-interface-emulator-address",
-        f"127.0.0.1:{port}",
-        "--runtime-api-address",
-        f"127.0.0.1:{free_port()}",
-    ]
-    with subprocess.Popen(
-        [RIE, *addresses, str(HANDLER / "bootstrap"), *STOCK],
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-        finally:
-            process.terminate()
+    with emulator(RIE, [str(HANDLER / "bootstrap"), *STOCK], env) as url:
+        yield url
 
 
 def post(path: str, body: Any) -> dict[str, Any]:
@@ -85,7 +56,7 @@ def invoke(url: str, event: object) -> bytes:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
-    with serving(Upstream()) as upstream, emulator(upstream) as url:
+    with serving(Upstream()) as upstream, wrapped(upstream) as url:
         payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream}))
         again = invoke(url, rest_event(path="/health"))
     prelude, _, body = payload.partition(bytes(8))
@@ -95,13 +66,13 @@ def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
 
 
 def test_the_emulator_reads_an_event_that_is_no_request_as_an_error() -> None:
-    with emulator() as url:
+    with wrapped() as url:
         told = json.loads(invoke(url, {"detail-type": "Scheduled Event"}))
     assert told["errorType"] == "Function.UnsupportedEventError"
 
 
 def test_a_stream_that_breaks_reaches_its_end() -> None:
-    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, emulator(upstream) as url:
+    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, wrapped(upstream) as url:
         payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": True}))
     assert b'data: {"error":' in payload
     assert b"[DONE]" not in payload
@@ -109,7 +80,7 @@ def test_a_stream_that_breaks_reaches_its_end() -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_under_sam_local_the_stock_runtime_answers_whole(stream: bool) -> None:
-    with serving(Upstream()) as upstream, emulator(upstream, AWS_SAM_LOCAL="true") as url:
+    with serving(Upstream()) as upstream, wrapped(upstream, AWS_SAM_LOCAL="true") as url:
         answer = json.loads(invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream})))
     assert answer["statusCode"] == 200
     assert answer["body"].endswith("data: [DONE]\n\n") if stream else "Hello there" in answer["body"]

@@ -1,0 +1,42 @@
+"""AWS's own Lambda emulator around a command, as `sam local` has it inside its containers."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def emulator(rie: str, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
+    """`command` under the emulator `rie`, started by the first invocation; yields the URL to POST events to."""
+    port = _free_port()
+    addresses = [
+        "--runtime-interface-emulator-address",
+        f"127.0.0.1:{port}",
+        "--runtime-api-address",
+        f"127.0.0.1:{_free_port()}",
+    ]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([rie, *addresses, *command], env=environ, stdout=quiet, stderr=quiet) as process:
+        try:
+            _wait_for(port)
+            yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError("the emulator does not listen")
