@@ -160,11 +160,8 @@ def serving(app: Any) -> Iterator[str]:
 def gateway(upstream: Upstream, **settings: Any) -> Iterator[str]:
     """The whole gateway over real sockets on both sides; yields its base URL with /v1."""
     with serving(upstream) as upstream_url:
-        chosen = {
-            "anthropic_api_key": UPSTREAM_KEY,
-            "anthropic_base_url": upstream_url,
-            "api_keys": {"test": KEY},
-            **settings,
-        }
+        chosen = {"anthropic_base_url": upstream_url, **settings}
+        if "api_keys_secret" not in settings:
+            chosen = {"anthropic_api_key": UPSTREAM_KEY, "api_keys": {"test": KEY}, **chosen}
         with serving(create_app(Settings(**chosen))) as url:
             yield f"{url}/v1"

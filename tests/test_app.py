@@ -306,3 +306,20 @@ def test_a_client_who_leaves_takes_the_upstream_request_along(
         assert not upstream.abandoned.is_set()
     assert upstream.abandoned.wait(2)
     assert client.get("/models").status_code == 200  # nothing is stuck
+
+
+def test_a_web_page_may_call_where_it_is_allowed_to() -> None:
+    origin = {"origin": "https://chat.test"}
+    ask = {**origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    with gateway(Upstream(), cors_origin="https://chat.test") as url:
+        preflight = httpx.options(f"{url}/chat/completions", headers=ask)
+        answers = [
+            httpx.post(f"{url}/chat/completions", json=BODY, headers={**origin, **headers})
+            for headers in (AUTH, {})
+        ]
+        stranger = httpx.get(f"{url}/models", headers={"origin": "https://elsewhere.test"})
+    assert preflight.status_code == 200
+    assert [answer.status_code for answer in answers] == [200, 401]
+    for answer in (preflight, *answers):
+        assert answer.headers["access-control-allow-origin"] == "https://chat.test"
+    assert "access-control-allow-origin" not in stranger.headers

@@ -69,3 +69,20 @@ def test_a_missing_secret_is_the_gateways_fault(
     assert response.status_code == 502
     assert response.json()["error"]["code"] == "secret_unavailable"
     assert "sk-ant-stored" not in caplog.text
+
+
+def test_a_key_that_was_not_stored_yet_is_asked_for(store: Any) -> None:
+    store.create_secret(Name="upstream", SecretString="unset")
+    store.create_secret(Name="keys", SecretString='{"a": "abc"}')
+    with gateway(Upstream(), **SETTINGS) as url:
+        assert "operator has to store one" in ask(url).json()["error"]["message"]
+        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
+        assert ask(url).status_code == 200
+
+
+def test_what_is_given_directly_wins() -> None:
+    given = {"anthropic_api_key": "sk-ant-given", "api_keys": {"a": "sk_cdx_abc"}}
+    upstream = Upstream()
+    with gateway(upstream, **{**SETTINGS, **given}) as url:
+        assert ask(url).status_code == 200
+    assert upstream.headers[0]["x-api-key"] == "sk-ant-given"

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 
 from claudexia import __version__
 from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
 from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
-from claudexia.edge import Edge, add_error_handlers
+from claudexia.edge import Edge, add_error_handlers, cors
 from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
@@ -34,8 +35,8 @@ def create_app(
     """The gateway. `transport` replaces the network to the upstream, `now` the clock."""
     upstream = Upstream(settings, transport)
     completions = Completions(settings, upstream, now)
-    secret = settings.api_keys_secret
-    keys = SecretKeyStore(StoredSecret(secret)) if secret else MemoryKeyStore(settings.api_keys)
+    stored = StoredSecret(settings.api_keys_secret) if settings.api_keys_secret else None
+    keys = SecretKeyStore(stored) if stored and not settings.api_keys else MemoryKeyStore(settings.api_keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,6 +72,8 @@ def create_app(
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(Edge)
+    if settings.cors_origin:
+        app.add_middleware(CORSMiddleware, **cors(settings.cors_origin))
     add_error_handlers(app)
     describe(app, "/v1/chat/completions")
     return app

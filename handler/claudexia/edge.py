@@ -1,6 +1,7 @@
 """What every response gets: an id, a duration, and OpenAI's shape even where the gateway has a bug."""
 
 import time
+from typing import TypedDict
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,13 @@ from claudexia.telemetry import log_bug
 from claudexia.translate import APIError
 
 BUG = APIError(500, "The gateway failed to handle this request.", type="server_error")
+
+
+class CORS(TypedDict):
+    allow_origins: list[str]
+    allow_methods: list[str]
+    allow_headers: list[str]
+    expose_headers: list[str]
 
 
 class Edge:
@@ -47,6 +55,16 @@ class Edge:
             if begun:  # the server then breaks the connection off, which no client takes for success
                 raise RuntimeError("the response broke off") from None
             await render(BUG)(scope, receive, send_marked)
+
+
+def cors(origin: str) -> CORS:
+    """What a page of `origin` may send and see; the rest is the browser's business."""
+    return {
+        "allow_origins": [origin],
+        "allow_methods": ["GET", "POST"],
+        "allow_headers": ["*"],
+        "expose_headers": ["retry-after", "x-claudexia-warnings", "x-request-id", "x-should-retry"],
+    }
 
 
 def render(error: APIError) -> JSONResponse:

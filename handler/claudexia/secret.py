@@ -11,6 +11,7 @@ from claudexia.telemetry import log_bug
 from claudexia.translate import APIError
 
 _MAX_AGE = 300  # seconds
+_UNSET = "unset"  # what the template stores where no value was given
 
 
 class Secret(Protocol):
@@ -44,15 +45,16 @@ class StoredSecret:
     async def get(self) -> str:
         refused, self._refused = self._refused, False
         try:
-            return await asyncio.to_thread(self._fetch, refused)
+            value = await asyncio.to_thread(self._fetch, refused)
         except Exception as error:  # whatever boto3 raises: no permission, no such secret, no network
             log_bug(error)
-            raise APIError(
-                502,
-                "The gateway could not read one of its own secrets; its operator has to look at its logs.",
-                type="server_error",
-                code="secret_unavailable",
+            raise _unavailable(
+                "could not read one of its own secrets; its operator finds why in its logs"
             ) from None
+        if value == _UNSET:
+            self.forget()
+            raise _unavailable("has not been given its key for Anthropic yet; its operator has to store one")
+        return value
 
     def forget(self) -> None:
         self._refused = True
@@ -61,3 +63,7 @@ class StoredSecret:
         from aws_lambda_powertools.utilities import parameters  # noqa: PLC0415 - it loads boto3
 
         return str(parameters.get_secret(self._name, max_age=_MAX_AGE, force_fetch=force))
+
+
+def _unavailable(why: str) -> APIError:
+    return APIError(502, f"The gateway {why}.", type="server_error", code="secret_unavailable")

@@ -47,8 +47,8 @@ class Upstream:
         }
         self._url = httpx.URL(f"{base_url}/v1/messages")
         self._headers = headers
-        name = settings.anthropic_api_key_secret
-        self._key: Secret = StoredSecret(name) if name else GivenSecret(settings.anthropic_api_key)
+        given, stored = settings.anthropic_api_key, settings.anthropic_api_key_secret
+        self._key: Secret = StoredSecret(stored) if stored and not given else GivenSecret(given)
         timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
         self._transport = transport or _transport(base_url)

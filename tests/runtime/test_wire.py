@@ -311,6 +311,24 @@ def test_the_app_sees_an_ordinary_request(event: object) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("full", "path", "root"),
+    [
+        ("/v1/docs", "/docs", "/v1"),
+        ("/docs", "/docs", ""),
+        ("/a/b/v1/models", "/v1/models", "/a/b"),
+        (None, "/docs", ""),
+    ],
+)
+def test_the_app_knows_what_the_api_took_off_the_path(full: str | None, path: str, root: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(scope["root_path"].encode()))
+
+    event = rest_event(path=path, requestContext={"identity": {}, **({"path": full} if full else {})})
+    assert posted(app, event).payload.decode() == root
+
+
 @pytest.mark.parametrize("steps", [[start(), body()], [RuntimeError()]], ids=["response", "error"])
 def test_the_invocation_id_is_echoed(steps: list[Any]) -> None:
     received = posted(app_sending(*steps), **{"Lambda-Runtime-Invocation-Id": "inv-7"})

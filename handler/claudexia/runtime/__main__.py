@@ -59,6 +59,7 @@ class Runtime:
         # 2.4: a client that leaves shows in `receive` and in a `send` that raises, as it does under a server.
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["state"] = dict(self._state)
+        scope["root_path"] = _root_path(invocation.event, scope["path"])
         answer = Answer(self._api, invocation)
         receive = _Receive(body, answer.over)
         try:
@@ -86,6 +87,13 @@ class _Receive:
             return {"type": "http.disconnect"}
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+def _root_path(event: Mapping[str, object], path: str) -> str:
+    """What a REST API has taken off the front of the path, a stage or a custom domain's mapping, for /docs."""
+    context = event.get("requestContext")
+    full = context.get("path") if isinstance(context, dict) else None
+    return full.removesuffix(path) if isinstance(full, str) and full.endswith(path) else ""
 
 
 def load(name: str) -> Mangum:
