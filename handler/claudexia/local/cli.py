@@ -7,18 +7,22 @@ import argparse
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 
 from claudexia import __version__
 from claudexia.app import create_app
 from claudexia.local.echo import EchoTransport
+from claudexia.local.execution_environment import InitError
+from claudexia.local.lambda_server import TIMEOUT, FunctionConfiguration, serve_lambda
 from claudexia.local.server import ListenError, base_url, listen, serve
 from claudexia.settings import KEY_PREFIX, Settings, SettingsError
 
 MODEL = "claude-sonnet-5-5"
+_AS_LAMBDA = "They go through the Lambda runtime, in a process of its own, behind a stand-in for API Gateway."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ class _Key:
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
-        _run(options.host, options.port, options.upstream)
-    except (SettingsError, ListenError) as error:
+        _run(options)
+    except (SettingsError, ListenError, InitError) as error:
         sys.stderr.write(f"claudexia: {error}\n")
         return 2
     except KeyboardInterrupt:  # it came before the server handled signals
@@ -59,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
         "--port",
-        type=_port,
+        type=_whole(0, 2**16 - 1),
         default=8000,
         help="port to listen on; 0 picks a free one (default: %(default)s)",
     )
@@ -69,30 +73,79 @@ def _parser() -> argparse.ArgumentParser:
         help="who answers: a base URL that speaks the Messages API, or the built-in echo "
         "(default: Claude where ANTHROPIC_API_KEY is set, else echo)",
     )
+    parser.add_argument(
+        "--lambda",
+        dest="as_lambda",
+        action="store_true",
+        help="run the Lambda runtime as it is deployed, behind a stand-in for API Gateway",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_whole(1, 900),
+        metavar="SECONDS",
+        help=f"with --lambda: what the function has for each request (default: {TIMEOUT})",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=_whole(1, 64),
+        metavar="N",
+        help="with --lambda: requests at once in its one process, as on Managed Instances (default: 1)",
+    )
     parser.add_argument("--version", action="version", version=f"claudexia {__version__}")
     return parser
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
-    return int(text)
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+        return int(text)
+
+    return parse
 
 
-def _run(host: str, port: int, wanted: str | None) -> None:
-    upstream = _upstream(wanted, Settings.from_env(os.environ))
-    key = _key(upstream.settings)
-    app = create_app(key.settings, transport=upstream.transport)
-    with listen(host, port) as listener:
-        sys.stdout.write(_greeting(upstream, key, base_url(listener)))
-        sys.stdout.flush()
-        serve(app, listener)
+def _run(options: argparse.Namespace) -> None:
+    for name in ("timeout", "concurrency"):
+        if getattr(options, name) and not options.as_lambda:
+            raise SettingsError(f"--{name} says how a Lambda function runs; give --lambda with it.")
+    upstream = _upstream(options.upstream, Settings.from_env(os.environ))
+    key = _key(replace(upstream.settings, api_keys_secret=""))  # the key that is shown has to open the door
+    with listen(options.host, options.port) as listener:
+        greeting = _greeting(upstream, key, base_url(listener), as_lambda=options.as_lambda)
+        if options.as_lambda:
+            function = FunctionConfiguration(
+                {**os.environ, **_environ(key.settings)},
+                options.timeout or TIMEOUT,
+                options.concurrency or 1,
+                upstream.transport,
+            )
+            serve_lambda(function, listener, partial(_say, greeting))
+        else:
+            app = create_app(key.settings, transport=upstream.transport)
+            _say(greeting)
+            serve(app, listener)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _environ(settings: Settings) -> Mapping[str, str]:
+    """What was decided here, for a process that reads its settings itself."""
+    return {
+        "ANTHROPIC_API_KEY": settings.anthropic_api_key,
+        "ANTHROPIC_API_KEY_SECRET": settings.anthropic_api_key_secret,
+        "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
+        "CLAUDEXIA_API_KEYS": ",".join(f"{name}:{secret}" for name, secret in settings.api_keys.items()),
+        "CLAUDEXIA_API_KEYS_SECRET": settings.api_keys_secret,
+    }
 
 
 def _upstream(wanted: str | None, settings: Settings) -> _Upstream:
     if wanted == "echo":
         return _echo("As --upstream says, answers come from a built-in echo, not from Claude.", settings)
-    if wanted is None and not settings.anthropic_api_key:
+    if wanted is None and not (settings.anthropic_api_key or settings.anthropic_api_key_secret):
         return _echo(
             "Answers come from a built-in echo, not from Claude; set ANTHROPIC_API_KEY for the real thing.",
             settings,
@@ -106,7 +159,12 @@ def _upstream(wanted: str | None, settings: Settings) -> _Upstream:
 
 def _echo(sentence: str, settings: Settings) -> _Upstream:
     # A real key has no business here, and a base URL no say.
-    keyless = replace(settings, anthropic_api_key="", anthropic_base_url="http://echo.invalid")
+    keyless = replace(
+        settings,
+        anthropic_api_key="",
+        anthropic_api_key_secret="",
+        anthropic_base_url="http://echo.invalid",
+    )
     return _Upstream(sentence, keyless, EchoTransport())
 
 
@@ -140,9 +198,10 @@ def _key(settings: Settings) -> _Key:
     )
 
 
-def _greeting(upstream: _Upstream, key: _Key, url: str) -> str:
+def _greeting(upstream: _Upstream, key: _Key, url: str, *, as_lambda: bool) -> str:
+    second = f"{_AS_LAMBDA}\n" if as_lambda else ""
     return f"""{upstream.sentence}
-
+{second}
 Base URL: {url}
 API key:  {key.shown}
           ({key.note})

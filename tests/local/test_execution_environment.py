@@ -1,0 +1,172 @@
+"""The function's process: started, ended, and started anew. The processes are real, the functions small."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import pytest
+
+from claudexia.local.execution_environment import ExecutionEnvironment, InitError
+from claudexia.local.invocation import FunctionError, Invocation
+
+# A runtime client that does what the event says, and tells its process id.
+RUNTIME = """
+import http.client, os, sys, time
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+def call(method, path, body=None):
+    api.request(method, "/2018-06-01/runtime/" + path, body)
+    answer = api.getresponse()
+    return answer.headers["Lambda-Runtime-Aws-Request-Id"], answer.read().decode()
+while True:
+    request_id, event = call("GET", "invocation/next")
+    if event == "hang":
+        time.sleep(60)
+    elif event == "exit":
+        sys.exit(3)
+    elif event == "exit in the middle":
+        api.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
+        api.putheader("Transfer-Encoding", "chunked")
+        api.endheaders(b"3\\r\\nabc\\r\\n")
+        time.sleep(0.2)
+        os._exit(4)
+    else:
+        call("POST", f"invocation/{request_id}/response", os.environ.get(event, str(os.getpid())))
+"""
+INIT_ERROR = """
+import http.client, os, sys
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+headers = {"Lambda-Runtime-Function-Error-Type": "Function.ImportError"}
+api.request("POST", "/2018-06-01/runtime/init/error", '{"errorMessage": "no app"}', headers)
+api.getresponse()
+sys.exit(1)
+"""
+ENVIRON = {**os.environ, "OWN": "kept"}
+
+
+@asynccontextmanager
+async def running(seconds: float = 30, concurrency: int = 1) -> AsyncIterator[ExecutionEnvironment]:
+    environment = ExecutionEnvironment(seconds, concurrency, [sys.executable, "-c", RUNTIME])
+    ready = asyncio.Event()
+    task = asyncio.ensure_future(environment.run(ENVIRON, ready.set))
+    try:
+        async with asyncio.timeout(20):
+            await ready.wait()
+            yield environment
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def invoke(environment: ExecutionEnvironment, event: str, request_id: str = "r") -> tuple[str, str]:
+    """What the function said, and the error it ended with."""
+    invocation = Invocation(request_id, event.encode())
+    environment.invoke(invocation)
+    body = b""
+    try:
+        async for piece in invocation.response():
+            body += piece
+    except FunctionError as error:
+        return body.decode(), str(error)
+    return body.decode(), ""
+
+
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    asyncio.run(test())
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_one_process_answers_one_invocation_after_the_other_and_ends_with_its_environment() -> None:
+    async def test() -> None:
+        async with running() as environment:
+            said = await asyncio.gather(*(invoke(environment, "pid", f"r{number}") for number in range(3)))
+            assert len({*said}) == 1
+            assert is_alive(said[0][0])
+        assert not is_alive(said[0][0])
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_HANDLER", "claudexia.main.handler"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "claudexia"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("OWN", "kept"),
+    ],
+)
+def test_the_function_sees_lambdas_environment(name: str, value: str) -> None:
+    async def test() -> None:
+        async with running() as environment:
+            assert await invoke(environment, name) == (value, "")
+
+    run(test)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_how_many_at_once_is_told_only_when_several(concurrency: int) -> None:
+    async def test() -> None:
+        async with running(concurrency=concurrency) as environment:
+            said, _ = await invoke(environment, "AWS_LAMBDA_MAX_CONCURRENCY")
+            assert (said == "4") == (concurrency == 4)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("event", "said", "error"),
+    [
+        pytest.param("hang", "", "Sandbox.Timedout: Task timed out after 1.00 seconds", id="timeout"),
+        pytest.param("exit", "", "Runtime.ExitError: Runtime exited: exit status 3", id="exit"),
+        pytest.param("exit in the middle", "abc", "Runtime.", id="exit-in-the-middle"),
+    ],
+)
+def test_after_its_end_a_new_process_answers_what_waits(event: str, said: str, error: str) -> None:
+    async def test() -> None:
+        async with running(seconds=1) as environment:
+            first, _ = await invoke(environment, "pid")
+            failing, waiting = await asyncio.gather(
+                invoke(environment, event, "r1"), invoke(environment, "pid", "r2")
+            )
+            assert failing[0] == said
+            assert failing[1].startswith(error)
+            assert waiting[1] == ""
+            assert waiting[0] != first
+            assert not is_alive(first)
+
+    run(test)
+
+
+def test_a_managed_instance_outlives_a_timeout() -> None:
+    async def test() -> None:
+        async with running(seconds=1, concurrency=2) as environment:
+            pid, _ = await invoke(environment, "pid")
+            assert (await invoke(environment, "hang"))[1].startswith("Sandbox.Timedout")
+            assert is_alive(pid)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        pytest.param("import sys; sys.exit(5)", "exit status 5", id="exit"),
+        pytest.param("import os; os.kill(os.getpid(), 9)", "signal 9", id="killed"),
+        pytest.param(INIT_ERROR, "Function.ImportError: no app", id="init-error"),
+    ],
+)
+def test_a_process_that_does_not_come_up(script: str, reason: str) -> None:
+    environment = ExecutionEnvironment(30, 1, [sys.executable, "-c", script])
+    with pytest.raises(InitError, match=reason):
+        asyncio.run(environment.run(ENVIRON, lambda: pytest.fail("it was not ready")))
