@@ -72,6 +72,7 @@ class FakeRuntimeAPI:
         self.stalled = False
         self.begun = asyncio.Event()
         self.going_on = asyncio.Event()
+        self._gone = asyncio.Event()
         self._seconds = seconds
         self._headers = headers
         self._events: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
@@ -87,6 +88,11 @@ class FakeRuntimeAPI:
 
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
+
+    def hang_up(self) -> None:
+        """Closes the door and every connection that waits behind it."""
+        self._server.close()
+        self._gone.set()
 
     async def give(self, event: object) -> Received:
         """Lets one invocation happen; returns what was posted for it."""
@@ -119,8 +125,15 @@ class FakeRuntimeAPI:
             return
         self.polls += 1
         self.most_polls = max(self.polls, self.most_polls)
-        request_id, event = await self._events.get()
+        waiting = asyncio.ensure_future(self._events.get())
+        gone = asyncio.ensure_future(self._gone.wait())
+        await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
         self.polls -= 1
+        if not waiting.done():
+            waiting.cancel()
+            return
+        request_id, event = waiting.result()
         deadline = str(int((time.time() + self._seconds) * 1000))
         own = {"Lambda-Runtime-Aws-Request-Id": request_id, "Lambda-Runtime-Deadline-Ms": deadline}
         _reply(writer, 200, json.dumps(event).encode(), {**own, **self._headers})

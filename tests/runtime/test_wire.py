@@ -373,6 +373,20 @@ def test_an_app_that_cannot_be_loaded_is_an_init_error() -> None:
     assert received.headers["lambda-runtime-function-error-type"] == ["Function.ModuleNotFoundError"]
 
 
+def test_a_process_without_its_api_ends() -> None:
+    async def main() -> int:
+        async with FakeRuntimeAPI() as fake:
+            serving = asyncio.create_task(
+                run({"AWS_LAMBDA_RUNTIME_API": fake.address, "_HANDLER": "claudexia.main.handler"})
+            )
+            await fake.give(rest_event(path="/health"))
+            fake.hang_up()
+            async with asyncio.timeout(5):
+                return await serving
+
+    assert asyncio.run(main()) == 1
+
+
 @pytest.mark.parametrize(("initialization", "restores"), [("on-demand", 0), ("snap-start", 1)])
 def test_a_snapshot_is_waited_for(initialization: str, restores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> int:

@@ -106,7 +106,7 @@ def load(name: str) -> Mangum:
 
 
 async def run(environ: Mapping[str, str]) -> int:
-    """Returns the exit status of a process that could not start; any other is ended by Lambda."""
+    """Returns the exit status of a process that could not start or was abandoned; Lambda ends any other."""
     api = RuntimeAPI(environ["AWS_LAMBDA_RUNTIME_API"])
     async with AsyncExitStack() as exits:
         try:
@@ -118,8 +118,11 @@ async def run(environ: Mapping[str, str]) -> int:
             return 1
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             await api.restored()  # no request has been made yet, so the snapshot holds no connection
-        await Runtime(api, handler, state).serve(int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")))
-    return 0
+        try:
+            await Runtime(api, handler, state).serve(int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")))
+        except* OSError:
+            log_fact("the Runtime API is gone")
+    return 1
 
 
 if __name__ == "__main__":

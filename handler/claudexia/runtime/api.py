@@ -38,15 +38,16 @@ class Exchange:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                self._http.receive_data(await self._reader.read(65536))
+                data = await self._reader.read(65536)
+                if not data:
+                    raise ConnectionResetError("the Runtime API hung up")
+                self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):
                 body.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage) and response:
                 return response, b"".join(body)
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ConnectionResetError("the Runtime API hung up")
 
     def close(self) -> None:
         self._writer.close()
