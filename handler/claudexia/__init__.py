@@ -3,13 +3,17 @@
 Where things are; imports only point down this list:
 
     main            the Lambda entry: `app` and `handler`
-    local           what only a person's own machine needs: command line, server, echo upstream
+    runtime         a client of the Lambda Runtime API that streams
+    local           what only a person's own machine needs: command line, servers, echo upstream
     app             create_app(): routes, dependencies, exception handlers
     completions     one chat completion, from the request's bytes to the response
+    docs            what /docs shows beyond the routes
+    deadline        when an answer has to be over
     edge            what every response gets: an id, a duration, an answer even to a bug
     event_stream    server-sent events to a client who may leave
     upstream        the Messages API over httpx: status first, then events
     access          who may call
+    secret          a secret of the gateway's own, given or stored
     telemetry       what is logged
     settings        what an operator can choose
     translate       the core: pure functions and one state machine; no clock, no HTTP, no AWS
