@@ -46,7 +46,8 @@ class Upstream:
             "user-agent": f"claudexia/{__version__}",
         }
         self._url = httpx.URL(f"{base_url}/v1/messages")
-        self._headers = headers
+        self._headers = httpx.Headers(headers)
+        self._sent_key = ""
         given, stored = settings.anthropic_api_key, settings.anthropic_api_key_secret
         self._key: Secret = StoredSecret(stored) if stored and not given else GivenSecret(given)
         timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
@@ -61,8 +62,7 @@ class Upstream:
 
         Raises APIError for everything that goes wrong before the first event.
         """
-        key = await self._key.get()
-        headers = {**self._headers, "x-api-key": key} if key else self._headers
+        headers = self._headers_with(await self._key.get())
         request = httpx.Request(
             "POST", self._url, headers=headers, content=to_json(params), extensions=self._extensions
         )
@@ -71,19 +71,28 @@ class Upstream:
         if response.status_code == 401:
             self._key.forget()
         try:
-            stream = MessageStream(response, params["model"], relayed_headers(response.headers, now))
+            stream = MessageStream(response, params["model"], now)
             await stream.begin()
         except BaseException:
             await response.aclose()
             raise
         return stream
 
+    def _headers_with(self, key: str) -> httpx.Headers:
+        if key != self._sent_key:  # the first request, and the first after a rotation
+            self._headers["x-api-key"] = self._sent_key = key
+        return self._headers
+
 
 class MessageStream:
     """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case."""
 
-    def __init__(self, response: httpx.Response, model: str, headers: Mapping[str, str]) -> None:
-        self.headers = headers
+    def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
+        # A dict, since httpx's own headers are searched from end to end for each name.
+        self._received = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
+        }
+        self.headers: Mapping[str, str] = relayed_headers(self._received, now)
         self._response = response
         self._model = model
         self._reads = self._events()
@@ -110,7 +119,7 @@ class MessageStream:
         return from_event(event, self._model, self._failure_headers())
 
     def _failure_headers(self) -> dict[str, str]:
-        return {**self.headers, **retry_headers(self._response.headers)}
+        return {**self.headers, **retry_headers(self._received)}
 
     async def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
         yield self._first
@@ -142,7 +151,7 @@ class MessageStream:
 
     def _bytes(self) -> AsyncIterable[bytes]:
         """Straight from the transport: what httpx puts around it doubles the cost of an event."""
-        if "content-encoding" in self._response.headers:  # not asked for, but proxies exist
+        if "content-encoding" in self._received:  # not asked for, but proxies exist
             return self._response.aiter_bytes()
         return cast("httpx.AsyncByteStream", self._response.stream)
 

@@ -1,4 +1,14 @@
-"""What leaves for the Runtime API, byte by byte, and beside it what AWS's own Node client sends."""
+"""What leaves for the Runtime API, byte by byte, and beside it what AWS's own Node client sends.
+
+Where the two differ, on purpose:
+- Node keeps its connection; the documentation asks for it to be closed after a streamed response.
+- Node writes a response without metadata bare; an ASGI response always has status and headers, so a prelude.
+  For the same reason a response that ends without a byte has its prelude here, and nothing at all there.
+- What fails before the first byte is an empty response with trailers there; here it is `/error`, which the
+  documentation has for this, so that the caller is answered with a failure.
+- Node sends the bare name of an exception; the service keeps only names like Function.Name.
+- An exception's own message is left out here: it may quote a request.
+"""
 
 import ast
 import asyncio
@@ -135,7 +145,7 @@ def test_chunks_leave_at_once() -> None:
     steps = [start(), *(step for number in range(4) for step in (body(b"%d" % number, True), 0.1)), body()]
     times = [at for at, data in posted(app_sending(*steps)).chunks[2:]]
     gaps = [after - before for before, after in pairwise(times)]
-    assert all(0.05 < gap < 0.5 for gap in gaps)
+    assert all(0.05 < gap < 2 for gap in gaps)
 
 
 def test_the_prelude_holds_repeated_headers_and_no_framing() -> None:
