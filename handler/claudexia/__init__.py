@@ -5,7 +5,7 @@ Where things are; imports only point down this list:
     main            the Lambda entry: `app` and `handler`
     runtime         a client of the Lambda Runtime API that streams
     local           what only a person's own machine needs: command line, servers, echo upstream
-    app             create_app(): routes, dependencies, exception handlers
+    app             create_app(): routes, exception handlers
     completions     one chat completion, from the request's bytes to the response
     docs            what /docs shows beyond the routes
     deadline        when an answer has to be over

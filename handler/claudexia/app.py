@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 
 from claudexia import __version__
 from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
 from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
-from claudexia.edge import Edge, add_error_handlers, cors
+from claudexia.edge import Edge, add_error_handlers, allow_origin
 from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
@@ -73,7 +72,7 @@ def create_app(
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(Edge)
     if settings.cors_origin:
-        app.add_middleware(CORSMiddleware, **cors(settings.cors_origin))
+        allow_origin(app, settings.cors_origin)
     add_error_handlers(app)
     describe(app, "/v1/chat/completions")
     return app

@@ -37,6 +37,7 @@ from claudexia.translate.sse import DONE, comment, encode
 from claudexia.upstream import MessageStream, Upstream
 
 _PING = comment("ping")
+_OUT_OF_TIME = encode(out_of_time().body())
 # From this version on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
 _HEADER_LIMIT = 4000
@@ -81,7 +82,7 @@ class Completions:
             headers,
             keepalive=self._settings.keepalive,
             deadline=deadline,
-            last_words=encode(out_of_time().body()),
+            last_words=_OUT_OF_TIME,
         )
 
     def _model(self, name: str) -> Model:

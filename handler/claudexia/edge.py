@@ -1,10 +1,10 @@
 """What every response gets: an id, a duration, and OpenAI's shape even where the gateway has a bug."""
 
 import time
-from typing import TypedDict
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -15,13 +15,6 @@ from claudexia.telemetry import log_bug
 from claudexia.translate import APIError
 
 BUG = APIError(500, "The gateway failed to handle this request.", type="server_error")
-
-
-class CORS(TypedDict):
-    allow_origins: list[str]
-    allow_methods: list[str]
-    allow_headers: list[str]
-    expose_headers: list[str]
 
 
 class Edge:
@@ -57,14 +50,15 @@ class Edge:
             await render(BUG)(scope, receive, send_marked)
 
 
-def cors(origin: str) -> CORS:
-    """What a page of `origin` may send and see; the rest is the browser's business."""
-    return {
-        "allow_origins": [origin],
-        "allow_methods": ["GET", "POST"],
-        "allow_headers": ["*"],
-        "expose_headers": ["retry-after", "x-claudexia-warnings", "x-request-id", "x-should-retry"],
-    }
+def allow_origin(app: FastAPI, origin: str) -> None:
+    """Lets a web page of `origin` call; to be added last, so that failures are told to the page as well."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin],
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["retry-after", "x-claudexia-warnings", "x-request-id", "x-should-retry"],
+    )
 
 
 def render(error: APIError) -> JSONResponse:

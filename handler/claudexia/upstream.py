@@ -25,7 +25,6 @@ from claudexia.translate.ratelimits import relayed_headers, retry_headers
 _CONNECT_TIMEOUT = 10.0
 _CONNECT_RETRIES = 2
 _FINISH_TIMEOUT = 1.0
-_SILENT = frozenset({"ping"})
 
 
 class Upstream:
@@ -104,12 +103,13 @@ class MessageStream:
             with _as_api_errors():
                 body = await self._response.aread()
             raise from_status(self._response.status_code, body, self._model, self._failure_headers())
-        while not any(event["type"] not in _SILENT for event in self._first):
+        opening: MessageStreamEvent | None = None
+        while opening is None:
             try:
                 self._first += await anext(self._reads)
             except StopAsyncIteration:
                 raise upstream_failed("The upstream answered with no events.") from None
-        opening = next(event for event in self._first if event["type"] not in _SILENT)
+            opening = next((event for event in self._first if event["type"] != "ping"), None)
         if opening["type"] == "error":
             raise self.error(opening)
         if opening["type"] != "message_start":

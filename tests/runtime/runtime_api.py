@@ -65,8 +65,6 @@ class FakeRuntimeAPI:
 
     def __init__(self, status: int = 202, seconds: float = 30, **headers: str) -> None:
         self.status = status
-        self.polls = 0
-        self.most_polls = 0
         self.other: list[Received] = []
         self.restores = 0
         self.stalled = False
@@ -123,13 +121,10 @@ class FakeRuntimeAPI:
             self.restores += 1
             _reply(writer, 200, b"", {})
             return
-        self.polls += 1
-        self.most_polls = max(self.polls, self.most_polls)
         waiting = asyncio.ensure_future(self._events.get())
         gone = asyncio.ensure_future(self._gone.wait())
         await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
-        self.polls -= 1
         if not waiting.done():
             waiting.cancel()
             return

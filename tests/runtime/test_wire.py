@@ -398,7 +398,7 @@ def test_a_process_without_its_api_ends() -> None:
 
 
 @pytest.mark.parametrize(("initialization", "restores"), [("on-demand", 0), ("snap-start", 1)])
-def test_a_snapshot_is_waited_for(initialization: str, restores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_is_waited_for(initialization: str, restores: int) -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             environ = {

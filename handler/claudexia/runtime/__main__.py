@@ -71,7 +71,7 @@ class Runtime:
             if not answer.complete:  # after that, nobody can be told any more
                 await answer.fail(error)
         finally:
-            await answer.aclose()
+            answer.close()
 
 
 class _Receive:

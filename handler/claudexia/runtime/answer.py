@@ -4,7 +4,6 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import defaultdict
-from contextlib import AsyncExitStack
 
 import h11
 from starlette.types import Message
@@ -38,7 +37,6 @@ class Answer:
         self._invocation = invocation
         self._prelude = b""
         self._exchange: Exchange | None = None
-        self._exits = AsyncExitStack()
 
     async def send(self, message: Message) -> None:
         """Raises OSError where the API has gone away."""
@@ -61,8 +59,9 @@ class Answer:
         trailers = [(ERROR_TYPE, error_type(error)), (ERROR_BODY, body)]
         await self._end(self._exchange, h11.EndOfMessage(headers=trailers))
 
-    async def aclose(self) -> None:
-        await self._exits.aclose()
+    def close(self) -> None:
+        if self._exchange:
+            self._exchange.close()
 
     async def _begin(self) -> Exchange:
         path = f"invocation/{self._invocation.context.aws_request_id}/response"
@@ -74,7 +73,7 @@ class Answer:
             ("Transfer-Encoding", "chunked"),
             *self._invocation.echoed,
         ]
-        self._exchange = await self._exits.enter_async_context(self._api.exchange("POST", path, headers))
+        self._exchange = await self._api.open("POST", path, headers)
         await self._exchange.send(h11.Data(data=self._prelude), h11.Data(data=_DELIMITER))
         return self._exchange
 

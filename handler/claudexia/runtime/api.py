@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import closing
 
 import h11
 
@@ -78,22 +78,23 @@ class RuntimeAPI:
         path = f"invocation/{invocation.context.aws_request_id}/error"
         await self._ask("POST", path, [(ERROR_TYPE, error_type(error)), *invocation.echoed], error_json(error))
 
-    @asynccontextmanager
-    async def exchange(self, method: str, path: str, headers: Headers = ()) -> AsyncIterator[Exchange]:
+    async def open(self, method: str, path: str, headers: Headers = ()) -> Exchange:
+        """An exchange whose head has been sent, to be closed."""
         exchange = Exchange(*await asyncio.open_connection(self._host, self._port))
         try:
             head = [("Host", self._address), *headers]
             await exchange.send(h11.Request(method=method, target=f"{_VERSION}/{path}", headers=head))
-            yield exchange
-        finally:
+        except BaseException:
             exchange.close()
+            raise
+        return exchange
 
     async def _ask(
         self, method: str, path: str, headers: Headers = (), body: bytes = b""
     ) -> tuple[h11.Response, bytes]:
         if method == "POST":
             headers = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        async with self.exchange(method, path, headers) as exchange:
+        with closing(await self.open(method, path, headers)) as exchange:
             await exchange.send(*([h11.Data(data=body)] if body else []), h11.EndOfMessage())
             response, answer = await exchange.receive()
         if response.status_code >= 300:

@@ -3,7 +3,6 @@
 The API refuses empty text and text of nothing but white space, so neither is sent.
 """
 
-import re
 from collections.abc import Iterable
 
 from pydantic_core import from_json
@@ -25,13 +24,11 @@ from claudexia.translate.completion_params import (
     UserMessage,
 )
 from claudexia.translate.completion_params import Params as Part
-from claudexia.translate.errors import APIError, invalid_request, unsupported
+from claudexia.translate.errors import NOT_YET, APIError, missing, unsupported
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.images import to_image
-from claudexia.translate.tools import ToolNames
-
-_OUTSIDE = re.compile(r"[^a-zA-Z0-9_-]")
+from claudexia.translate.tools import ToolNames, in_alphabet
 
 
 def text_block(text: str) -> TextBlockParam:
@@ -45,7 +42,7 @@ class CallIds:
         self._used: set[str] = set()
 
     def wire(self, client_id: str) -> str:
-        plain = _OUTSIDE.sub("_", client_id) or "call"
+        plain = in_alphabet(client_id) or "call"
         wire, number = plain, 1
         while wire in self._used:
             number += 1
@@ -58,12 +55,8 @@ def to_system_content(message: SystemMessage, path: str, report: Report) -> list
     return [block for block in _parts(message.content, path, report) if block["type"] == "text"]
 
 
-def to_user_content(message: UserMessage, path: str, report: Report) -> list[TextBlockParam | ImageBlockParam]:
-    return _parts(message.content, path, report)
-
-
-def to_result_content(
-    message: ToolMessage, path: str, report: Report
+def to_content(
+    message: UserMessage | ToolMessage, path: str, report: Report
 ) -> list[TextBlockParam | ImageBlockParam]:
     return _parts(message.content, path, report)
 
@@ -103,11 +96,7 @@ def _parts(
 
 def _unsupported_part(part: Part, where: str) -> APIError:
     kind = getattr(part, "type", "")
-    why = (
-        "Claude takes no audio"
-        if kind == "input_audio"
-        else "this version of the gateway does not translate it yet"
-    )
+    why = "Claude takes no audio" if kind == "input_audio" else NOT_YET
     return unsupported(f"{where}.type", f"a part of type '{kind}': {why}")
 
 
@@ -116,11 +105,7 @@ def _tool_use(call: ToolCall, path: str, names: ToolNames, ids: CallIds, report:
     if call.type not in (None, "function"):
         raise unsupported(f"{path}.type", "only calls of type 'function' are translated")
     if call.function is None:
-        raise invalid_request(
-            f"Missing required parameter: '{path}.function'.",
-            f"{path}.function",
-            "missing_required_parameter",
-        )
+        raise missing(f"{path}.function")
     return {
         "type": "tool_use",
         "id": ids.wire(call.id),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from claudexia.translate import convert
+from claudexia.translate.errors import NOT_YET
 from claudexia.translate.fields import Composed, Ignored, Rejected, To
 
 
@@ -152,7 +153,6 @@ _UNSEEDED = "Claude's sampling cannot be seeded"
 _NO_PENALTY = "Claude has no repetition penalties"
 _NOT_STORED = "the gateway stores no completions"
 _NO_LOGPROBS = "Claude does not expose log probabilities"
-_LATER = "this version of the gateway does not translate it yet"
 
 _Count = Annotated[int, Field(ge=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -191,7 +191,7 @@ class CompletionCreateParams(Params):
     prediction: Annotated[dict[str, object] | None, Ignored("Claude takes no predicted output")] = None
     prompt_cache_key: Annotated[str | None, Ignored("Claude's cache needs no routing key")] = None
 
-    n: Annotated[_Count | None, Rejected(_LATER, harmless=[1])] = None
+    n: Annotated[_Count | None, Rejected(NOT_YET, harmless=[1])] = None
     logprobs: Annotated[bool | None, Rejected(_NO_LOGPROBS, harmless=[False])] = None
     top_logprobs: Annotated[int | None, Rejected(_NO_LOGPROBS, harmless=[0])] = None
     logit_bias: Annotated[
@@ -204,11 +204,11 @@ class CompletionCreateParams(Params):
     moderation: Annotated[
         dict[str, object] | None, Rejected("nothing here could enforce a moderation policy")
     ] = None
-    response_format: Annotated[dict[str, object] | None, Rejected(_LATER, harmless=[{"type": "text"}])] = None
-    reasoning_effort: Annotated[str | None, Rejected(_LATER)] = None
-    web_search_options: Annotated[dict[str, object] | None, Rejected(_LATER)] = None
-    prompt_cache_options: Annotated[dict[str, object] | None, Rejected(_LATER)] = None
-    prompt_cache_retention: Annotated[str | None, Rejected(_LATER)] = None
+    response_format: Annotated[dict[str, object] | None, Rejected(NOT_YET, harmless=[{"type": "text"}])] = None
+    reasoning_effort: Annotated[str | None, Rejected(NOT_YET)] = None
+    web_search_options: Annotated[dict[str, object] | None, Rejected(NOT_YET)] = None
+    prompt_cache_options: Annotated[dict[str, object] | None, Rejected(NOT_YET)] = None
+    prompt_cache_retention: Annotated[str | None, Rejected(NOT_YET)] = None
     functions: Annotated[list[object] | None, Rejected("send 'tools', which replaced it", harmless=[[]])] = None
     function_call: Annotated[
         str | dict[str, object] | None,
@@ -217,6 +217,6 @@ class CompletionCreateParams(Params):
 
     # Not OpenAI's, but sent by clients that know they talk to Claude or to a router.
     top_k: Annotated[_Count | None, To("top_k")] = None
-    thinking: Annotated[object, Rejected(_LATER)] = None
-    reasoning: Annotated[object, Rejected(_LATER)] = None
-    cache_control: Annotated[object, Rejected(_LATER)] = None
+    thinking: Annotated[object, Rejected(NOT_YET)] = None
+    reasoning: Annotated[object, Rejected(NOT_YET)] = None
+    cache_control: Annotated[object, Rejected(NOT_YET)] = None

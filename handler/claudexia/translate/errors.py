@@ -18,6 +18,8 @@ from pydantic_core import from_json
 
 from claudexia.translate.openai import ErrorResponse
 
+# Why a field is refused that Claude could serve.
+NOT_YET = "this version of the gateway does not translate it yet"
 NO_RETRY = {"x-should-retry": "false"}
 
 
@@ -43,6 +45,13 @@ class APIError(Exception):
 def invalid_request(message: str, param: str | None, code: str | None = None) -> APIError:
     """A 400 that names the offending part of the request."""
     return APIError(400, message, param=param, code=code)
+
+
+def missing(param: str) -> APIError:
+    """A 400 for a part that has to be there."""
+    return invalid_request(
+        f"Missing required parameter: '{param}'.", param or None, "missing_required_parameter"
+    )
 
 
 def unsupported(param: str, why: str) -> APIError:

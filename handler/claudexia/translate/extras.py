@@ -1,7 +1,7 @@
 """Fields inside messages, parts and tools that their models do not name: refused, tolerated or reported."""
 
 from claudexia.translate.completion_params import Params
-from claudexia.translate.errors import unsupported
+from claudexia.translate.errors import NOT_YET, unsupported
 from claudexia.translate.fields import Report
 
 # What clients echo from an answer: nothing is lost without it.
@@ -9,8 +9,8 @@ _ECHOED = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refu
 _REFUSED = {
     "audio": "Claude takes no audio",
     "function_call": "send 'tool_calls', which replaced it",
-    "cache_control": "this version of the gateway does not translate it yet",
-    "prompt_cache_breakpoint": "this version of the gateway does not translate it yet",
+    "cache_control": NOT_YET,
+    "prompt_cache_breakpoint": NOT_YET,
 }
 _EMPTY: tuple[object, ...] = (None, "", [], {}, False)
 

@@ -11,7 +11,6 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-too
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,9 +24,8 @@ from claudexia.translate.blocks import (
     CallIds,
     text_block,
     to_assistant_content,
-    to_result_content,
+    to_content,
     to_system_content,
-    to_user_content,
 )
 from claudexia.translate.completion_params import (
     AssistantMessage,
@@ -83,7 +81,7 @@ class Conversation:
                 self._add_system(message, path)
             case UserMessage():
                 turn = self._turn("user", index)
-                turn.content += to_user_content(message, path, self._report)
+                turn.content += to_content(message, path, self._report)
             case AssistantMessage():
                 self._add_assistant(index, message, path)
             case ToolMessage():
@@ -130,7 +128,7 @@ class Conversation:
                 f"messages.[{index}].role",
             )
         result: ToolResultBlockParam = {"type": "tool_result", "tool_use_id": waiting.popleft()}
-        if content := to_result_content(message, path, self._report):
+        if content := to_content(message, path, self._report):
             result["content"] = content
         self._turn("user", index).results.append(result)
 
@@ -178,10 +176,10 @@ class Conversation:
                 block["text"] = block["text"].rstrip()
 
     def _content(self, turn: _Turn) -> list[ContentBlockParam]:
-        content: Sequence[ContentBlockParam] = [*turn.results, *turn.content]
+        content: list[ContentBlockParam] = [*turn.results, *turn.content]
         if not content:
             self._report.warn(
                 f"messages[{turn.index}].content", "Claude takes no empty message, so a line says that"
             )
             return [text_block(_SILENT_USER)]
-        return list(content)
+        return content

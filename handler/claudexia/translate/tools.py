@@ -18,7 +18,7 @@ from claudexia.translate.completion_params import (
     NamedToolChoice,
     Tool,
 )
-from claudexia.translate.errors import APIError, invalid_request, unsupported
+from claudexia.translate.errors import APIError, invalid_request, missing, unsupported
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.models import Model
@@ -26,7 +26,13 @@ from claudexia.translate.models import Model
 _VALID_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _OUTSIDE = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_PARAMETERS: JSONSchema = {"type": "object", "properties": {}}
+_NO_CUSTOM = "custom tools are not translated by this version of the gateway yet"
 _UNIONS = ("oneOf", "anyOf", "allOf")
+
+
+def in_alphabet(text: str) -> str:
+    """`text` in the letters that Claude takes for the names and ids of tools."""
+    return _OUTSIDE.sub("_", text)
 
 
 class ToolNames:
@@ -39,7 +45,7 @@ class ToolNames:
         if _VALID_NAME.fullmatch(name):
             return name
         digest = sha256(name.encode()).hexdigest()[:8]
-        wire = f"{_OUTSIDE.sub('_', name)[:55]}_{digest}"
+        wire = f"{in_alphabet(name)[:55]}_{digest}"
         self._originals[wire] = name
         return wire
 
@@ -78,7 +84,7 @@ def to_tooling(
 def _tool(tool: Tool, index: int, names: ToolNames, report: Report) -> ToolParam:
     path = f"tools[{index}]"
     if tool.type == "custom":
-        raise unsupported(f"{path}.type", "custom tools are not translated by this version of the gateway yet")
+        raise unsupported(f"{path}.type", _NO_CUSTOM)
     if tool.type not in (None, "function"):
         raise invalid_request(
             f"Invalid value: '{tool.type[:60]}'. Supported values are: 'function'.",
@@ -86,11 +92,7 @@ def _tool(tool: Tool, index: int, names: ToolNames, report: Report) -> ToolParam
             "invalid_value",
         )
     if tool.function is None:
-        raise invalid_request(
-            f"Missing required parameter: '{path}.function'.",
-            f"{path}.function",
-            "missing_required_parameter",
-        )
+        raise missing(f"{path}.function")
     check_extras(tool, path, report)
     check_extras(tool.function, f"{path}.function", report)
     if tool.function.strict:
@@ -170,9 +172,7 @@ def _chosen(
             forced = choice.allowed_tools.mode == "required"
             return (allowed, {"type": "any" if forced else "auto"}) if allowed else (tools, {"type": "none"})
         case CustomToolChoice():
-            raise unsupported(
-                "tool_choice", "custom tools are not translated by this version of the gateway yet"
-            )
+            raise unsupported("tool_choice", _NO_CUSTOM)
     return tools, None
 
 

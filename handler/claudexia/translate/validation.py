@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from claudexia.translate.completion_params import CompletionCreateParams
-from claudexia.translate.errors import APIError, invalid_request
+from claudexia.translate.errors import APIError, invalid_request, missing
 
 _EXPECTED = {
     "string_type": "a string",
@@ -82,9 +82,7 @@ def _told(path: Sequence[str | int], detail: ErrorDetails, types: Sequence[str])
     name, kind, given = _spelled(path), detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind in ("missing", "union_tag_not_found"):
-        return invalid_request(
-            f"Missing required parameter: '{name}'.", name or None, "missing_required_parameter"
-        )
+        return missing(name)
     if kind in ("union_tag_invalid", "literal_error"):
         allowed = context.get("expected_tags") or context.get("expected")
         value = context.get("tag", given)
