@@ -6,12 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from mangum import Mangum
 
 from claudexia.app import create_app
-from claudexia.runtime.__main__ import Runtime
-from claudexia.runtime.api import RuntimeAPI
 from claudexia.settings import Settings
+from tests.runtime.running import with_runtime
 from tests.runtime.runtime_api import FakeRuntimeAPI, Received, rest_event
 from tests.serving import KEY, sse, text_events
 
@@ -49,17 +47,11 @@ def invoke(upstream: Hanging, stream: bool, seconds: float) -> Received:
     )
     app = create_app(Settings(api_keys={"test": KEY}), transport=upstream)
 
-    async def main() -> Received:
-        async with FakeRuntimeAPI(seconds=seconds) as fake:
-            runtime = Runtime(RuntimeAPI(fake.address), Mangum(app, lifespan="off"), {})
-            serving = asyncio.create_task(runtime.serve(1))
-            async with asyncio.timeout(seconds):
-                received = await fake.give(event)
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            return received
+    async def work(fake: FakeRuntimeAPI) -> Received:
+        async with asyncio.timeout(seconds):
+            return await fake.give(event)
 
-    return asyncio.run(main())
+    return with_runtime(app, work, seconds=seconds)
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*EVENTS[:4])]], ids=["silent", "half"])

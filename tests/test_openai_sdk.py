@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from tests.asking import first_choice
 from tests.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events, tool_events
 
 MODEL = "claude-sonnet-4.5"
@@ -88,12 +89,7 @@ def test_stream_helper(client: OpenAI) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(*CALLS))])).replies
-    asked: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "tools": [WEATHER]}
-    if streamed:
-        with client.chat.completions.stream(**asked) as stream:
-            choice: Any = stream.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**asked).choices[0]
+    choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content is None
     calls = [(call.function.name, call.function.arguments) for call in choice.message.tool_calls]

@@ -47,6 +47,21 @@ class Command:
             trust_env=False,
         )
 
+    @contextmanager
+    def streaming(self) -> Iterator[Iterator[str]]:
+        """The lines of an answer that takes long, of which the first with data has come."""
+        words = {"role": "user", "content": "word " * 5000}
+        with httpx.stream(
+            "POST",
+            f"{self.url}/chat/completions",
+            headers={"authorization": f"Bearer {self.key}"},
+            json={"model": "claude-sonnet-5-5", "stream": True, "messages": [words]},
+            trust_env=False,
+        ) as response:
+            lines = response.iter_lines()
+            assert any(line.startswith("data: ") for line in lines)
+            yield lines
+
     def end(self, sig: signal.Signals = signal.SIGINT) -> tuple[int, str, float]:
         """Exit status, what was said after the greeting on either output, and the seconds it took."""
         began = time.monotonic()

@@ -14,6 +14,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from tests.asking import first_choice
 from tests.local.command import Command, claudexia, failing
 from tests.serving import (
     KEY,
@@ -135,12 +136,7 @@ def test_a_streamed_answer(client: OpenAI) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(("get_weather", '{"city": "Paris"}')))])).replies
-    asked: dict[str, Any] = {"model": MODEL, "messages": QUESTION, "tools": [WEATHER]}
-    if streamed:
-        with client.chat.completions.stream(**asked) as stream:
-            choice: Any = stream.get_final_completion().choices[0]
-    else:
-        choice = client.chat.completions.create(**asked).choices[0]
+    choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
     assert choice.finish_reason == "tool_calls"
     assert choice.message.tool_calls[0].function.arguments == '{"city": "Paris"}'
 
@@ -300,12 +296,7 @@ def test_a_signal_ends_it_at_once_and_the_runtime_with_it(sig: signal.Signals, s
     with claudexia("--lambda") as command:
         (runtime,) = children(command)
         if streamed:
-            body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "word " * 5000}]}
-            headers = {"authorization": f"Bearer {command.key}"}
-            url = f"{command.url}/chat/completions"
-            with httpx.stream("POST", url, json=body, headers=headers, trust_env=False) as response:
-                lines = response.iter_lines()
-                assert any(line.startswith("data: ") for line in lines)
+            with command.streaming():
                 status, said, seconds = command.end(sig)
         else:
             status, said, seconds = command.end(sig)

@@ -16,20 +16,10 @@ from tests.serving import Reply, Upstream, serving
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_running_stream_at_once(sig: signal.Signals) -> None:
-    with claudexia() as command:
-        body = {
-            "model": "claude-sonnet-5-5",
-            "stream": True,
-            "messages": [{"role": "user", "content": "word " * 5000}],
-        }
-        headers = {"authorization": f"Bearer {command.key}"}
-        url = f"{command.url}/chat/completions"
-        with httpx.stream("POST", url, json=body, headers=headers, trust_env=False) as response:
-            lines = response.iter_lines()
-            assert any(line.startswith("data: ") for line in lines)
-            status, said, seconds = command.end(sig)
-            with pytest.raises(httpx.TransportError):  # cut off, which must not look like an end
-                list(lines)
+    with claudexia() as command, command.streaming() as lines:
+        status, said, seconds = command.end(sig)
+        with pytest.raises(httpx.TransportError):  # cut off, which must not look like an end
+            list(lines)
     assert (status, said) == (0, "")
     assert seconds < 3
 
