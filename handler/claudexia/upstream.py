@@ -18,7 +18,8 @@ from claudexia import __version__
 from claudexia.secret import GivenSecret, Secret, StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import APIError, EventDecoder
-from claudexia.translate.anthropic import MessageCreateParams, MessageStreamEvent
+from claudexia.translate.anthropic import MessageStreamEvent
+from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.errors import from_event, from_status, upstream_failed
 from claudexia.translate.ratelimits import relayed_headers, retry_headers
 

@@ -10,7 +10,7 @@ from openai.types.chat.completion_create_params import (
 )
 
 from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
-from claudexia.translate.anthropic import MessageCreateParams
+from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.fields import Composed, Ignored, Rejected, To
 from claudexia.translate.request import VERDICTS
 from tests.server_rules import assert_accepted

@@ -1,4 +1,4 @@
-"""What the upstream takes and gives: the Messages API as TypedDicts, as far as the gateway reads or writes it.
+"""What the upstream gives: Messages, and the events they come in, as far as the gateway reads them.
 
 Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/streaming. Blocks, deltas and
 events that are not named here exist and more will come: whoever reads them skips what it does not know.
@@ -6,88 +6,6 @@ events that are not named here exist and more will come: whoever reads them skip
 
 from collections.abc import Mapping
 from typing import Literal, NotRequired, TypedDict
-
-JSONSchema = Mapping[str, object]
-
-
-# --- what the gateway sends ---------------------------------------------------------------------------------
-
-
-class TextBlockParam(TypedDict):
-    type: Literal["text"]
-    text: str
-
-
-class Base64Source(TypedDict):
-    type: Literal["base64"]
-    media_type: str
-    data: str
-
-
-class URLSource(TypedDict):
-    type: Literal["url"]
-    url: str
-
-
-class ImageBlockParam(TypedDict):
-    type: Literal["image"]
-    source: Base64Source | URLSource
-
-
-class ToolUseBlockParam(TypedDict):
-    type: Literal["tool_use"]
-    id: str
-    name: str
-    input: Mapping[str, object]
-
-
-class ToolResultBlockParam(TypedDict):
-    type: Literal["tool_result"]
-    tool_use_id: str
-    content: NotRequired[list[TextBlockParam | ImageBlockParam]]
-
-
-ContentBlockParam = TextBlockParam | ImageBlockParam | ToolUseBlockParam | ToolResultBlockParam
-
-
-class MessageParam(TypedDict):
-    role: Literal["user", "assistant"]
-    content: list[ContentBlockParam]
-
-
-class ToolParam(TypedDict):
-    name: str
-    description: NotRequired[str]
-    input_schema: JSONSchema
-    strict: NotRequired[bool]
-
-
-class ToolChoiceParam(TypedDict):
-    type: Literal["auto", "any", "tool", "none"]
-    name: NotRequired[str]
-    disable_parallel_tool_use: NotRequired[bool]
-
-
-class MetadataParam(TypedDict, total=False):
-    user_id: str
-
-
-class MessageCreateParams(TypedDict):
-    model: str
-    max_tokens: int
-    messages: list[MessageParam]
-    stream: Literal[True]
-    system: NotRequired[list[TextBlockParam]]
-    stop_sequences: NotRequired[list[str]]
-    temperature: NotRequired[float]
-    top_p: NotRequired[float]
-    top_k: NotRequired[int]
-    tools: NotRequired[list[ToolParam]]
-    tool_choice: NotRequired[ToolChoiceParam]
-    metadata: NotRequired[MetadataParam]
-
-
-# --- what the gateway gets ----------------------------------------------------------------------------------
 
 
 class OutputTokensDetails(TypedDict, total=False):

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 
 from pydantic_core import from_json
 
-from claudexia.translate.anthropic import (
+from claudexia.translate.anthropic_params import (
     ContentBlockParam,
     ImageBlockParam,
     TextBlockParam,
     ToolUseBlockParam,
 )
-from claudexia.translate.completion_params import (
+from claudexia.translate.errors import NOT_YET, APIError, missing, unsupported
+from claudexia.translate.extras import check_extras
+from claudexia.translate.fields import Report
+from claudexia.translate.images import to_image
+from claudexia.translate.message_params import (
     AssistantMessage,
     ImagePart,
     RefusalPart,
@@ -23,11 +27,7 @@ from claudexia.translate.completion_params import (
     ToolMessage,
     UserMessage,
 )
-from claudexia.translate.completion_params import Params as Part
-from claudexia.translate.errors import NOT_YET, APIError, missing, unsupported
-from claudexia.translate.extras import check_extras
-from claudexia.translate.fields import Report
-from claudexia.translate.images import to_image
+from claudexia.translate.params import Params as Part
 from claudexia.translate.tools import ToolNames, in_alphabet
 
 

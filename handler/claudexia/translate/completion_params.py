@@ -1,152 +1,41 @@
 """What clients send: CompletionCreateParams, one line per field: type, range, verdict and reason.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create, all fields of openai 3.54. Unknown fields
-are kept (`extra="allow"`), so that they can be reported and are never dropped in silence.
+are kept, so that they can be reported and are never dropped in silence.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from claudexia.translate import convert
-from claudexia.translate.errors import NOT_YET
+from claudexia.translate.cache_params import CacheControl, PromptCacheOptions
 from claudexia.translate.fields import Composed, Ignored, Rejected, To
-
-
-class Params(BaseModel):
-    """Strict as OpenAI is: "5" is no number and 1 is no boolean."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-
-class TextPart(Params):
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(Params):
-    type: Literal["refusal"]
-    refusal: str
-
-
-class ImageURL(Params):
-    url: str
-    detail: str | None = None
-
-
-class ImagePart(Params):
-    type: Literal["image_url"]
-    # Some clients send the bare URL.
-    image_url: Annotated[ImageURL, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]
-
-
-class FilePart(Params):
-    type: Literal["file"]
-
-
-class AudioPart(Params):
-    type: Literal["input_audio"]
-
-
-TextParts = list[TextPart]
-UserParts = list[Annotated[TextPart | ImagePart | FilePart | AudioPart, Field(discriminator="type")]]
-ToolParts = list[Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]]
-AssistantParts = list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]]
-
-
-class SystemMessage(Params):
-    role: Literal["system", "developer"]
-    content: str | TextParts | None = None
-
-
-class UserMessage(Params):
-    role: Literal["user"]
-    content: str | UserParts | None = None
-
-
-class CalledFunction(Params):
-    name: Annotated[str, Field(min_length=1)]
-    arguments: str | None = None
-
-
-class ToolCall(Params):
-    id: str
-    type: str | None = None  # Mistral's clients leave it out
-    function: CalledFunction | None = None
-
-
-class AssistantMessage(Params):
-    role: Literal["assistant"]
-    content: str | AssistantParts | None = None
-    refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class ToolMessage(Params):
-    role: Literal["tool"]
-    tool_call_id: str
-    content: str | ToolParts | None = None
-    name: str | None = None  # repeats the call's own
-
-
-class FunctionMessage(Params):
-    role: Literal["function"]
-
-
-ChatMessage = Annotated[
-    SystemMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage,
-    Field(discriminator="role"),
-]
-
-
-class FunctionObject(Params):
-    name: Annotated[str, Field(min_length=1)]
-    description: str | None = None
-    parameters: dict[str, object] | None = None
-    strict: bool | None = None
-
-
-class Tool(Params):
-    type: str | None = None
-    function: FunctionObject | None = None
-
-
-class ToolName(Params):
-    name: str
-
-
-class AllowedTool(Params):
-    type: Literal["function"]
-    function: ToolName
-
-
-class AllowedTools(Params):
-    mode: Literal["auto", "required"]
-    tools: list[AllowedTool]
-
-
-class NamedToolChoice(Params):
-    type: Literal["function"]
-    function: ToolName
-
-
-class AllowedToolsChoice(Params):
-    type: Literal["allowed_tools"]
-    allowed_tools: AllowedTools
-
-
-class CustomToolChoice(Params):
-    type: Literal["custom"]
-
-
-ToolChoice = (
-    Literal["none", "auto", "required"]
-    | Annotated[NamedToolChoice | AllowedToolsChoice | CustomToolChoice, Field(discriminator="type")]
-)
+from claudexia.translate.message_params import ChatMessage
+from claudexia.translate.params import Params
+from claudexia.translate.reasoning_params import Reasoning, ReasoningEffort, Thinking
+from claudexia.translate.tool_params import FunctionObject, Tool, ToolChoice, ToolName
 
 
 class StreamOptions(Params):
     include_usage: bool | None = None
+
+
+class ApproximateLocation(Params):
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Params):
+    type: Literal["approximate"]
+    approximate: ApproximateLocation
+
+
+class WebSearchOptions(Params):
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
 
 
 _UNSEEDED = "Claude's sampling cannot be seeded"
@@ -176,6 +65,24 @@ class CompletionCreateParams(Params):
     tools: Annotated[list[Tool] | None, Composed("tools", "function tools")] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
+    n: Annotated[
+        int | None, Field(ge=1, le=128), Composed("choices", "asked that many times at once, up to a limit")
+    ] = None
+    response_format: Annotated[
+        dict[str, object] | None, Composed("output_config.format", "any schema; json_object by instruction")
+    ] = None
+    reasoning_effort: Annotated[
+        ReasoningEffort | None, Composed("thinking, output_config.effort", "as the model takes it")
+    ] = None
+    web_search_options: Annotated[
+        WebSearchOptions | None, Composed("Claude's web search", "citations as annotations")
+    ] = None
+    prompt_cache_options: Annotated[PromptCacheOptions | None, Composed("cache_control")] = None
+    prompt_cache_retention: Annotated[
+        Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
+    ] = None
+    functions: Annotated[list[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
+    function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
     safety_identifier: Annotated[str | None, To("metadata.user_id", convert.user_id)] = None
     user: Annotated[str | None, To("metadata.user_id", convert.user_id, yields_to="safety_identifier")] = None
 
@@ -191,7 +98,6 @@ class CompletionCreateParams(Params):
     prediction: Annotated[dict[str, object] | None, Ignored("Claude takes no predicted output")] = None
     prompt_cache_key: Annotated[str | None, Ignored("Claude's cache needs no routing key")] = None
 
-    n: Annotated[_Count | None, Rejected(NOT_YET, harmless=[1])] = None
     logprobs: Annotated[bool | None, Rejected(_NO_LOGPROBS, harmless=[False])] = None
     top_logprobs: Annotated[int | None, Rejected(_NO_LOGPROBS, harmless=[0])] = None
     logit_bias: Annotated[
@@ -204,19 +110,9 @@ class CompletionCreateParams(Params):
     moderation: Annotated[
         dict[str, object] | None, Rejected("nothing here could enforce a moderation policy")
     ] = None
-    response_format: Annotated[dict[str, object] | None, Rejected(NOT_YET, harmless=[{"type": "text"}])] = None
-    reasoning_effort: Annotated[str | None, Rejected(NOT_YET)] = None
-    web_search_options: Annotated[dict[str, object] | None, Rejected(NOT_YET)] = None
-    prompt_cache_options: Annotated[dict[str, object] | None, Rejected(NOT_YET)] = None
-    prompt_cache_retention: Annotated[str | None, Rejected(NOT_YET)] = None
-    functions: Annotated[list[object] | None, Rejected("send 'tools', which replaced it", harmless=[[]])] = None
-    function_call: Annotated[
-        str | dict[str, object] | None,
-        Rejected("send 'tool_choice', which replaced it", harmless=["none", "auto"]),
-    ] = None
 
     # Not OpenAI's, but sent by clients that know they talk to Claude or to a router.
     top_k: Annotated[_Count | None, To("top_k")] = None
-    thinking: Annotated[object, Rejected(NOT_YET)] = None
-    reasoning: Annotated[object, Rejected(NOT_YET)] = None
-    cache_control: Annotated[object, Rejected(NOT_YET)] = None
+    thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
+    reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
+    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None

@@ -7,10 +7,10 @@ import base64
 import binascii
 import re
 
-from claudexia.translate.anthropic import ImageBlockParam
-from claudexia.translate.completion_params import ImagePart
+from claudexia.translate.anthropic_params import ImageBlockParam
 from claudexia.translate.errors import APIError, invalid_request
 from claudexia.translate.fields import Report
+from claudexia.translate.message_params import ImagePart
 
 MAX_BASE64 = 10 * 1024 * 1024
 _SPACES = re.compile(r"\s+")

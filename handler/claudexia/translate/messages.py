@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from claudexia.translate.anthropic import (
+from claudexia.translate.anthropic_params import (
     ContentBlockParam,
     MessageParam,
     TextBlockParam,
@@ -27,7 +27,10 @@ from claudexia.translate.blocks import (
     to_content,
     to_system_content,
 )
-from claudexia.translate.completion_params import (
+from claudexia.translate.errors import invalid_request, unsupported
+from claudexia.translate.extras import check_extras
+from claudexia.translate.fields import Report
+from claudexia.translate.message_params import (
     AssistantMessage,
     ChatMessage,
     FunctionMessage,
@@ -35,9 +38,6 @@ from claudexia.translate.completion_params import (
     ToolMessage,
     UserMessage,
 )
-from claudexia.translate.errors import invalid_request, unsupported
-from claudexia.translate.extras import check_extras
-from claudexia.translate.fields import Report
 from claudexia.translate.models import Model
 from claudexia.translate.tools import ToolNames
 

@@ -31,6 +31,10 @@ class _Row(TypedDict, total=False):
     sampling: bool
     forced_tool_choice: bool
     prefill: bool
+    thinks_by_default: bool
+    shows_thinking: bool
+    mid_conversation_system: bool
+    min_cache_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Model:
     sampling: bool
     forced_tool_choice: bool
     prefill: bool
+    thinks_by_default: bool
+    shows_thinking: bool
+    mid_conversation_system: bool
+    min_cache_tokens: int
 
     def as_listed(self, name: str | None = None) -> openai.Model:
         """OpenAI's model object, as `name` where that is an alias. `created` is seconds, 0 if unknown."""
@@ -78,6 +86,10 @@ def _model(name: str, row: _Row) -> Model:
         sampling=row["sampling"],
         forced_tool_choice=row["forced_tool_choice"],
         prefill=row["prefill"],
+        thinks_by_default=row["thinks_by_default"],
+        shows_thinking=row["shows_thinking"],
+        mid_conversation_system=row["mid_conversation_system"],
+        min_cache_tokens=row["min_cache_tokens"],
     )
 
 

@@ -6,7 +6,7 @@ The field rows first, then the parts that need each other: sampling, the token l
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from claudexia.translate.anthropic import MessageCreateParams
+from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.blocks import text_block
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.extras import check_extras

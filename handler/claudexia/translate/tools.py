@@ -9,19 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from claudexia.translate.anthropic import JSONSchema, ToolChoiceParam, ToolParam
-from claudexia.translate.completion_params import (
+from claudexia.translate.anthropic_params import JSONSchema, ToolChoiceParam, ToolParam
+from claudexia.translate.completion_params import CompletionCreateParams
+from claudexia.translate.errors import APIError, invalid_request, missing, unsupported
+from claudexia.translate.extras import check_extras
+from claudexia.translate.fields import Report
+from claudexia.translate.models import Model
+from claudexia.translate.tool_params import (
     AllowedToolsChoice,
-    CompletionCreateParams,
     CustomToolChoice,
     FunctionObject,
     NamedToolChoice,
     Tool,
 )
-from claudexia.translate.errors import APIError, invalid_request, missing, unsupported
-from claudexia.translate.extras import check_extras
-from claudexia.translate.fields import Report
-from claudexia.translate.models import Model
 
 _VALID_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _OUTSIDE = re.compile(r"[^a-zA-Z0-9_-]")

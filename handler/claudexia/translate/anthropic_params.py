@@ -1,0 +1,167 @@
+"""What the upstream takes: the Messages API's request as TypedDicts, as far as the gateway writes it.
+
+Source: https://platform.claude.com/docs/en/api/messages
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+JSONSchema = Mapping[str, object]
+
+
+class CacheControlParam(TypedDict):
+    """A mark: everything up to and with its block is cached, for `ttl` (5m unless told)."""
+
+    type: Literal["ephemeral"]
+    ttl: NotRequired[Literal["5m", "1h"]]
+
+
+class TextBlockParam(TypedDict):
+    type: Literal["text"]
+    text: str
+    cache_control: NotRequired[CacheControlParam]
+
+
+class Base64Source(TypedDict):
+    type: Literal["base64"]
+    media_type: str
+    data: str
+
+
+class URLSource(TypedDict):
+    type: Literal["url"]
+    url: str
+
+
+class PlainTextSource(TypedDict):
+    type: Literal["text"]
+    media_type: Literal["text/plain"]
+    data: str
+
+
+class ImageBlockParam(TypedDict):
+    type: Literal["image"]
+    source: Base64Source | URLSource
+    cache_control: NotRequired[CacheControlParam]
+
+
+class DocumentBlockParam(TypedDict):
+    type: Literal["document"]
+    source: Base64Source | URLSource | PlainTextSource
+    title: NotRequired[str]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class ThinkingBlockParam(TypedDict):
+    """Signed by the API; to be sent back byte for byte or not at all."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str
+
+
+class RedactedThinkingBlockParam(TypedDict):
+    type: Literal["redacted_thinking"]
+    data: str
+
+
+class ToolUseBlockParam(TypedDict):
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: Mapping[str, object]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class ToolResultBlockParam(TypedDict):
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: NotRequired[Sequence[TextBlockParam | ImageBlockParam | DocumentBlockParam]]
+    is_error: NotRequired[bool]
+    cache_control: NotRequired[CacheControlParam]
+
+
+ContentBlockParam = (
+    TextBlockParam
+    | ImageBlockParam
+    | DocumentBlockParam
+    | ThinkingBlockParam
+    | RedactedThinkingBlockParam
+    | ToolUseBlockParam
+    | ToolResultBlockParam
+)
+
+
+class MessageParam(TypedDict):
+    """`system` stands between turns only, and only for models that take it there."""
+
+    role: Literal["user", "assistant", "system"]
+    content: list[ContentBlockParam]
+
+
+class ToolParam(TypedDict):
+    name: str
+    description: NotRequired[str]
+    input_schema: JSONSchema
+    strict: NotRequired[bool]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class UserLocationParam(TypedDict, total=False):
+    type: Literal["approximate"]
+    city: str
+    region: str
+    country: str
+    timezone: str
+
+
+class WebSearchToolParam(TypedDict):
+    type: Literal["web_search_20250305"]
+    name: Literal["web_search"]
+    max_uses: NotRequired[int]
+    user_location: NotRequired[UserLocationParam]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class ToolChoiceParam(TypedDict):
+    type: Literal["auto", "any", "tool", "none"]
+    name: NotRequired[str]
+    disable_parallel_tool_use: NotRequired[bool]
+
+
+class MetadataParam(TypedDict, total=False):
+    user_id: str
+
+
+class ThinkingConfigParam(TypedDict):
+    type: Literal["adaptive", "enabled", "disabled", "between_tools"]
+    budget_tokens: NotRequired[int]
+    display: NotRequired[Literal["summarized", "omitted"]]
+
+
+class JSONOutputFormatParam(TypedDict):
+    type: Literal["json_schema"]
+    schema: JSONSchema
+
+
+class OutputConfigParam(TypedDict, total=False):
+    effort: str
+    format: JSONOutputFormatParam
+
+
+class MessageCreateParams(TypedDict):
+    model: str
+    max_tokens: int
+    messages: list[MessageParam]
+    stream: Literal[True]
+    system: NotRequired[list[TextBlockParam]]
+    stop_sequences: NotRequired[list[str]]
+    temperature: NotRequired[float]
+    top_p: NotRequired[float]
+    top_k: NotRequired[int]
+    tools: NotRequired[Sequence[ToolParam | WebSearchToolParam]]
+    tool_choice: NotRequired[ToolChoiceParam]
+    thinking: NotRequired[ThinkingConfigParam]
+    output_config: NotRequired[OutputConfigParam]
+    cache_control: NotRequired[CacheControlParam]
+    metadata: NotRequired[MetadataParam]

@@ -1,0 +1,26 @@
+"""What clients send about prompt caching, in OpenAI's words and Anthropic's."""
+
+from typing import Literal
+
+from claudexia.translate.params import Params
+
+
+class CacheControl(Params):
+    """Anthropic's mark, on a part, a message, a tool or the whole request."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class PromptCacheOptions(Params):
+    """OpenAI's: `explicit` caches only up to the parts with a `prompt_cache_breakpoint`."""
+
+    mode: Literal["implicit", "explicit"] | None = None
+    ttl: str | None = None
+
+
+class PromptCacheBreakpoint(Params):
+    """OpenAI's mark on a content part."""
+
+    mode: Literal["explicit"] | None = None
+    ttl: str | None = None
