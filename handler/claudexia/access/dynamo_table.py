@@ -1,0 +1,158 @@
+"""DynamoTable: the table on DynamoDB.
+
+boto3 waits, so every call runs in a thread. It is loaded with the first call: it comes with Lambda's runtime,
+and takes longer to import than the whole gateway.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from claudexia.access.dynamo_expressions import Expression, conditioned, from_attributes, to_attributes
+from claudexia.access.table import ALWAYS, EXPIRES, Change, Condition, Item, ItemKey, TableError
+
+PARTITION, SORT = "pk", "sk"
+_BATCH = 100  # the most that one BatchGetItem takes
+_KINDS = {
+    "ResourceNotFoundException": "missing",
+    "AccessDeniedException": "denied",
+    "UnrecognizedClientException": "denied",
+    "ExpiredTokenException": "denied",
+    "ProvisionedThroughputExceededException": "throttled",
+    "ThrottlingException": "throttled",
+    "RequestLimitExceeded": "throttled",
+}
+
+Attributes = Mapping[str, Any]  # an item as DynamoDB spells it
+
+
+class DynamoTable:
+    """`name` is the table's, `now` gives the time with its zone, `client` makes the boto3 client to ask."""
+
+    def __init__(self, name: str, now: Callable[[], datetime], client: Callable[[], Any] | None = None) -> None:
+        self._name = name
+        self._now = now
+        self._make = client or make_client
+        self._made: Any = None
+        self._making = threading.Lock()
+
+    async def get(self, key: ItemKey) -> Item | None:
+        answer = await self._ask("get_item", Key=_spelled(key), ConsistentRead=True)
+        return self._lasting(answer.get("Item"))
+
+    async def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
+        found: dict[ItemKey, Item] = {}
+        waiting = [_spelled(key) for key in dict.fromkeys(keys)]
+        while waiting:
+            asked, waiting = waiting[:_BATCH], waiting[_BATCH:]
+            answer = await self._call("batch_get_item", RequestItems={self._name: {"Keys": asked}})
+            for attributes in answer["Responses"].get(self._name, []):
+                if item := self._lasting(attributes):
+                    found[ItemKey(attributes[PARTITION]["S"], attributes[SORT]["S"])] = item
+            # What did not fit into one answer of 16 MB, or was throttled.
+            left = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
+            if len(left) == len(asked):
+                raise TableError("throttled")
+            waiting = left + waiting
+        return found
+
+    async def put(self, key: ItemKey, item: Item, condition: Condition = ALWAYS) -> bool:
+        parts = conditioned(Expression(), condition)
+        return await self._write("put_item", Item={**_spelled(key), **to_attributes(item)}, **parts)
+
+    async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
+        expression = Expression()
+        text = expression.update(change)
+        parts = conditioned(expression, condition)
+        return await self._write("update_item", Key=_spelled(key), UpdateExpression=text, **parts)
+
+    async def delete(self, key: ItemKey) -> None:
+        await self._ask("delete_item", Key=_spelled(key))
+
+    async def query(self, partition: str, first: str = "", last: str = "\U0010ffff") -> list[tuple[str, Item]]:
+        found: list[tuple[str, Item]] = []
+        page: dict[str, Any] = {}
+        while True:
+            answer = await self._ask(
+                "query",
+                KeyConditionExpression=f"{PARTITION} = :partition AND {SORT} BETWEEN :first AND :last",
+                ExpressionAttributeValues={
+                    ":partition": {"S": partition},
+                    ":first": {"S": first or " "},  # a key is never empty
+                    ":last": {"S": last},
+                },
+                ConsistentRead=True,
+                **page,
+            )
+            found += [
+                (attributes[SORT]["S"], item)
+                for attributes in answer["Items"]
+                if (item := self._lasting(attributes)) is not None
+            ]
+            if "LastEvaluatedKey" not in answer:
+                return found
+            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _lasting(self, attributes: Attributes | None) -> Item | None:
+        """None also for an item whose time is over: DynamoDB removes those days later."""
+        if attributes is None:
+            return None
+        item = from_attributes(attributes, {PARTITION, SORT})
+        expires = item.get(EXPIRES)
+        return None if isinstance(expires, int) and expires <= self._now().timestamp() else item
+
+    async def _write(self, method: str, **arguments: Any) -> bool:
+        answer = await self._ask(method, refusal="ConditionalCheckFailedException", **arguments)
+        return answer is not _REFUSED
+
+    async def _ask(self, method: str, *, refusal: str = "", **arguments: Any) -> Attributes:
+        return await self._call(method, refusal=refusal, TableName=self._name, **arguments)
+
+    async def _call(self, method: str, *, refusal: str = "", **arguments: Any) -> Attributes:
+        return await asyncio.to_thread(self._called, method, refusal, arguments)
+
+    def _called(self, method: str, refusal: str, arguments: Attributes) -> Attributes:
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - as above
+
+        try:
+            answer: Attributes = getattr(self._client(), method)(**arguments)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if refusal and code == refusal:
+                return _REFUSED
+            raise TableError(_KINDS.get(code, "failed")) from error
+        except HTTPClientError as error:
+            raise TableError("timeout") from error
+        except BotoCoreError as error:
+            raise TableError("denied" if "Credential" in type(error).__name__ else "failed") from error
+        return answer
+
+    def _client(self) -> Any:
+        with self._making:
+            self._made = self._made or self._make()
+            return self._made
+
+
+_REFUSED: Attributes = {}
+
+
+def make_client(session: Any = None, endpoint: str | None = None, timeout: float = 1.0) -> Any:
+    """A client that gives a call up after `timeout` seconds, having tried it twice."""
+    import boto3  # noqa: PLC0415 - slow to import
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=timeout,
+        read_timeout=timeout,
+        retries={"total_max_attempts": 2, "mode": "standard"},
+        max_pool_connections=50,
+    )
+    return (session or boto3).client("dynamodb", endpoint_url=endpoint, config=config)
+
+
+def _spelled(key: ItemKey) -> dict[str, Any]:
+    return {PARTITION: {"S": key.partition}, SORT: {"S": key.sort}}
