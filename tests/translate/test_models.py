@@ -5,6 +5,12 @@ import pytest
 from claudexia.translate import APIError, find_model, listed_models
 from claudexia.translate.models import SERVED
 
+EFFORTS = [
+    (),
+    ("low", "medium", "high"),
+    ("low", "medium", "high", "max"),
+    ("low", "medium", "high", "xhigh", "max"),
+]
 ALIASES = {"gpt-4o": "claude-sonnet-5.5", "gpt-*": "claude-haiku-5-5", "fast": "anthropic/claude-haiku-4.5"}
 
 
@@ -45,7 +51,9 @@ def test_a_date_does_not_hide_what_is_known() -> None:
 
 def test_an_unknown_id_gets_the_safe_rule() -> None:
     model = find_model("claude-opus-9", {})
-    assert not (model.sampling or model.forced_tool_choice or model.prefill or model.thinking or model.effort)
+    assert not (model.sampling or model.forced_tool_choice or model.prefill or model.mid_conversation_system)
+    assert (model.thinking, model.effort) == (("adaptive",), ("low", "medium", "high"))
+    assert (model.thinks_by_default, model.shows_thinking) == (True, False)
 
 
 def test_listed() -> None:
@@ -59,5 +67,13 @@ def test_listed() -> None:
 def test_the_data_is_consistent() -> None:
     for model in SERVED.values():
         assert set(model.thinking) <= {"adaptive", "enabled", "disabled", "between_tools"}
-        assert set(model.effort) <= {"low", "medium", "high", "xhigh", "max"}
+        assert model.effort in EFFORTS
         assert model.default_max_tokens == model.max_output_tokens
+        assert "adaptive" in model.thinking if model.thinks_by_default else "disabled" in model.thinking
+        assert model.effort or "adaptive" not in model.thinking
+
+
+@pytest.mark.parametrize("name", ["claude-3-5-sonnet-20241022", "claude-3-haiku", "claude-3-5-haiku-latest"])
+def test_what_cannot_think_does_not_by_default(name: str) -> None:
+    model = find_model(name, {})
+    assert not (model.thinking or model.effort or model.thinks_by_default or model.shows_thinking)

@@ -117,6 +117,45 @@ def test_sampling_never_reaches_a_model_that_refuses_it(model: str) -> None:
     assert warned(request) == ["temperature", "top_p", "top_k"]
 
 
+def test_sampling_while_the_model_thinks() -> None:
+    request = translate(reasoning_effort="low", temperature=0.3, top_p=0.5, top_k=3)
+    assert not {"temperature", "top_p", "top_k"} & request.params.keys()
+    assert warned(request) == ["temperature", "top_p", "top_k"]
+    request = translate(reasoning_effort="low", temperature=1, top_p=0.95)
+    assert request.params["top_p"] == 0.95
+    assert "temperature" not in request.params
+    assert not request.warnings
+    assert translate(reasoning_effort="none", temperature=0.3).params["temperature"] == 0.3
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+LOOP = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "content": "1"},
+]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"tool_choice": "required"}, "forced"),
+        ({"messages": LOOP}, "tool results"),
+        ({"tool_choice": "auto"}, ""),
+        ({"messages": [*LOOP, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}, ""),
+    ],
+)
+def test_a_budget_goes_neither_with_a_forced_choice_nor_in_a_loop_without_its_thinking(
+    fields: Any, why: str
+) -> None:
+    request = translate("claude-haiku-4-5", reasoning_effort="low", tools=TOOLS, **fields)
+    assert ("thinking" in request.params) == (not why)
+    assert warned(request) == (["reasoning_effort"] if why else [])
+    assert all(why in warning.why for warning in request.warnings)
+    assert "thinking" in translate("claude-sonnet-4-6", reasoning_effort="low", tools=TOOLS, **fields).params
+
+
 def test_an_unknown_model_gets_a_default_limit_and_no_cap() -> None:
     assert translate(UNKNOWN).params["max_tokens"] == 32_000
     assert translate(UNKNOWN, max_tokens=500_000).params["max_tokens"] == 500_000
@@ -131,14 +170,11 @@ REFUSED: list[tuple[str, Any]] = [
     ("audio", {"voice": "alloy", "format": "wav"}),
     ("moderation", {"model": "x"}),
     ("response_format", {"type": "json_object"}),
-    ("reasoning_effort", "low"),
     ("web_search_options", {}),
     ("prompt_cache_options", {"mode": "implicit"}),
     ("prompt_cache_retention", "24h"),
     ("functions", [{"name": "f"}]),
     ("function_call", {"name": "f"}),
-    ("thinking", {"type": "enabled"}),
-    ("reasoning", {"effort": "low"}),
     ("cache_control", {"type": "ephemeral"}),
 ]
 

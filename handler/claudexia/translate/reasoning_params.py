@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field
 from claudexia.translate.params import Params
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
+Display = Literal["summarized", "omitted"]
 # LiteLLM's clients send OpenAI's effort inside an object.
 ReasoningEffort = Annotated[
     Effort, BeforeValidator(lambda v: v["effort"] if isinstance(v, dict) and "effort" in v else v)
@@ -29,6 +31,6 @@ class Reasoning(Params):
 class Thinking(Params):
     """Anthropic's; `budget_tokens` belongs to `enabled` only."""
 
-    type: Literal["adaptive", "enabled", "disabled", "between_tools"]
+    type: ThinkingType
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Display | None = None

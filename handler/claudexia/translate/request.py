@@ -1,19 +1,21 @@
 """to_message_params(): a chat completion request as the Messages API takes it.
 
-The field rows first, then the parts that need each other: sampling, the token limit, messages and tools.
+The field rows first, then the parts that need each other: messages and tools, thinking and the token limit,
+sampling.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from claudexia.translate.anthropic_params import MessageCreateParams
+from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
 from claudexia.translate.blocks import text_block
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Ignored, Rejected, Report, To, Verdict, Warned
 from claudexia.translate.messages import Conversation
 from claudexia.translate.models import Model
-from claudexia.translate.tools import ToolNames, to_tooling
+from claudexia.translate.thinking import ThinkingPlan, to_thinking
+from claudexia.translate.tools import Tooling, ToolNames, to_tooling
 
 VERDICTS: Mapping[str, Verdict] = {
     name: next(row for row in info.metadata if isinstance(row, Verdict))
@@ -21,6 +23,8 @@ VERDICTS: Mapping[str, Verdict] = {
 }
 # In order of preference: the API takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
+# While the model thinks.
+_LEAST_TOP_P = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,6 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
     """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out."""
     report = Report(strict)
     given = _rows(params, report)
-    _settle_sampling(given, model, report)
-    max_tokens = _max_tokens(given.pop("max_tokens", None), model, report)
 
     names = ToolNames()
     conversation = Conversation(names, report)
@@ -48,10 +50,12 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
     system = conversation.system
     if tooling.instruction:
         system = [*system, text_block(tooling.instruction)]
+    plan = _plan(params, given.pop("max_tokens", None), turns, tooling, model, report)
+    _settle_sampling(given, model, plan.active, report)
 
     message_params: MessageCreateParams = {
         "model": model.id,
-        "max_tokens": max_tokens,
+        "max_tokens": plan.max_tokens,
         "messages": turns,
         "stream": True,
         **given,  # type: ignore[typeddict-item]  # the rows' targets are this type's keys; a test proves it
@@ -62,6 +66,10 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
         message_params["tools"] = tooling.tools
     if tooling.choice:
         message_params["tool_choice"] = tooling.choice
+    if plan.thinking:
+        message_params["thinking"] = plan.thinking
+    if plan.effort:
+        message_params["output_config"] = {"effort": plan.effort}
     return MessageRequest(message_params, tuple(report.warnings), names.original)
 
 
@@ -101,13 +109,41 @@ def _send(
         sent[target] = {leaf: converted} if leaf else converted
 
 
-def _settle_sampling(given: dict[str, object], model: Model, report: Report) -> None:
+def _plan(
+    params: CompletionCreateParams,
+    max_tokens: object,
+    turns: Sequence[MessageParam],
+    tooling: Tooling,
+    model: Model,
+    report: Report,
+) -> ThinkingPlan:
+    return to_thinking(
+        params,
+        model,
+        max_tokens if isinstance(max_tokens, int) else None,
+        report,
+        forced_choice=tooling.choice is not None and tooling.choice["type"] in ("any", "tool"),
+        unsigned_loop=_unsigned_loop(turns),
+    )
+
+
+def _unsigned_loop(turns: Sequence[MessageParam]) -> bool:
+    """Whether the conversation ends with the results of calls whose thinking was not sent back."""
+    if len(turns) < 2 or turns[-1]["content"][0]["type"] != "tool_result":
+        return False
+    return turns[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking")
+
+
+def _settle_sampling(given: dict[str, object], model: Model, thinking: bool, report: Report) -> None:
     """Leaves in `given` what the model takes; a value that is Claude's default anyway goes without a word."""
     sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
     chosen = {name: value for name, value in sampling.items() if value != _SAMPLING[name]}
     if not model.sampling:
         for name in chosen:
             report.warn(name, f"{model.id} takes no sampling parameters")
+        return
+    if thinking:
+        given.update(_sampling_while_thinking(chosen, report))
         return
     if "temperature" in sampling and "top_p" in sampling:
         loser = "top_p" if "temperature" in chosen else "temperature"
@@ -117,10 +153,13 @@ def _settle_sampling(given: dict[str, object], model: Model, report: Report) -> 
     given.update(sampling)
 
 
-def _max_tokens(wanted: object, model: Model, report: Report) -> int:
-    if not isinstance(wanted, int):
-        return model.default_max_tokens
-    if model.max_output_tokens and wanted > model.max_output_tokens:
-        report.warn("max_tokens", f"lowered to {model.max_output_tokens}, the limit of {model.id}")
-        return model.max_output_tokens
-    return wanted
+def _sampling_while_thinking(chosen: Mapping[str, object], report: Report) -> Mapping[str, object]:
+    """https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility"""
+    top_p = chosen.get("top_p")
+    fits = isinstance(top_p, int | float) and top_p >= _LEAST_TOP_P
+    for name in chosen:
+        if name != "top_p":
+            report.warn(name, "Claude takes none while it thinks")
+        elif not fits:
+            report.warn(name, f"Claude takes none below {_LEAST_TOP_P} while it thinks")
+    return {"top_p": top_p} if fits else {}
