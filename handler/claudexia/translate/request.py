@@ -13,7 +13,9 @@ from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Ignored, Rejected, Report, To, Verdict, Warned
 from claudexia.translate.messages import Conversation
 from claudexia.translate.models import Model
-from claudexia.translate.tools import ToolNames, to_tooling
+from claudexia.translate.tool_names import ToolNames
+from claudexia.translate.tools import to_tooling
+from claudexia.translate.web_search import reserved_names
 
 VERDICTS: Mapping[str, Verdict] = {
     name: next(row for row in info.metadata if isinstance(row, Verdict))
@@ -39,7 +41,7 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
     _settle_sampling(given, model, report)
     max_tokens = _max_tokens(given.pop("max_tokens", None), model, report)
 
-    names = ToolNames()
+    names = ToolNames(reserved_names(params))
     conversation = Conversation(names, report)
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
