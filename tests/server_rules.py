@@ -86,9 +86,11 @@ def _ids(turn: Json, kind: str, key: str) -> list[str]:
 
 def _assert_tools(params: Mapping[str, Json]) -> None:
     tools = params.get("tools", [])
-    names = [tool["name"] for tool in tools]
+    names = [tool["name"] for tool in tools if "name" in tool]
     assert len(set(names)) == len(names), "tool names must be unique"
     for tool in tools:
+        if tool.get("type", "custom") != "custom":
+            continue  # one of the server's own
         assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", tool["name"])
         schema = tool["input_schema"]
         assert schema["type"] == "object"

@@ -104,6 +104,18 @@ class ToolParam(TypedDict):
     description: NotRequired[str]
     input_schema: JSONSchema
     strict: NotRequired[bool]
+    input_examples: NotRequired[Sequence[Mapping[str, object]]]
+    eager_input_streaming: NotRequired[bool]
+    defer_loading: NotRequired[bool]
+    allowed_callers: NotRequired[Sequence[str]]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class ServerToolParam(TypedDict):
+    """One of Anthropic's own tools, by its dated type; toolsets have no name. Its other keys vary."""
+
+    type: str
+    name: NotRequired[str]
     cache_control: NotRequired[CacheControlParam]
 
 
@@ -121,6 +133,9 @@ class WebSearchToolParam(TypedDict):
     max_uses: NotRequired[int]
     user_location: NotRequired[UserLocationParam]
     cache_control: NotRequired[CacheControlParam]
+
+
+ToolUnionParam = ToolParam | WebSearchToolParam | ServerToolParam
 
 
 class ToolChoiceParam(TypedDict):
@@ -159,7 +174,7 @@ class MessageCreateParams(TypedDict):
     temperature: NotRequired[float]
     top_p: NotRequired[float]
     top_k: NotRequired[int]
-    tools: NotRequired[Sequence[ToolParam | WebSearchToolParam]]
+    tools: NotRequired[Sequence[ToolUnionParam]]
     tool_choice: NotRequired[ToolChoiceParam]
     thinking: NotRequired[ThinkingConfigParam]
     output_config: NotRequired[OutputConfigParam]

@@ -28,7 +28,7 @@ from claudexia.translate.message_params import (
     UserMessage,
 )
 from claudexia.translate.params import Params as Part
-from claudexia.translate.tools import ToolNames, in_alphabet
+from claudexia.translate.tool_names import ToolNames, in_alphabet
 
 
 def text_block(text: str) -> TextBlockParam:

@@ -12,13 +12,15 @@ _REFUSED = {
     "cache_control": NOT_YET,
     "prompt_cache_breakpoint": NOT_YET,
 }
+_MARKS = {"cache_control", "prompt_cache_breakpoint"}
+_MARKED = ("tools[", "functions[")  # where marks are taken
 _EMPTY: tuple[object, ...] = (None, "", [], {}, False)
 
 
 def check_extras(given: Params, path: str, report: Report) -> None:
     """Says what is lost with each unnamed field of `given`, which stands at `path`."""
     for name, value in (given.model_extra or {}).items():
-        if value in _EMPTY:
+        if value in _EMPTY or (name in _MARKS and path.startswith(_MARKED)):
             continue
         if name in _REFUSED:
             raise unsupported(f"{path}.{name}", _REFUSED[name])

@@ -39,7 +39,7 @@ from claudexia.translate.message_params import (
     UserMessage,
 )
 from claudexia.translate.models import Model
-from claudexia.translate.tools import ToolNames
+from claudexia.translate.tool_names import ToolNames
 
 _SILENT_USER = "(The user sent an empty message.)"
 _NO_OPENING = "(The conversation begins with your message.)"

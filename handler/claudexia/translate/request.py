@@ -15,7 +15,9 @@ from claudexia.translate.fields import Ignored, Rejected, Report, To, Verdict, W
 from claudexia.translate.messages import Conversation
 from claudexia.translate.models import Model
 from claudexia.translate.thinking import ThinkingPlan, to_thinking
-from claudexia.translate.tools import Tooling, ToolNames, to_tooling
+from claudexia.translate.tool_names import ToolNames
+from claudexia.translate.tools import Tooling, to_tooling
+from claudexia.translate.web_search import reserved_names
 
 VERDICTS: Mapping[str, Verdict] = {
     name: next(row for row in info.metadata if isinstance(row, Verdict))
@@ -41,7 +43,7 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
     report = Report(strict)
     given = _rows(params, report)
 
-    names = ToolNames()
+    names = ToolNames(reserved_names(params))
     conversation = Conversation(names, report)
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
