@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
@@ -97,6 +98,9 @@ class Upstream:
         self.peers: list[tuple[str, int]] = []
         self.asked = threading.Event()
         self.abandoned = threading.Event()
+        # What GET /v1/models answers, and the URLs under which it was asked for.
+        self.models = Reply([error_body("not_found_error", "No such page")], 404)
+        self.looks: list[str] = []
 
     async def __call__(
         self,
@@ -105,6 +109,11 @@ class Upstream:
         send: Callable[[Message], Awaitable[None]],
     ) -> None:
         if scope["type"] != "http":
+            return
+        if scope["method"] == "GET":
+            self.looks.append(f"{scope['path']}?{scope['query_string'].decode()}")
+            self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+            await self._say(self.models, receive, send)
             return
         body = b""
         while (message := await receive()).get("body"):
@@ -116,6 +125,14 @@ class Upstream:
         self.asked.set()
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+        await self._say(reply, receive, send)
+
+    async def _say(
+        self,
+        reply: Reply,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
         headers = {"content-type": "text/event-stream", "request-id": "req_upstream", **reply.headers}
         pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
@@ -158,10 +175,11 @@ def serving(app: Any) -> Iterator[str]:
 
 @contextmanager
 def gateway(upstream: Upstream, **settings: Any) -> Iterator[str]:
-    """The whole gateway over real sockets on both sides; yields its base URL with /v1."""
+    """The whole gateway over real sockets on both sides; yields its base URL with /v1. `now` is its clock."""
+    now = settings.pop("now", lambda: datetime.now(UTC))
     with serving(upstream) as upstream_url:
         chosen = {"anthropic_base_url": upstream_url, **settings}
         if "api_keys_secret" not in settings:
             chosen = {"anthropic_api_key": UPSTREAM_KEY, "api_keys": {"test": KEY}, **chosen}
-        with serving(create_app(Settings(**chosen))) as url:
+        with serving(create_app(Settings(**chosen), now=now)) as url:
             yield f"{url}/v1"

@@ -10,7 +10,9 @@ Where things are; imports only point down this list:
     docs            what /docs shows beyond the routes
     deadline        when an answer has to be over
     edge            what every response gets: an id, a duration, an answer even to a bug
+    elsewhere       what to use instead of the addresses that are not served
     event_stream    server-sent events to a client who may leave
+    model_list      what GET /v1/models answers
     upstream        the Messages API over httpx: status first, then events
     access          who may call
     secret          a secret of the gateway's own, given or stored

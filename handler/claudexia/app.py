@@ -18,9 +18,9 @@ from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
 from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers, allow_origin
+from claudexia.model_list import Models
 from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
-from claudexia.translate import find_model, listed_models
 from claudexia.translate.openai import Model, ModelList
 from claudexia.upstream import Upstream
 
@@ -34,6 +34,7 @@ def create_app(
     """The gateway. `transport` replaces the network to the upstream, `now` the clock."""
     upstream = Upstream(settings, transport)
     completions = Completions(settings, upstream, now)
+    models = Models(upstream, settings.model_aliases, now)
     stored = StoredSecret(settings.api_keys_secret) if settings.api_keys_secret else None
     keys = SecretKeyStore(stored) if stored and not settings.api_keys else MemoryKeyStore(settings.api_keys)
 
@@ -52,16 +53,14 @@ def create_app(
     @routes.get("/models", response_model=None, summary="List models")
     async def list_models(request: Request) -> ModelList:
         await authenticate(request.headers, keys)
-        return {"object": "list", "data": listed_models(settings.model_aliases)}
+        return {"object": "list", "data": await models.listed()}
 
     @routes.get(
         "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=MODEL_PARAMETER
     )
     async def retrieve_model(request: Request) -> Model:
         await authenticate(request.headers, keys)
-        name = request.path_params["model"]
-        model = find_model(name, settings.model_aliases)
-        return model.as_listed(name if name in settings.model_aliases else None)
+        return await models.retrieve(request.path_params["model"])
 
     @routes.get("/health", response_model=None, summary="Tell that the gateway runs", openapi_extra=NO_KEY)
     async def health() -> dict[str, str]:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from claudexia.elsewhere import elsewhere
 from claudexia.telemetry import log_bug
 from claudexia.translate import APIError
 
@@ -76,7 +77,7 @@ def add_error_handlers(app: FastAPI) -> None:
         if error.status_code == 405:
             message, code = f"Method not allowed {where}.", "method_not_allowed"
         else:
-            message, code = f"Invalid URL {where}.", None
+            message, code = f"Invalid URL {where}.{elsewhere(request.url.path)}", None
         return render(APIError(error.status_code, message, code=code, headers=error.headers or {}))
 
     app.exception_handlers[APIError] = on_api_error

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import cast
 
 import httpx
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from claudexia import __version__
 from claudexia.secret import GivenSecret, Secret, StoredSecret
@@ -21,6 +21,7 @@ from claudexia.translate import APIError, EventDecoder
 from claudexia.translate.anthropic import MessageStreamEvent
 from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.errors import from_event, from_status, upstream_failed
+from claudexia.translate.listing import ModelInfoList
 from claudexia.translate.ratelimits import relayed_headers, retry_headers
 
 _CONNECT_TIMEOUT = 10.0
@@ -46,6 +47,7 @@ class Upstream:
             "user-agent": f"claudexia/{__version__}",
         }
         self._url = httpx.URL(f"{base_url}/v1/messages")
+        self._models_url = httpx.URL(f"{base_url}/v1/models", params={"limit": 1000})
         self._headers = httpx.Headers(headers)
         self._sent_key = ""
         given, stored = settings.anthropic_api_key, settings.anthropic_api_key_secret
@@ -68,8 +70,7 @@ class Upstream:
         )
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
-        if response.status_code == 401:
-            self._key.forget()
+        self._forget_refused_key(response)
         try:
             stream = MessageStream(response, params["model"], now)
             await stream.begin()
@@ -77,6 +78,34 @@ class Upstream:
             await response.aclose()
             raise
         return stream
+
+    async def models(self) -> ModelInfoList:
+        """What the account may use, its shape unchecked. Raises APIError, or ValueError where it is no JSON.
+
+        Source: https://platform.claude.com/docs/en/api/models/list
+        """
+        headers = self._headers_with(await self._key.get())
+        request = httpx.Request(
+            "GET",
+            self._models_url,
+            headers={**headers, "accept": "application/json"},
+            extensions=self._extensions,
+        )
+        with _as_api_errors():
+            response = await self._transport.handle_async_request(request)
+            try:
+                body = await response.aread()
+            finally:
+                await response.aclose()
+        self._forget_refused_key(response)
+        if response.status_code != 200:
+            raise from_status(response.status_code, body, "", {})
+        listed: ModelInfoList = from_json(body)
+        return listed
+
+    def _forget_refused_key(self, response: httpx.Response) -> None:
+        if response.status_code == 401:
+            self._key.forget()
 
     def _headers_with(self, key: str) -> httpx.Headers:
         if key != self._sent_key:  # the first request, and the first after a rotation

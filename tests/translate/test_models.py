@@ -1,9 +1,11 @@
 """Model ids as people write them."""
 
+from datetime import date
+
 import pytest
 
-from claudexia.translate import APIError, find_model, listed_models
-from claudexia.translate.models import SERVED
+from claudexia.translate import APIError, find_model
+from claudexia.translate.models import SERVED, retirement_warning
 
 EFFORTS = [
     (),
@@ -56,12 +58,22 @@ def test_an_unknown_id_gets_the_safe_rule() -> None:
     assert (model.thinks_by_default, model.shows_thinking) == (True, False)
 
 
-def test_listed() -> None:
-    listed = {model["id"]: model for model in listed_models(ALIASES)}
-    assert listed.keys() == SERVED.keys() | {"gpt-4o", "fast"}
-    assert listed["gpt-4o"]["max_output_tokens"] == 128_000
-    assert listed["claude-haiku-4-5"]["created"] == 1_759_276_800
-    assert all(model["object"] == "model" for model in listed.values())
+@pytest.mark.parametrize(
+    ("name", "today", "words"),
+    [
+        ("claude-sonnet-4-5", date(2026, 9, 30), None),
+        ("claude-sonnet-4-5", date(2026, 10, 1), "retires on 2026-11-30"),
+        ("claude-sonnet-4-5-20250929", date(2026, 11, 29), "claude-sonnet-4-5-20250929 retires on 2026-11-30"),
+        ("claude-sonnet-4-5", date(2026, 11, 30), "retired on 2026-11-30"),
+        ("claude-sonnet-4-5", date(2027, 11, 30), "retired on 2026-11-30"),
+        ("claude-opus-5-5", date(2036, 1, 1), None),
+        ("claude-opus-9", date(2036, 1, 1), None),
+    ],
+)
+def test_a_model_near_its_end_is_told(name: str, today: date, words: str | None) -> None:
+    warning = retirement_warning(find_model(name, {}), today)
+    assert (warning is None) == (words is None)
+    assert (words or "") in (warning or "")
 
 
 def test_the_data_is_consistent() -> None:

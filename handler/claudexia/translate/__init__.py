@@ -10,7 +10,7 @@ Pure functions and one state machine. Time and ids are given to it; it knows no 
 
 from claudexia.translate.accumulate import MessageAccumulator
 from claudexia.translate.errors import APIError
-from claudexia.translate.models import find_model, listed_models
+from claudexia.translate.models import find_model
 from claudexia.translate.request import MessageRequest, to_message_params
 from claudexia.translate.response import to_chat_completion
 from claudexia.translate.sse import EventDecoder
@@ -24,7 +24,6 @@ __all__ = [
     "MessageAccumulator",
     "MessageRequest",
     "find_model",
-    "listed_models",
     "parse_params",
     "to_chat_completion",
     "to_message_params",

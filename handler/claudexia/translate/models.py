@@ -8,16 +8,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypedDict
 
-from claudexia.translate import openai
 from claudexia.translate.errors import model_not_found
 
 _DATED = re.compile(r"-(\d{8}|latest)$")
 _PREFIX = "anthropic/"
+_NOTICE_DAYS = 60
 
 
 class _Row(TypedDict, total=False):
@@ -57,19 +57,6 @@ class Model:
     mid_conversation_system: bool
     min_cache_tokens: int
 
-    def as_listed(self, name: str | None = None) -> openai.Model:
-        """OpenAI's model object, as `name` where that is an alias. `created` is seconds, 0 if unknown."""
-        released = datetime.fromisoformat(self.released).replace(tzinfo=UTC) if self.released else None
-        return {
-            "id": name or self.id,
-            "object": "model",
-            "created": int(released.timestamp()) if released else 0,
-            "owned_by": "anthropic",
-            "shutdown_date": self.retires,
-            "context_window": self.context_window,
-            "max_output_tokens": self.max_output_tokens,
-        }
-
 
 def _model(name: str, row: _Row) -> Model:
     limit = row["max_output_tokens"]
@@ -95,7 +82,8 @@ def _model(name: str, row: _Row) -> Model:
 
 _DATA = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))
 SERVED: Mapping[str, Model] = {name: _model(name, row) for name, row in _DATA["models"].items()}
-_KNOWN = {**SERVED, **{name: _model(name, row) for name, row in _DATA["retired"]["models"].items()}}
+RETIRED: Mapping[str, Model] = {name: _model(name, row) for name, row in _DATA["retired"]["models"].items()}
+_KNOWN = {**SERVED, **RETIRED}
 _UNKNOWN = _model("", _DATA["unknown"])
 
 
@@ -107,16 +95,28 @@ def find_model(name: str, aliases: Mapping[str, str]) -> Model:
     wanted = _alias(name.strip(), aliases).lower().removeprefix(_PREFIX).replace(".", "-")
     if not wanted.startswith("claude-"):
         raise model_not_found(name)
-    known = _KNOWN.get(wanted) or _KNOWN.get(_DATED.sub("", wanted)) or _UNKNOWN
+    known = _KNOWN.get(wanted) or _KNOWN.get(undated(wanted)) or _UNKNOWN
     return replace(known, id=wanted)
 
 
-def listed_models(aliases: Mapping[str, str]) -> list[openai.Model]:
-    """What GET /v1/models answers: the models that are served, then the operator's aliases for them."""
-    named = [name for name in aliases if "*" not in name]
-    return [model.as_listed() for model in SERVED.values()] + [
-        find_model(name, aliases).as_listed(name) for name in named
-    ]
+def undated(name: str) -> str:
+    """A model id without the date or `latest` at its end."""
+    return _DATED.sub("", name)
+
+
+def retirement_warning(model: Model, today: date) -> str | None:
+    """What to tell a caller whose model ends within 60 days of `today` or has ended.
+
+    Source: https://platform.claude.com/docs/en/about-claude/model-deprecations
+    """
+    if not model.retires:
+        return None
+    left = (date.fromisoformat(model.retires) - today).days
+    if left > _NOTICE_DAYS:
+        return None
+    if left > 0:
+        return f"{model.id} retires on {model.retires}; requests for it fail from then on"
+    return f"{model.id} retired on {model.retires}; requests for it may fail"
 
 
 def _alias(name: str, aliases: Mapping[str, str]) -> str:

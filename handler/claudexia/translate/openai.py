@@ -119,14 +119,33 @@ class ChatCompletionChunk(TypedDict):
     usage: NotRequired[CompletionUsage | None]
 
 
+class Capabilities(TypedDict):
+    """Not OpenAI's. What the model takes through this gateway; None is not known."""
+
+    thinking: list[str]
+    effort: list[str]
+    sampling: bool
+    forced_tool_choice: bool
+    prefill: bool
+    structured_outputs: bool | None
+    web_search: bool | None
+    images: bool | None
+    pdf: bool | None
+
+
 class Model(TypedDict):
+    """The keys from `lifecycle` on are not OpenAI's. Limits are tokens, `created` is seconds."""
+
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     shutdown_date: str | None
+    lifecycle: str | None
+    display_name: NotRequired[str]
     context_window: int | None
     max_output_tokens: int | None
+    capabilities: Capabilities
 
 
 class ModelList(TypedDict):

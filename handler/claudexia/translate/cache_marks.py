@@ -1,0 +1,94 @@
+"""Marks of the prompt cache on a translated request: where they may stand, reading them, moving them.
+
+Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
+
+from claudexia.translate.anthropic_params import CacheControlParam, MessageCreateParams
+
+# The way to one block: ("tools", 0), ("messages", 2, "content", 1).
+Path = tuple[str | int, ...]
+Block = Mapping[str, object]
+TTL = Literal["5m", "1h"]
+
+_BYTES_A_TOKEN = 4
+# Rough and rather too small: a page of a PDF takes more.
+_TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
+
+
+def blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, Block]]:
+    """All that may carry a mark, in the order of the cached prefix: tools, system, messages."""
+    for index, tool in enumerate(sent.get("tools", ())):
+        yield ("tools", index), cast("Block", tool)
+    for index, text in enumerate(sent.get("system", ())):
+        yield ("system", index), cast("Block", text)
+    for turn, message in enumerate(sent["messages"]):
+        for index, block in enumerate(message["content"]):
+            path = ("messages", turn, "content", index)
+            if block["type"] == "tool_result":
+                for inner, part in enumerate(block.get("content", ())):
+                    yield (*path, "content", inner), cast("Block", part)
+            yield path, cast("Block", block)
+
+
+def takes_mark(block: Block) -> bool:
+    """The API refuses marks on thinking and on empty text."""
+    match block:
+        case {"type": "thinking" | "redacted_thinking"}:
+            return False
+        case {"type": "text", "text": str(text)}:
+            return bool(text.strip())
+    return True
+
+
+def put_mark(sent: MessageCreateParams, path: Path, control: CacheControlParam | None) -> None:
+    """Marks the block at `path`, or takes its mark away. The block is copied: others may hold it as well."""
+    parts = cast("dict[str, object]", sent)
+    name, way = str(path[0]), path[1:]
+    parts[name] = _with_mark(parts[name], way, control)
+
+
+def ephemeral(ttl: TTL) -> CacheControlParam:
+    return {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
+
+
+def reaches(parts: object, tokens: int) -> bool:
+    """Whether `parts`, any JSON, hold at least `tokens` by a cheap estimate that stops as soon as it knows."""
+    missing = tokens * _BYTES_A_TOKEN
+    for size in _sizes(parts):
+        missing -= size
+        if missing <= 0:
+            return True
+    return False
+
+
+def _with_mark(value: object, way: Path, control: CacheControlParam | None) -> object:
+    if not way:
+        plain = {name: item for name, item in cast("Block", value).items() if name != "cache_control"}
+        return {**plain, "cache_control": control} if control else plain
+    step, rest = way[0], way[1:]
+    if isinstance(step, int):
+        items = cast("Sequence[object]", value)
+        return [*items[:step], _with_mark(items[step], rest, control), *items[step + 1 :]]
+    fields = cast("Mapping[str, object]", value)
+    return {**fields, step: _with_mark(fields[step], rest, control)}
+
+
+def _sizes(value: object) -> Iterator[int]:
+    """The bytes of all text in `value`, piece by piece."""
+    match value:
+        case str():
+            yield len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        case {"type": "document", "source": {"type": "text", "data": text}}:
+            yield from _sizes(text)
+        case {"type": "image" | "document" | "thinking" | "redacted_thinking" as kind}:
+            yield _TOKENS[kind] * _BYTES_A_TOKEN
+        case Mapping():
+            for name, item in value.items():
+                yield len(name)
+                yield from _sizes(item)
+        case list() | tuple():
+            for item in value:
+                yield from _sizes(item)
