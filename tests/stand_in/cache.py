@@ -83,7 +83,8 @@ def _segments(params: Params, model: ModelFacts, account: str) -> list[Segment]:
     parts += [
         (["system", schema_format(params)], block) for _, block in entries(as_blocks(params.get("system")))
     ]
-    later = [schema_format(params), _effort(params, model), params.get("thinking"), params.get("tool_choice")]
+    effort = record(params.get("output_config")).get("effort")
+    later = [schema_format(params), effort, params.get("thinking"), params.get("tool_choice")]
     parts += [([turn.role, later], block) for turn in turns(params) for _, block in turn.blocks]
     automatic = _automatic(params, [block for _, block in parts])
     running = hashlib.sha256(f"{account} {model.id}".encode())
@@ -96,10 +97,6 @@ def _segments(params: Params, model: ModelFacts, account: str) -> list[Segment]:
         ttl = _ttl(block) or (automatic[1] if automatic and automatic[0] == index else None)
         result.append(Segment(running.hexdigest(), characters // 4, ttl))
     return result
-
-
-def _effort(params: Params, model: ModelFacts) -> Json:
-    return record(params.get("output_config")).get("effort", model.id)
 
 
 def _automatic(params: Params, blocks: list[Json]) -> tuple[int, str] | None:

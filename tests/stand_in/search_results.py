@@ -16,7 +16,7 @@ PAGES = (
 def search_blocks(signer: Signer, call_id: str, query: str) -> list[dict[str, Any]]:
     """A call of the server's tool and its result."""
     found = [
-        {"type": "web_search_result", "url": url, "title": title, "encrypted_content": signer.seal(url), "page_age": None}
+        {"type": "web_search_result", "url": url, "title": title, "encrypted_content": signer.seal(url), "page_age": "2 days ago"}
         for url, title, _quote in PAGES
     ]  # fmt: skip
     return [
