@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
-from tests.server_rules import assert_accepted
+from tests.stand_in.rules import assert_accepted
 
 PREFILLS = "claude-sonnet-4-5"
 

@@ -6,7 +6,7 @@ import pytest
 
 from claudexia.translate import APIError, find_model, parse_params, to_message_params
 from tests import recordings
-from tests.server_rules import assert_accepted
+from tests.stand_in.rules import assert_accepted
 
 pytestmark = recordings.needs_recordings
 

@@ -13,7 +13,7 @@ from claudexia.translate import APIError, MessageRequest, find_model, parse_para
 from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.fields import Composed, Ignored, Rejected, To
 from claudexia.translate.request import VERDICTS
-from tests.server_rules import assert_accepted
+from tests.stand_in.rules import assert_accepted
 
 SAMPLES, REFUSES, UNKNOWN = "claude-sonnet-4-6", "claude-opus-5-5", "claude-opus-7"
 

@@ -9,7 +9,7 @@ from claudexia.translate import APIError, MessageRequest, find_model, parse_para
 from claudexia.translate.fields import Report
 from claudexia.translate.tool_names import ToolNames
 from claudexia.translate.tools import Tooling, to_tooling
-from tests.server_rules import assert_accepted
+from tests.stand_in.rules import assert_accepted
 
 FORCES, REFUSES = "claude-haiku-5-5", "claude-sonnet-5-5"
 MESSAGES = [{"role": "user", "content": "a"}]
