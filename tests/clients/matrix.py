@@ -1,0 +1,69 @@
+"""Which clients are tried with which cases, and the README's table of how that went."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+SCRIPTS = Path(__file__).parent / "scripts"
+BEGIN, END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
+
+CASES = ("text", "stream", "tools", "structured", "image", "error")
+# One thinks unless told otherwise and refuses a forced tool; the other does neither.
+MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5")
+
+
+@dataclass(frozen=True)
+class Client:
+    """`packages` are requirements as uv takes them for a .py script, as npm takes them for an .mjs one."""
+
+    name: str
+    script: str
+    packages: tuple[str, ...]
+
+
+CLIENTS = (
+    Client("openai-python 3", "openai_sdk.py", ("openai>=3.54,<4",)),
+    Client("openai-python 2", "openai_sdk.py", ("openai>=2.54,<3",)),
+    Client("openai-node", "openai_sdk.mjs", ("openai@7", "zod@4")),
+    Client("pydantic-ai", "pydantic_ai_client.py", ("pydantic-ai-slim[openai]>=2.68,<3",)),
+    Client("langchain-openai", "langchain_client.py", ("langchain-openai>=1.7,<2", "langchain>=1.4,<2")),
+    Client("openai-agents", "openai_agents_client.py", ("openai-agents>=0.24,<1",)),
+    Client("instructor", "instructor_client.py", ("instructor>=1.17,<2",)),
+    Client("Vercel AI SDK", "ai_sdk.mjs", ("ai@7", "@ai-sdk/openai-compatible@3", "zod@4")),
+    Client("litellm", "litellm_client.py", ("litellm[mcp]>=1.106,<2",)),
+)
+
+
+@dataclass
+class Outcome:
+    """A client's version, and for each case the failures of both models; a case that passed has none."""
+
+    version: str = ""
+    failures: dict[str, list[str]] = field(default_factory=lambda: {case: [] for case in CASES})
+
+
+def table(outcomes: Mapping[str, Outcome]) -> str:
+    """One row for each client name in `outcomes`."""
+    rows = [_row(["client", "version", *CASES]), "|---|---|" + ":-:|" * len(CASES) + "\n"]
+    for name, outcome in outcomes.items():
+        ticks = ["✗" if outcome.failures[case] else "✓" for case in CASES]
+        rows.append(_row([name, outcome.version, *ticks]))
+    return "".join(rows)
+
+
+def with_table(readme: str, written: str) -> str:
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{written}{END}{after}"
+
+
+def rows_of(readme: str) -> list[list[str]]:
+    """The cells of the table between the markers, its head first."""
+    lines = readme.partition(BEGIN)[2].partition(END)[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if not row[0].startswith("---")]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |\n"

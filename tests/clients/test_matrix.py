@@ -1,0 +1,97 @@
+"""The README's matrix is the runner's, the scripts can be read, and a script that dies is not taken for a pass."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.clients.matrix import CASES, CLIENTS, MODELS, README, SCRIPTS, Outcome, rows_of, table, with_table
+from tests.clients.running import note
+
+TEXT = README.read_text("utf-8")
+FILES = sorted(path for path in SCRIPTS.iterdir() if path.suffix in (".py", ".mjs"))
+ENTRIES = [path for path in FILES if path.stem != "cases"]
+
+
+def test_the_readme_names_the_clients_and_the_cases() -> None:
+    head, *rows = rows_of(TEXT)
+    assert head == ["client", "version", *CASES], "run: uv run python -m tests.clients --write"
+    assert [row[0] for row in rows] == [client.name for client in CLIENTS]
+    for _, version, *ticks in rows:
+        assert re.match(r"\d+\.\d+", version)
+        assert len(ticks) == len(CASES)
+        assert set(ticks) <= {"✓", "✗"}
+
+
+def test_the_readme_names_the_models() -> None:
+    section = TEXT.partition("## Clients that were tried")[2].partition("##")[0]
+    assert [model for model in MODELS if f"`{model}`" not in section] == []
+
+
+def test_every_script_has_its_client() -> None:
+    assert {path.name for path in ENTRIES} == {client.script for client in CLIENTS}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_every_script_compiles(path: Path) -> None:
+    if path.suffix == ".py":
+        compile(path.read_text("utf-8"), path, "exec")
+        return
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node here")
+    done = subprocess.run([node, "--check", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", ENTRIES, ids=[path.name for path in ENTRIES])
+def test_every_script_runs_every_case(path: Path) -> None:
+    arguments = re.findall(r'^(?:await )?cases\.run\("[\w-]+", (.*)\)', path.read_text("utf-8"), re.MULTILINE)
+    assert [re.findall(r"\w+", each) for each in arguments] == [list(CASES)]
+
+
+def told(*lines: dict[str, object], stderr: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess([], code, "".join(f"{json.dumps(line)}\n" for line in lines), stderr)
+
+
+PASSED: list[dict[str, object]] = [{"case": case, "ok": True, "detail": ""} for case in CASES]
+RUNS = [
+    pytest.param(told({"version": "1.2"}, *PASSED), {}, id="all-passed"),
+    pytest.param(
+        told(*PASSED[:-1], {"case": "error", "ok": False, "detail": "said no"}),
+        {"error": "said no"},
+        id="one-failed",
+    ),
+    pytest.param(
+        told(*PASSED[:5], stderr="Traceback\nOSError: gone", code=1),
+        {"error": "OSError: gone"},
+        id="died-on-the-way",
+    ),
+    pytest.param(told(code=3), dict.fromkeys(CASES, "ended with 3: it wrote nothing"), id="never-started"),
+]
+
+
+@pytest.mark.parametrize(("done", "failed"), RUNS)
+def test_what_counts_as_a_failure(done: subprocess.CompletedProcess[str], failed: dict[str, str]) -> None:
+    outcome = Outcome()
+    note(outcome, "a-model", done)
+    found = {case: failures for case, failures in outcome.failures.items() if failures}
+    assert found.keys() == failed.keys()
+    for case, (failure,) in found.items():
+        assert failure.startswith("a-model: ")
+        assert failure.endswith(failed[case])
+
+
+def test_one_failure_is_a_cross() -> None:
+    outcome = Outcome("1.2")
+    note(outcome, "a-model", told(*PASSED))
+    note(outcome, "another", told(*PASSED[:-1]))
+    written = with_table(
+        "before\n<!-- clients: begin -->\n<!-- clients: end -->\nafter\n", table({"x": outcome})
+    )
+    assert rows_of(written)[1] == ["x", "1.2", *"✓✓✓✓✓✗"]
+    assert written.startswith("before\n")
+    assert written.endswith("\nafter\n")
