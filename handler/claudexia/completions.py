@@ -33,6 +33,7 @@ from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import upstream_failed
 from claudexia.translate.fields import Warned
 from claudexia.translate.models import Model
+from claudexia.translate.reading import Reading
 from claudexia.translate.sse import DONE, comment, encode
 from claudexia.upstream import MessageStream, Upstream
 
@@ -67,17 +68,17 @@ class Completions:
         self, params: CompletionCreateParams, translated: MessageRequest, deadline: float | None
     ) -> Response:
         now = self._now()
-        created, names = int(now.timestamp()), translated.original_name
+        created, reading = int(now.timestamp()), Reading(original_name=translated.original_name)
         stream = await self._upstream.open(translated.params, now)
         headers = {**stream.headers, **_warnings_header(translated.warnings)}
         if not params.stream:
-            completion = to_chat_completion(await _fold(stream), created=created, original_name=names)
+            completion = to_chat_completion([await _fold(stream)], created=created, reading=reading)
             return Response(to_json(completion), headers=headers, media_type="application/json")
         options = params.stream_options
         include_usage = bool(options and options.include_usage)
-        chunks = ChatCompletionStream(created=created, include_usage=include_usage, original_name=names)
+        chunks = ChatCompletionStream(created=created, include_usage=include_usage, reading=reading)
         return EventStreamResponse(
-            _frames(stream, chunks),
+            _frames(stream, chunks, include_usage),
             stream,
             headers,
             keepalive=self._settings.keepalive,
@@ -121,13 +122,19 @@ async def _fold(stream: MessageStream) -> Message:
     raise _cut_short()
 
 
-async def _frames(stream: MessageStream, chunks: ChatCompletionStream) -> AsyncGenerator[bytes, None]:
+async def _frames(
+    stream: MessageStream, chunks: ChatCompletionStream, include_usage: bool
+) -> AsyncGenerator[bytes, None]:
     """The answer as server-sent events, one piece per read; after a failure an error, and no [DONE]."""
     try:
         async for events in stream:
             parts: list[bytes] = []
             try:
                 _relay(events, stream, chunks, parts)
+                if chunks.finished and include_usage:
+                    parts.append(encode(chunks.usage_chunk(chunks.usage)))
+                if chunks.finished:
+                    parts.append(DONE)
             finally:  # what came before a failure goes out before it is told
                 if parts:
                     yield b"".join(parts)
@@ -156,7 +163,6 @@ def _relay(
         else:
             parts.extend(encode(chunk) for chunk in chunks.feed(event))
         if chunks.finished:
-            parts.append(DONE)
             return
 
 

@@ -1,11 +1,12 @@
-"""Every recorded answer, streamed and whole, held against three oracles.
+"""Every recorded answer, streamed and whole, in every way of telling it, held against three oracles.
 
 OpenAI's published schemas say what a chunk and a completion look like, OpenAI's own SDK what the chunks add up
 to, and Anthropic's SDK what the upstream's bytes meant.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import anthropic.types
@@ -13,8 +14,7 @@ import jsonschema
 import pytest
 from anthropic._models import construct_type_unchecked
 from anthropic.lib.streaming._messages import accumulate_event
-from openai.lib.streaming.chat import ChatCompletionStreamState
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion
 from pydantic_core import from_json
 
 from claudexia.translate import (
@@ -24,15 +24,16 @@ from claudexia.translate import (
     MessageAccumulator,
     to_chat_completion,
 )
+from claudexia.translate.accumulate import replayable
 from claudexia.translate.anthropic import MessageStreamEvent
+from claudexia.translate.continued_turn import ContinuedTurn
+from claudexia.translate.reading import DEFAULT_READING, Reading
 from tests import recordings
+from tests.translate.answers import CREATED, Json, folded
 
 pytestmark = recordings.needs_recordings
 
-Json = dict[str, Any]
-
 EVENT = cast("type[Any]", anthropic.types.RawMessageStreamEvent)
-CREATED = 1_790_000_000
 STREAMS = recordings.names("streams", ".sse")
 # How a stream that the upstream broke off ends: the error event it sent, or none.
 BROKEN = {
@@ -50,9 +51,19 @@ FINISH_REASONS: dict[str | None, str] = {
     "stop_sequence": "stop",
     "max_tokens": "length",
     "tool_use": "tool_calls",
-    "pause_turn": "stop",
+    "pause_turn": "length",
     "refusal": "content_filter",
     "model_context_window_exceeded": "length",
+}
+
+READINGS = {
+    "as-it-is": DEFAULT_READING,
+    "no-reasoning": Reading(reasoning=False),
+    "thinking-blocks": Reading(thinking_blocks=True),
+    "thinking-blocks-only": Reading(reasoning=False, thinking_blocks=True),
+    "json-object": Reading(json_object=True),
+    "function-call": Reading(function_call=True),
+    "custom": Reading(),  # every tool of the answer is one
 }
 
 
@@ -62,29 +73,24 @@ def decode(data: bytes, step: int = 1 << 30) -> list[MessageStreamEvent]:
     return [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
 
 
-def chunks_of(events: Iterable[MessageStreamEvent], include_usage: bool = True) -> list[Json]:
-    stream = ChatCompletionStream(created=CREATED, include_usage=include_usage)
+def chunks_of(
+    events: Iterable[MessageStreamEvent], include_usage: bool = True, reading: Reading = DEFAULT_READING
+) -> list[Json]:
+    stream = ChatCompletionStream(created=CREATED, include_usage=include_usage, reading=reading)
     chunks = [chunk for event in events for chunk in stream.feed(event)]
     if not stream.finished:
         raise EOFError("the stream ended before its message")
+    if include_usage:
+        chunks.append(stream.usage_chunk(stream.usage))
     return cast("list[Json]", json.loads(json.dumps(chunks)))
 
 
-def folded(chunks: Iterable[Json]) -> Json:
-    """What OpenAI's own SDK makes of the chunks."""
-    state = ChatCompletionStreamState()
-    for chunk in chunks:
-        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
-    # Its get_final_completion() raises for answers that were cut or refused; the snapshot is the same.
-    return state.current_completion_snapshot.model_dump(mode="json", exclude_none=True)
-
-
-def whole(events: Iterable[MessageStreamEvent]) -> Json:
+def whole(events: Iterable[MessageStreamEvent], reading: Reading = DEFAULT_READING) -> Json:
     accumulator = MessageAccumulator()
     for event in events:
         accumulator.feed(event)
     assert accumulator.finished
-    completion = to_chat_completion(accumulator.message, created=CREATED)
+    completion = to_chat_completion([accumulator.message], created=CREATED, reading=reading)
     validate(completion, "CreateChatCompletionResponse")
     return ChatCompletion.model_validate(completion).model_dump(mode="json", exclude_none=True)
 
@@ -97,15 +103,34 @@ def validate(value: object, schema: str) -> None:
 def comparable(completion: Json) -> Json:
     """A completion without what only one of the two ways to get it can know."""
     message = {**completion["choices"][0]["message"]}
-    message.pop("annotations", None)
+    message.setdefault("annotations", [])
     calls = [
-        {key: call[key] for key in ("id", "type")}
-        | {"function": {key: call["function"][key] for key in ("name", "arguments")}}
+        {key: call[key] for key in ("id", "type")} | {call["type"]: told(call[call["type"]])}
         for call in message.pop("tool_calls", [])
+    ]
+    blocks = [
+        {key: value for key, value in block.items() if key != "index"}
+        for block in message.pop("thinking_blocks", [])
     ]
     finish_reason = completion["choices"][0]["finish_reason"]
     facts = {key: completion[key] for key in ("id", "created", "model", "usage")}
-    return {**facts, "message": message, "calls": calls, "finish_reason": finish_reason}
+    return {**facts, "message": message, "blocks": blocks, "calls": calls, "finish_reason": finish_reason}
+
+
+def told(call: Json) -> Json:
+    return {key: call[key] for key in ("name", "arguments", "input") if key in call}
+
+
+def reading_for(name: str, events: Iterable[MessageStreamEvent]) -> Reading:
+    if name != "custom":
+        return READINGS[name]
+    tools = {
+        block["name"]
+        for event in events
+        for block in [event.get("content_block"), *event.get("message", {}).get("content", [])]  # type: ignore[attr-defined]  # of any event
+        if block and block.get("type") == "tool_use"
+    }
+    return replace(READINGS[name], custom=frozenset(tools))
 
 
 def claude_sdk_message(data: bytes) -> anthropic.types.Message:
@@ -155,6 +180,67 @@ def test_stream(name: str) -> None:
     completion = whole(events)
     assert comparable(folded(chunks)) == comparable(completion)
     assert_same_meaning(completion, claude_sdk_message(data))
+
+
+@pytest.mark.parametrize("told_as", READINGS)
+@pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
+def test_a_stream_adds_up_to_the_whole(name: str, told_as: str) -> None:
+    events = decode(recordings.read_bytes("streams", name, ".sse"))
+    reading = reading_for(told_as, events)
+    chunks = chunks_of(events, reading=reading)
+    if not reading.custom:  # OpenAI's schema knows such calls only in whole answers
+        for chunk in chunks:
+            validate(chunk, "CreateChatCompletionStreamResponse")
+    assert sum("annotations" in choice["delta"] for chunk in chunks for choice in chunk["choices"]) <= 1
+    assert comparable(folded(chunks)) == comparable(whole(events, reading))
+
+
+@pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
+def test_what_is_sent_back_is_what_came(name: str) -> None:
+    data = recordings.read_bytes("streams", name, ".sse")
+    accumulator = MessageAccumulator()
+    for event in decode(data):
+        accumulator.feed(event)
+    came = [block.to_dict(mode="json") for block in claude_sdk_message(data).content]
+    came = [block for block in came if block["type"] != "text" or str(block["text"]).strip()]
+    sent = replayable(accumulator.message)
+    assert [plain(block) for block in sent] == [plain(block) for block in came]
+
+
+def plain(block: Mapping[str, object]) -> Json:
+    if block["type"] == "compaction":  # outside its beta, the SDK does not read its content
+        return {"type": block["type"]}
+    return {key: value for key, value in block.items() if value is not None}
+
+
+def test_a_paused_turn_goes_on() -> None:
+    names = (
+        "pydantic-ai-pause-turn-web-search-streaming-vcr",
+        "pydantic-ai-pause-turn-web-search-streaming-vcr-1",
+    )
+    first, second = [recordings.read_bytes("streams", name, ".sse") for name in names]
+    turn = ContinuedTurn()
+    joined = [part for event in decode(first) for part in turn.feed(event)]
+    assert (turn.paused, len(turn.content)) == (True, 25)
+    joined += [part for event in decode(second) for part in turn.feed(event)]
+    assert not turn.paused
+    chunks = chunks_of(joined)
+    completion = whole(joined)
+    assert comparable(folded(chunks)) == comparable(completion)
+    one, two = whole(decode(first)), whole(decode(second))
+    answer = completion["choices"][0]
+    assert answer["finish_reason"] == two["choices"][0]["finish_reason"]
+    assert (
+        answer["message"]["content"]
+        == one["choices"][0]["message"]["content"] + two["choices"][0]["message"]["content"]
+    )
+    assert completion["usage"]["total_tokens"] == one["usage"]["total_tokens"] + two["usage"]["total_tokens"]
+    shift = len(one["choices"][0]["message"]["content"])
+    spans = [note["url_citation"] for note in answer["message"]["annotations"]]
+    assert [(span["start_index"] - shift, span["url"]) for span in spans] == [
+        (note["url_citation"]["start_index"], note["url_citation"]["url"])
+        for note in two["choices"][0]["message"]["annotations"]
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
@@ -222,7 +308,7 @@ def test_a_broken_stream_is_no_answer(name: str) -> None:
 @pytest.mark.parametrize("name", recordings.names("messages", ".json"))
 def test_message(name: str) -> None:
     recorded = json.loads(recordings.read_bytes("messages", name, ".json"))
-    completion = to_chat_completion(recorded, created=CREATED)
+    completion = to_chat_completion([recorded], created=CREATED)
     validate(completion, "CreateChatCompletionResponse")
     message = construct_type_unchecked(value=recorded, type_=anthropic.types.Message)
     assert_same_meaning(json.loads(json.dumps(completion)), message)

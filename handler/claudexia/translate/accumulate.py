@@ -1,10 +1,13 @@
-"""MessageStreamEvents folded into the Message they describe, for answers that are sent whole."""
+"""MessageStreamEvents folded into the Message they describe, to be told whole or to be sent back."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+
+from pydantic_core import from_json
 
 from claudexia.translate.anthropic import ContentBlock, ContentDelta, Message, MessageStreamEvent
 from claudexia.translate.errors import upstream_failed
-from claudexia.translate.response import merge_usage
+from claudexia.translate.usage import merge_usage
 
 # Which key of a block grows by which key of a delta.
 _GROWS = {
@@ -53,9 +56,17 @@ class MessageAccumulator:
         self._pieces.clear()
 
     def _grow(self, index: int, delta: ContentDelta) -> None:
+        if not (block := self._blocks.get(index)):
+            return
         key = _GROWS.get(delta.get("type", ""))
-        if key and index in self._blocks and (piece := delta.get(key)):
-            self._pieces[index, key].append(str(piece))
+        if key:
+            if piece := delta.get(key):
+                self._pieces[index, key].append(str(piece))
+        elif citation := delta.get("citation"):
+            block["citations"] = [*(block.get("citations") or ()), citation]
+        else:  # of a kind not known here: what it brings is taken for whole, as a compaction_delta's content is
+            brought = {key: value for key, value in delta.items() if key != "type"}
+            block.update(brought)  # type: ignore[typeddict-item]  # whatever the block will be sent back with
 
     def _finish(self) -> None:
         for (index, key), pieces in self._pieces.items():
@@ -63,3 +74,29 @@ class MessageAccumulator:
             whole = f"{block.get(key) or ''}{''.join(pieces)}"
             block[key] = whole  # type: ignore[literal-required]  # one of _GROWS's values
         self.finished = True
+
+
+def replayable(message: Message) -> list[Mapping[str, object]]:
+    """The content as the API takes it back, unchanged but for what it would refuse.
+
+    That is a text block with no text, thinking cut before its signature, and a tool's input that is no object.
+    https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
+    """
+    return [_replayed(block) for block in message["content"] if _is_replayable(block)]
+
+
+def _is_replayable(block: ContentBlock) -> bool:
+    if block.get("type") == "text":
+        return bool((block.get("text") or "").strip())
+    return block.get("type") != "thinking" or bool(block.get("signature"))
+
+
+def _replayed(block: ContentBlock) -> Mapping[str, object]:
+    if "partial_json" not in block:
+        return {**block}
+    try:
+        value = from_json(block["partial_json"], allow_partial=True)
+    except ValueError:
+        value = None
+    given = {key: value for key, value in block.items() if key != "partial_json"}
+    return {**given, "input": value if isinstance(value, dict) else {}}

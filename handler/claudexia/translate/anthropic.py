@@ -27,6 +27,15 @@ class StopDetails(TypedDict, total=False):
     explanation: str | None
 
 
+class Citation(TypedDict, total=False):
+    """Where a text block's claim comes from; `url` and `title` are a web search's, documents have others."""
+
+    type: str
+    url: str
+    title: str | None
+    cited_text: str
+
+
 class ContentBlock(TypedDict, total=False):
     """A block of an answer; which keys there are depends on `type`.
 
@@ -36,11 +45,13 @@ class ContentBlock(TypedDict, total=False):
 
     type: str
     text: str
+    citations: list[Citation] | None
     id: str
     name: str
     input: Mapping[str, object]
     thinking: str
     signature: str
+    data: str
     partial_json: str
 
 
@@ -59,6 +70,7 @@ class ContentDelta(TypedDict, total=False):
     partial_json: str
     thinking: str
     signature: str
+    citation: Citation
 
 
 class MessageDelta(TypedDict, total=False):

@@ -4,7 +4,7 @@ Source: https://platform.openai.com/docs/api-reference/chat, field by field. Wha
 `completion_params.py`.
 """
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, Required, TypedDict
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
@@ -48,18 +48,61 @@ class Function(TypedDict):
     arguments: str
 
 
-class ToolCall(TypedDict):
+class FunctionToolCall(TypedDict):
     id: str
     type: Literal["function"]
     function: Function
 
 
+class Custom(TypedDict):
+    name: str
+    input: str
+
+
+class CustomToolCall(TypedDict):
+    id: str
+    type: Literal["custom"]
+    custom: Custom
+
+
+ToolCall = FunctionToolCall | CustomToolCall
+
+
+class URLCitation(TypedDict):
+    """Where in `content` the cited words are, counted in code points, the end not included."""
+
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class Annotation(TypedDict):
+    type: Literal["url_citation"]
+    url_citation: URLCitation
+
+
+class ThinkingBlock(TypedDict, total=False):
+    """No word of OpenAI's: Claude's signed thinking as it is to be sent back. `index` is there in a stream."""
+
+    index: int
+    type: Required[Literal["thinking", "redacted_thinking"]]
+    thinking: str
+    signature: str
+    data: str
+
+
 class ChatCompletionMessage(TypedDict):
+    """`reasoning_content` and `thinking_blocks` are no words of OpenAI's, but its clients know them."""
+
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
-    annotations: list[object]
+    annotations: list[Annotation]
+    reasoning_content: NotRequired[str]
+    thinking_blocks: NotRequired[list[ThinkingBlock]]
     tool_calls: NotRequired[list[ToolCall]]
+    function_call: NotRequired[Function]
 
 
 class Choice(TypedDict):
@@ -84,20 +127,30 @@ class FunctionDelta(TypedDict):
     arguments: str
 
 
+class CustomDelta(TypedDict):
+    name: NotRequired[str]
+    input: str
+
+
 class ToolCallDelta(TypedDict):
-    """The first of a call has everything; the ones after it only `index` and more `arguments`."""
+    """The first of a call has everything; the ones after it only `index` and more `arguments` or `input`."""
 
     index: int
     id: NotRequired[str]
-    type: NotRequired[Literal["function"]]
-    function: FunctionDelta
+    type: NotRequired[Literal["function", "custom"]]
+    function: NotRequired[FunctionDelta]
+    custom: NotRequired[CustomDelta]
 
 
 class ChoiceDelta(TypedDict, total=False):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
+    annotations: list[Annotation]
+    reasoning_content: str
+    thinking_blocks: list[ThinkingBlock]
     tool_calls: list[ToolCallDelta]
+    function_call: FunctionDelta
 
 
 class ChunkChoice(TypedDict):

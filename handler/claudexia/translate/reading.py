@@ -20,3 +20,6 @@ class Reading:
     thinking_blocks: bool = False
     json_object: bool = False
     function_call: bool = False
+
+
+DEFAULT_READING = Reading()

@@ -1,17 +1,21 @@
-"""Message -> ChatCompletion, and the parts that a stream needs as well: finish_reason, usage, refusal."""
+"""Messages -> ChatCompletion, and the parts that a stream needs as well: id, finish_reason, refusal."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from pydantic_core import to_json
-
-from claudexia.translate.anthropic import ContentBlock, Message, StopDetails, Usage
+from claudexia.translate.annotations import to_annotations
+from claudexia.translate.anthropic import ContentBlock, Message, StopDetails
+from claudexia.translate.calls import to_function, to_tool_call
+from claudexia.translate.json_text import JSONObjectText
 from claudexia.translate.openai import (
+    Annotation,
     ChatCompletion,
     ChatCompletionMessage,
-    CompletionUsage,
+    Choice,
     FinishReason,
-    ToolCall,
 )
+from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.translate.told_thinking import to_thinking_block
+from claudexia.translate.usage import add_usage, to_completion_usage
 
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 _FINISH_REASONS: dict[str | None, FinishReason] = {
@@ -20,44 +24,26 @@ _FINISH_REASONS: dict[str | None, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
-    "pause_turn": "stop",
+    # Whoever reads this has resumed the turn as often as it would: the answer is not whole, as after a limit.
+    "pause_turn": "length",
     "refusal": "content_filter",
 }
 _REFUSED = "Claude declined to answer this request."
 
 
 def to_chat_completion(
-    message: Message, *, created: int, original_name: Callable[[str], str] = str
+    messages: Sequence[Message], *, created: int, reading: Reading = DEFAULT_READING
 ) -> ChatCompletion:
-    """`created` is seconds; `original_name` gives a tool the name under which the client knows it."""
-    calls = [
-        to_tool_call(block, original_name) for block in message["content"] if block.get("type") == "tool_use"
-    ]
-    refusal = to_refusal(message.get("stop_reason"), message.get("stop_details"))
-    text = "".join(block.get("text") or "" for block in message["content"] if block.get("type") == "text")
-    answer: ChatCompletionMessage = {
-        "role": "assistant",
-        # OpenAI's content is null beside tool calls, a string otherwise.
-        "content": text or (None if calls or refusal else ""),
-        "refusal": refusal,
-        "annotations": [],
-    }
-    if calls:
-        answer["tool_calls"] = calls
+    """One choice a message, in their order; id and model are the first one's. `created` is seconds."""
+    first = messages[0]
+    usage = add_usage(*(message.get("usage") or {} for message in messages))
     return {
-        "id": to_completion_id(message),
+        "id": to_completion_id(first),
         "object": "chat.completion",
         "created": created,
-        "model": message["model"],
-        "choices": [
-            {
-                "index": 0,
-                "message": answer,
-                "logprobs": None,
-                "finish_reason": to_finish_reason(message.get("stop_reason")),
-            }
-        ],
-        "usage": to_completion_usage(message.get("usage") or {}),
+        "model": first["model"],
+        "choices": [_to_choice(index, message, reading) for index, message in enumerate(messages)],
+        "usage": to_completion_usage(usage),
         "service_tier": "default",
     }
 
@@ -67,8 +53,9 @@ def to_completion_id(message: Message) -> str:
     return "chatcmpl-" + message["id"].removeprefix("msg_")
 
 
-def to_finish_reason(stop_reason: str | None) -> FinishReason:
-    return _FINISH_REASONS.get(stop_reason, "stop")
+def to_finish_reason(stop_reason: str | None, reading: Reading) -> FinishReason:
+    reason = _FINISH_REASONS.get(stop_reason, "stop")
+    return "function_call" if reason == "tool_calls" and reading.function_call else reason
 
 
 def to_refusal(stop_reason: str | None, details: StopDetails | None) -> str | None:
@@ -78,44 +65,43 @@ def to_refusal(stop_reason: str | None, details: StopDetails | None) -> str | No
     return (details or {}).get("explanation") or _REFUSED
 
 
-def to_tool_call(block: ContentBlock, original_name: Callable[[str], str]) -> ToolCall:
-    return {
-        "id": block["id"],
-        "type": "function",
-        "function": {
-            "name": original_name(block["name"]),
-            "arguments": block.get("partial_json") or to_arguments(block),
-        },
+def _to_choice(index: int, message: Message, reading: Reading) -> Choice:
+    calls = [block for block in message["content"] if block.get("type") == "tool_use"]
+    refusal = to_refusal(message.get("stop_reason"), message.get("stop_details"))
+    text, annotations = _to_text(message["content"], reading)
+    answer: ChatCompletionMessage = {
+        "role": "assistant",
+        # OpenAI's content is null beside tool calls, a string otherwise.
+        "content": text or (None if calls or refusal else ""),
+        "refusal": refusal,
+        "annotations": annotations,
     }
+    _add_thinking(answer, message["content"], reading)
+    if calls and reading.function_call:
+        answer["function_call"] = to_function(calls[0], reading)  # more than one was not allowed
+    elif calls:
+        answer["tool_calls"] = [to_tool_call(call, reading) for call in calls]
+    finish_reason = to_finish_reason(message.get("stop_reason"), reading)
+    return {"index": index, "message": answer, "logprobs": None, "finish_reason": finish_reason}
 
 
-def to_arguments(block: ContentBlock) -> str:
-    """The input of a tool_use block that came whole; no input is "{}", which every client can parse."""
-    return to_json(block.get("input") or {}).decode()
+def _to_text(content: Sequence[ContentBlock], reading: Reading) -> tuple[str, list[Annotation]]:
+    """All text blocks as one: Claude begins a new one for every claim with a citation, even within a line."""
+    text, annotations = "", list[Annotation]()
+    only_json = JSONObjectText() if reading.json_object else None
+    for block in content:
+        if block.get("type") != "text":
+            continue
+        start, more = len(text), block.get("text") or ""
+        text += only_json.feed(more) if only_json else more
+        annotations += to_annotations(block.get("citations") or (), start, len(text))
+    return text + (only_json.close() if only_json else ""), annotations
 
 
-def to_completion_usage(usage: Usage) -> CompletionUsage:
-    """Anthropic counts cached input beside `input_tokens`, OpenAI inside `prompt_tokens`."""
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    prompt = (usage.get("input_tokens") or 0) + read + written
-    completion = usage.get("output_tokens") or 0
-    thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": thinking,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
-
-
-def merge_usage(known: Usage, newer: Usage) -> Usage:
-    """A message_delta's counts are totals and win; what it leaves out or has as null stays as it was."""
-    update: Usage = {key: value for key, value in newer.items() if value is not None}  # type: ignore[assignment]  # keys of a Usage
-    return {**known, **update}
+def _add_thinking(answer: ChatCompletionMessage, content: Sequence[ContentBlock], reading: Reading) -> None:
+    thinking = "".join(block.get("thinking") or "" for block in content if block.get("type") == "thinking")
+    if thinking and reading.reasoning:
+        answer["reasoning_content"] = thinking
+    blocks = [block for block in map(to_thinking_block, content) if block]
+    if blocks and reading.thinking_blocks:
+        answer["thinking_blocks"] = blocks

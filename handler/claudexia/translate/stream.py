@@ -3,75 +3,88 @@
 Anthropic's stream is a small nested protocol, OpenAI's a flat list of deltas:
 
     message_start                       nothing yet: OpenAI's first chunk says whether content is text or null
-      content_block_start  tool_use     role (once), then a call with id, name and no arguments
-      content_block_delta  text         role (once), then content
+      content_block_start  tool_use     a call with id, name and no arguments
+      content_block_delta  text         content
+                           thinking     reasoning_content
                            input_json   arguments of that call
-      content_block_stop                "{}" for a call that got no arguments
+                           citations    nothing yet: what is cited is the whole block
+      content_block_stop                "{}" for a call that got no arguments; a signed thinking block
     message_delta                       nothing yet: an upstream may still break off
-    message_stop                        refusal, finish_reason, usage
+    message_stop                        annotations, refusal, finish_reason
+
+The role is told once, before the first text or in the first of the other chunks.
 
 What the vendor promises and recorded traffic shows, and this file therefore holds:
 - A block's index counts all blocks; OpenAI's tool index counts calls, densely from 0.
 - Blocks, deltas and events of unknown type are skipped. Text, thinking and results of server tools may surround
   every call.
 - A block may come whole at its start, a whole answer may come inside message_start, and content_block_stop may
-  be missing: a call is settled when it stops, when the next block starts, or when the message ends.
+  be missing: a block is settled when it stops, when the next block starts, or when the message ends.
 - Usage is cumulative: the newest count of each kind wins.
 - No finish_reason leaves before message_stop. A stream that ends without one has failed, whatever came before.
+- Clients fold what is a list, and that some by position, some by replacing it: annotations leave in one chunk.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
 
+from claudexia.translate.annotations import CitedText
 from claudexia.translate.anthropic import (
     ContentBlock,
     ContentBlockDeltaEvent,
+    ContentDelta,
     Message,
     MessageDelta,
     MessageStreamEvent,
     Usage,
 )
+from claudexia.translate.calls import CustomCall, FunctionCall, LegacyFunctionCall
+from claudexia.translate.chunks import Chunks
 from claudexia.translate.errors import upstream_failed
-from claudexia.translate.openai import ChatCompletionChunk, ChoiceDelta, FinishReason
-from claudexia.translate.response import (
-    merge_usage,
-    to_arguments,
-    to_completion_id,
-    to_completion_usage,
-    to_finish_reason,
-    to_refusal,
-)
+from claudexia.translate.json_text import JSONObjectText
+from claudexia.translate.openai import ChatCompletionChunk, ChoiceDelta
+from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.translate.response import to_completion_id, to_finish_reason, to_refusal
+from claudexia.translate.told_thinking import Thinking
+from claudexia.translate.usage import merge_usage
 
 
-@dataclass(slots=True)
-class _Call:
-    """A tool call whose arguments are still coming."""
+class _Block(Protocol):
+    """A block that is not text, on its way."""
 
-    index: int
-    block: ContentBlock
-    begun: bool = False
+    def open(self) -> ChoiceDelta | None: ...
+    def feed(self, delta: ContentDelta, /) -> ChoiceDelta | None: ...
+    def close(self) -> ChoiceDelta | None: ...
 
 
 class ChatCompletionStream:
-    """One answer on its way. `created` is seconds; `original_name` gives a tool the client's name for it.
+    """One choice of an answer on its way, the `index`-th. `created` is seconds.
 
-    feed() may raise APIError; `finished` says whether the answer is whole.
+    Choices of one answer share an `id`; without it, it is the message's. feed() may raise APIError; `finished`
+    says whether the choice is whole. Whoever asked for usage gets usage_chunk() after the last choice.
     """
 
     def __init__(
-        self, *, created: int, include_usage: bool = False, original_name: Callable[[str], str] = str
+        self,
+        *,
+        created: int,
+        include_usage: bool = False,
+        reading: Reading = DEFAULT_READING,
+        index: int = 0,
+        id: str = "",  # noqa: A002  # the chunk's own key
     ) -> None:
         self.finished = False
         self.usage: Usage = {}
-        self._created = created
-        self._include_usage = include_usage
-        self._original_name = original_name
-        self._id = self._model = ""
-        self._has_role = False
+        self._reading = reading
+        self._given_id = id
+        self._chunks = Chunks(created, index, include_usage, id)
         self._calls = 0
-        self._open: dict[int, _Call] = {}
+        self._open: dict[int, _Block] = {}
+        self._thinking_blocks = count()
+        self._cited = CitedText()
+        self._only_json: JSONObjectText | None = None
         self._stop_reason: str | None = None
         self._refusal: str | None = None
 
@@ -91,11 +104,18 @@ class ChatCompletionStream:
             return self._on_stop()
         return []
 
+    def usage_chunk(self, usage: Usage) -> ChatCompletionChunk:
+        """The last chunk of an answer, with the `usage` of all its choices."""
+        return self._chunks.usage(usage)
+
     def _on_start(self, message: Message) -> list[ChatCompletionChunk]:
-        if self._has_role:
+        if self._chunks.begun:
             raise upstream_failed("The upstream began its answer anew after a part of it had been passed on.")
-        self._id, self._model = to_completion_id(message), message["model"]
+        self._chunks.id, self._chunks.model = self._given_id or to_completion_id(message), message["model"]
         self.usage = merge_usage({}, message.get("usage") or {})
+        self._open.clear()
+        self._cited = CitedText()
+        self._only_json = JSONObjectText() if self._reading.json_object else None
         self._stopped(message, None)
         chunks: list[ChatCompletionChunk] = []
         for index, block in enumerate(message.get("content") or []):
@@ -105,47 +125,53 @@ class ChatCompletionStream:
     def _on_block(self, index: int, block: ContentBlock) -> list[ChatCompletionChunk]:
         kind = block.get("type")
         if kind == "text":
+            self._cited.begin(self._chunks.length, block.get("citations"))
             return self._text(block.get("text"))
-        if kind != "tool_use":
-            return []
-        self._open[index] = _Call(self._calls, block)
-        delta: ChoiceDelta = {
-            "tool_calls": [
-                {
-                    "index": self._calls,
-                    "id": block["id"],
-                    "type": "function",
-                    "function": {"name": self._original_name(block["name"]), "arguments": ""},
-                }
-            ]
-        }
+        if kind == "tool_use":
+            return self._begin(index, self._call(block))
+        if kind in ("thinking", "redacted_thinking"):
+            return self._begin(index, Thinking(block, self._reading, self._thinking_blocks))
+        return []
+
+    def _call(self, block: ContentBlock) -> _Block | None:
+        reading, index = self._reading, self._calls
         self._calls += 1
-        if not self._has_role:
-            self._has_role = True
-            delta = {"role": "assistant", "content": None, "refusal": None, **delta}
-        return [self._chunk(delta)]
+        name = reading.original_name(block["name"])
+        if reading.function_call:  # there is room for one, and more were not allowed
+            return None if index else LegacyFunctionCall(index, block, name)
+        kind = CustomCall if block["name"] in reading.custom else FunctionCall
+        return kind(index, block, name)
+
+    def _begin(self, index: int, block: _Block | None) -> list[ChatCompletionChunk]:
+        if not block:
+            return []
+        self._open[index] = block
+        return self._chunks.other(block.open())
 
     def _on_delta(self, event: ContentBlockDeltaEvent) -> list[ChatCompletionChunk]:
         delta = event["delta"]
-        kind = delta.get("type")
-        if kind == "text_delta":
+        if delta.get("type") == "text_delta":
             return self._text(delta.get("text"))
-        if kind == "input_json_delta" and (call := self._open.get(event["index"])):
-            return self._arguments(call, delta.get("partial_json"))
+        if block := self._open.get(event["index"]):
+            return self._chunks.other(block.feed(delta))
+        if citation := delta.get("citation"):
+            self._cited.cite(citation)
         return []
 
-    def _on_stop(self) -> list[ChatCompletionChunk]:
-        chunks = self._settle_all()
-        if not self._has_role:
-            chunks += self._role(None if self._refusal else "")
-        if self._refusal:
-            chunks.append(self._chunk({"refusal": self._refusal}))
-        chunks.append(self._chunk({}, to_finish_reason(self._stop_reason)))
-        if self._include_usage:
-            last = self._chunk({})
-            chunks.append({**last, "choices": [], "usage": to_completion_usage(self.usage)})
-        self.finished = True
-        return chunks
+    def _text(self, text: str | None) -> list[ChatCompletionChunk]:
+        if text and self._only_json:
+            text = self._only_json.feed(text)
+        return self._chunks.text(text) if text else []
+
+    def _settle(self, index: int) -> list[ChatCompletionChunk]:
+        """The end of block `index`."""
+        self._cited.end(self._chunks.length)
+        block = self._open.pop(index, None)
+        return self._chunks.other(block.close()) if block else []
+
+    def _settle_all(self) -> list[ChatCompletionChunk]:
+        self._cited.end(self._chunks.length)
+        return [chunk for index in list(self._open) for chunk in self._settle(index)]
 
     def _stopped(self, why: MessageDelta | Message, usage: Usage | None) -> None:
         if why.get("stop_reason"):
@@ -154,39 +180,19 @@ class ChatCompletionStream:
         if usage:
             self.usage = merge_usage(self.usage, usage)
 
-    def _text(self, text: str | None) -> list[ChatCompletionChunk]:
-        if not text:
-            return []
-        chunk = self._chunk({"content": text})
-        return [chunk] if self._has_role else [*self._role(""), chunk]
-
-    def _role(self, content: str | None) -> list[ChatCompletionChunk]:
-        self._has_role = True
-        return [self._chunk({"role": "assistant", "content": content, "refusal": None})]
-
-    def _arguments(self, call: _Call, text: str | None) -> list[ChatCompletionChunk]:
-        if not text:
-            return []
-        call.begun = True
-        return [self._chunk({"tool_calls": [{"index": call.index, "function": {"arguments": text}}]})]
-
-    def _settle(self, index: int) -> list[ChatCompletionChunk]:
-        """The end of block `index`: a call that got no arguments gets those of its start, or "{}"."""
-        call = self._open.pop(index, None)
-        return self._arguments(call, to_arguments(call.block)) if call and not call.begun else []
-
-    def _settle_all(self) -> list[ChatCompletionChunk]:
-        return [chunk for index in list(self._open) for chunk in self._settle(index)]
-
-    def _chunk(self, delta: ChoiceDelta, finish_reason: FinishReason | None = None) -> ChatCompletionChunk:
-        chunk: ChatCompletionChunk = {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self._model,
-            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
-            "service_tier": "default",
-        }
-        if self._include_usage:
-            chunk["usage"] = None
-        return chunk
+    def _on_stop(self) -> list[ChatCompletionChunk]:
+        chunks = self._settle_all()
+        if self._only_json and (rest := self._only_json.close()):
+            chunks += self._chunks.text(rest)
+        if self._cited.annotations:
+            chunks += self._chunks.other({"annotations": self._cited.annotations})
+        empty = not (self._chunks.length or self._calls or self._refusal)
+        if not self._chunks.begun:
+            chunks += self._chunks.role("" if empty else None)
+        elif empty:  # thinking, and then nothing
+            chunks.append(self._chunks.chunk({"content": ""}))
+        if self._refusal:
+            chunks.append(self._chunks.chunk({"refusal": self._refusal}))
+        chunks.append(self._chunks.chunk({}, to_finish_reason(self._stop_reason, self._reading)))
+        self.finished = True
+        return chunks

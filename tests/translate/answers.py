@@ -1,0 +1,95 @@
+"""Upstream events made by hand, and what OpenAI's own SDK makes of the chunks told for them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+
+from claudexia.translate import ChatCompletionStream, MessageAccumulator
+from claudexia.translate.anthropic import Message, MessageStreamEvent
+from claudexia.translate.reading import DEFAULT_READING, Reading
+
+CREATED = 1_790_000_000
+
+Json = dict[str, Any]
+
+
+def block(kind: str, *deltas: Json, **start: object) -> list[Json]:
+    """The events of one block but for its index."""
+    return [
+        {"type": "content_block_start", "content_block": {"type": kind, **start}},
+        *({"type": "content_block_delta", "delta": delta} for delta in deltas),
+        {"type": "content_block_stop"},
+    ]
+
+
+def text(*pieces: str, sources: Sequence[Json] = ()) -> list[Json]:
+    """A text block; each source is cited before the text comes, as the API does."""
+    cited = [{"type": "citations_delta", "citation": source} for source in sources]
+    return block("text", *cited, *({"type": "text_delta", "text": piece} for piece in pieces), text="")
+
+
+def thinking(*pieces: str, signature: str = "") -> list[Json]:
+    deltas: list[Json] = [{"type": "thinking_delta", "thinking": piece} for piece in pieces]
+    if signature:
+        deltas.append({"type": "signature_delta", "signature": signature})
+    return block("thinking", *deltas, thinking="", signature="")
+
+
+def tool(name: str, *pieces: str, id_: str = "toolu_0", kind: str = "tool_use") -> list[Json]:
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *pieces)]
+    return block(kind, *deltas, id=id_, name=name, input={})
+
+
+def source(url: str, title: str | None = "A page") -> Json:
+    return {"type": "web_search_result_location", "url": url, "title": title, "cited_text": "…"}
+
+
+def events(
+    *blocks: list[Json], stop_reason: str = "end_turn", id_: str = "msg_1", tokens: int = 5
+) -> list[MessageStreamEvent]:
+    """A whole message: 10 tokens in, `tokens` out, of which one was thinking."""
+    usage = {"output_tokens": tokens, "output_tokens_details": {"thinking_tokens": 1}}
+    start: Json = {
+        "id": id_,
+        "model": "claude",
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 10},
+    }
+    return cast(
+        "list[MessageStreamEvent]",
+        [
+            {"type": "message_start", "message": start},
+            *({**event, "index": index} for index, parts in enumerate(blocks) for event in parts),
+            {"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": usage},
+            {"type": "message_stop"},
+        ],
+    )
+
+
+def message(parts: Iterable[MessageStreamEvent]) -> Message:
+    accumulator = MessageAccumulator()
+    for event in parts:
+        accumulator.feed(event)
+    assert accumulator.finished
+    return accumulator.message
+
+
+def deltas(parts: Iterable[MessageStreamEvent], reading: Reading = DEFAULT_READING) -> list[Json]:
+    """What is told, without the last chunk, which has the finish_reason only."""
+    stream = ChatCompletionStream(created=CREATED, reading=reading)
+    chunks = [chunk for event in parts for chunk in stream.feed(event)]
+    assert stream.finished
+    return cast("list[Json]", [chunk["choices"][0]["delta"] for chunk in chunks[:-1]])
+
+
+def folded(chunks: Iterable[object]) -> Json:
+    state = ChatCompletionStreamState()
+    for chunk in chunks:
+        # Not validated, as the SDK itself does not: its type has no word for a custom tool's call.
+        state.handle_chunk(ChatCompletionChunk.construct(**json.loads(json.dumps(chunk))))
+    # Its get_final_completion() raises for answers that were cut or refused; the snapshot is the same.
+    return state.current_completion_snapshot.model_dump(mode="json", exclude_none=True)
