@@ -23,11 +23,11 @@ from claudexia.translate.completion_params import (
     ToolMessage,
     UserMessage,
 )
-from claudexia.translate.completion_params import Params as Part
 from claudexia.translate.errors import NOT_YET, APIError, missing, unsupported
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.images import to_image
+from claudexia.translate.params import Params as Part
 from claudexia.translate.tools import ToolNames, in_alphabet
 
 

@@ -6,17 +6,12 @@ are kept (`extra="allow"`), so that they can be reported and are never dropped i
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from claudexia.translate import convert
 from claudexia.translate.errors import NOT_YET
 from claudexia.translate.fields import Composed, Ignored, Rejected, To
-
-
-class Params(BaseModel):
-    """Strict as OpenAI is: "5" is no number and 1 is no boolean."""
-
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+from claudexia.translate.params import Params
 
 
 class TextPart(Params):

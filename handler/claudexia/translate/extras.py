@@ -1,8 +1,8 @@
 """Fields inside messages, parts and tools that their models do not name: refused, tolerated or reported."""
 
-from claudexia.translate.completion_params import Params
 from claudexia.translate.errors import NOT_YET, unsupported
 from claudexia.translate.fields import Report
+from claudexia.translate.params import Params
 
 # What clients echo from an answer: nothing is lost without it.
 _ECHOED = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal"}
