@@ -14,6 +14,7 @@ from claudexia.translate.fields import Composed, Ignored, Rejected, To
 from claudexia.translate.message_params import ChatMessage
 from claudexia.translate.params import Params
 from claudexia.translate.reasoning_params import Reasoning, ReasoningEffort, Thinking
+from claudexia.translate.response_format import ResponseFormat
 from claudexia.translate.tool_params import FunctionObject, Tool, ToolChoice, ToolName
 
 
@@ -69,7 +70,7 @@ class CompletionCreateParams(Params):
         int | None, Field(ge=1, le=128), Composed("choices", "asked that many times at once, up to a limit")
     ] = None
     response_format: Annotated[
-        dict[str, object] | None, Composed("output_config.format", "any schema; json_object by instruction")
+        ResponseFormat | None, Composed("output_config.format", "any schema; json_object by instruction")
     ] = None
     reasoning_effort: Annotated[
         ReasoningEffort | None, Composed("thinking, output_config.effort", "as the model takes it")

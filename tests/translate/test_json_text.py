@@ -1,0 +1,69 @@
+"""The one JSON object in an answer, however the text around it is written and cut."""
+
+import json
+import time
+
+import pytest
+
+from claudexia.translate.json_text import JSONObjectText
+
+CASES = [
+    pytest.param('{"a": 1}', '{"a": 1}', id="bare"),
+    pytest.param('\n\n {"a": 1}\n', '{"a": 1}', id="space-around"),
+    pytest.param('```json\n{"a": 1}\n```', '{"a": 1}', id="fence"),
+    pytest.param('```\n{\n  "a": 1\n}\n```\nDone.', '{\n  "a": 1\n}', id="fence-without-language"),
+    pytest.param('Here it is:\n\n```json\n{"a": {"b": [1, {"c": {}}]}}\n```\nAnything else?', '{"a": {"b": [1, {"c": {}}]}}', id="sentences-around"),
+    pytest.param('{"a": "} {\\"b\\": 1} \\\\"} tail', '{"a": "} {\\"b\\": 1} \\\\"}', id="braces-and-escapes-in-strings"),
+    pytest.param('{"a\\"}{": {"b": "\\\\"}} {"c": 1}', '{"a\\"}{": {"b": "\\\\"}}', id="escapes-in-keys"),
+    pytest.param('{"ä": "\U0001f600 ü"}', '{"ä": "\U0001f600 ü"}', id="not-ascii"),
+    pytest.param('Use {name} or {"name"} or {"name": value}: {"name": true}', '{"name": true}', id="braces-in-prose"),
+    pytest.param('{{"a": null}}', '{"a": null}', id="doubled-braces"),
+    pytest.param('{"a": 1} {"b": 2}', '{"a": 1}', id="two-objects"),
+    pytest.param('[{"a": -1}]', '{"a": -1}', id="in-an-array"),
+    pytest.param("{}", "{}", id="empty-object"),
+    pytest.param("Nothing was found:\n```json\n{ }\n```", "{ }", id="empty-object-in-a-fence"),
+    pytest.param('Instead of {} take {"a": 1}', '{"a": 1}', id="empty-object-in-prose-first"),
+    pytest.param("I cannot put {} into words.", "I cannot put {} into words.", id="empty-braces-in-prose"),
+    pytest.param("I cannot help with that.", "I cannot help with that.", id="no-object"),
+    pytest.param("Take {name}.", "Take {name}.", id="only-braces-in-prose"),
+    pytest.param("", "", id="nothing"),
+    pytest.param('Sure: {"a": [1, {"b": "c', '{"a": [1, {"b": "c', id="cut-short"),
+    pytest.param('Sure: {"a', 'Sure: {"a', id="cut-short-before-it-is-one"),
+    pytest.param('Sure: {"a": "\\', '{"a": "\\', id="cut-short-in-an-escape"),
+]  # fmt: skip
+
+
+def filtered(text: str, size: int) -> str:
+    json_text = JSONObjectText()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    return "".join([*map(json_text.feed, pieces), json_text.feed(""), json_text.close()])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(("text", "told"), CASES)
+def test_what_is_told(text: str, told: str, size: int) -> None:
+    assert filtered(text, size) == told
+
+
+def test_an_object_is_told_while_it_is_written() -> None:
+    json_text = JSONObjectText()
+    assert json_text.feed('Here you are:\n```json\n{"a') == ""
+    assert json_text.feed('": "b') == '{"a": "b'
+    assert json_text.feed("c") == "c"
+    assert json_text.feed('"}\n``') == '"}'
+    assert json_text.feed("`") == ""
+    assert json_text.close() == ""
+
+
+def test_an_empty_piece_between_an_escape_and_its_character() -> None:
+    json_text = JSONObjectText()
+    told = "".join(map(json_text.feed, ['{"a": "\\', "", '"}', '"', "}", "x"]))
+    assert json.loads(told) == {"a": '"}'}
+
+
+def test_long_prose_costs_little() -> None:
+    """Each piece is looked at once: what was searched is not searched again."""
+    text = '{"' * 50_000 + "{ " * 50_000
+    begin = time.process_time()
+    assert filtered(text, 4) == text
+    assert time.process_time() - begin < 5
