@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
@@ -15,7 +14,7 @@ import uvicorn
 from claudexia.app import create_app
 from claudexia.settings import Settings
 
-KEY = "sk_cdx_test"
+KEY, OTHER_KEY = "sk_cdx_test", "sk_cdx_other"
 UPSTREAM_KEY = "sk-ant-of-the-gateway"
 
 Message = MutableMapping[str, Any]
@@ -174,12 +173,15 @@ def serving(app: Any) -> Iterator[str]:
 
 
 @contextmanager
-def gateway(upstream: Upstream, **settings: Any) -> Iterator[str]:
-    """The whole gateway over real sockets on both sides; yields its base URL with /v1. `now` is its clock."""
-    now = settings.pop("now", lambda: datetime.now(UTC))
+def gateway(upstream: Any, **settings: Any) -> Iterator[str]:
+    """The whole gateway over real sockets on both sides; yields its base URL with /v1.
+
+    `upstream` is an ASGI app. What create_app() takes beside settings is passed on to it.
+    """
+    edges = {name: settings.pop(name) for name in ("now", "thoughts") if name in settings}
     with serving(upstream) as upstream_url:
         chosen = {"anthropic_base_url": upstream_url, **settings}
         if "api_keys_secret" not in settings:
-            chosen = {"anthropic_api_key": UPSTREAM_KEY, "api_keys": {"test": KEY}, **chosen}
-        with serving(create_app(Settings(**chosen), now=now)) as url:
+            chosen = {"anthropic_api_key": UPSTREAM_KEY, "api_keys": {"test": KEY, "other": OTHER_KEY}, **chosen}
+        with serving(create_app(Settings(**chosen), **edges)) as url:
             yield f"{url}/v1"

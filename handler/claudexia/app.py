@@ -15,7 +15,8 @@ from fastapi.responses import Response
 
 from claudexia import __version__
 from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
-from claudexia.completions import Completions
+from claudexia.access.thoughts import MemoryThoughtStore, ThoughtStore
+from claudexia.completions import TEXT, Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers, allow_origin
 from claudexia.model_list import Models
@@ -29,11 +30,14 @@ def create_app(
     settings: Settings,
     *,
     transport: httpx.AsyncBaseTransport | None = None,
+    thoughts: ThoughtStore | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> FastAPI:
-    """The gateway. `transport` replaces the network to the upstream, `now` the clock."""
+    """The gateway. `transport` replaces the network to the upstream, `thoughts` where answers with
+    tool calls are kept, `now` the clock.
+    """
     upstream = Upstream(settings, transport)
-    completions = Completions(settings, upstream, now)
+    completions = Completions(settings, upstream, thoughts or MemoryThoughtStore(), now)
     models = Models(upstream, settings.model_aliases, now)
     stored = StoredSecret(settings.api_keys_secret) if settings.api_keys_secret else None
     keys = SecretKeyStore(stored) if stored and not settings.api_keys else MemoryKeyStore(settings.api_keys)
@@ -47,8 +51,11 @@ def create_app(
 
     @routes.post("/chat/completions", response_model=None, summary="Create a chat completion")
     async def create_chat_completion(request: Request) -> Response:
-        await authenticate(request.headers, keys)
-        return await completions.create(request)
+        return await completions.create(request, await authenticate(request.headers, keys))
+
+    @routes.post("/completions", response_model=None, summary="Complete a single prompt")
+    async def create_completion(request: Request) -> Response:
+        return await completions.create(request, await authenticate(request.headers, keys), TEXT)
 
     @routes.get("/models", response_model=None, summary="List models")
     async def list_models(request: Request) -> ModelList:

@@ -20,7 +20,8 @@ class Settings:
     `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
     characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
     holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `cors_origin`
-    is the origin of a web page that may call, or `*`. `upstream_timeout` bounds the silence
+    is the origin of a web page that may call, or `*`. `prompt_caching` marks what Claude should cache where the
+    client marks nothing; `max_choices` bounds `n`. `upstream_timeout` bounds the silence
     between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
     """
 
@@ -34,6 +35,8 @@ class Settings:
     api_keys_secret: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     cors_origin: str = ""
+    prompt_caching: bool = True
+    max_choices: int = 8
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     max_body: int = 32 * 1024 * 1024
@@ -41,7 +44,8 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
-        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN and MODEL_ALIASES.
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MAX_CHOICES, MODEL_ALIASES and
+        PROMPT_CACHING.
 
         Raises SettingsError where one of them cannot be read.
         """
@@ -53,7 +57,9 @@ class Settings:
             api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
             api_keys_secret=environ.get("CLAUDEXIA_API_KEYS_SECRET", "").strip(),
             cors_origin=environ.get("CORS_ORIGIN", "").strip(),
+            max_choices=_whole("MAX_CHOICES", environ.get("MAX_CHOICES", ""), cls.max_choices),
             model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
+            prompt_caching=_switch("PROMPT_CACHING", environ.get("PROMPT_CACHING", ""), cls.prompt_caching),
         )
 
 
@@ -75,6 +81,22 @@ def _model_aliases(text: str) -> dict[str, str]:
                 f"MODEL_ALIASES: {target!r}, meant by {name!r}, is no Claude model id."
             ) from None
     return aliases
+
+
+def _whole(setting: str, text: str, default: int) -> int:
+    if not text.strip():
+        return default
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise SettingsError(f"{setting}: expected a whole number from 1 on.")
+    return int(text)
+
+
+def _switch(setting: str, text: str, default: bool) -> bool:
+    if not text.strip():
+        return default
+    if text.strip().lower() not in ("on", "off"):
+        raise SettingsError(f"{setting}: expected 'on' or 'off'.")
+    return text.strip().lower() == "on"
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:

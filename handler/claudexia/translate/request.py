@@ -1,19 +1,24 @@
 """to_message_params(): a chat completion request as the Messages API takes it.
 
-The field rows first, then the parts that need each other: messages and tools, thinking and the token limit,
-sampling.
+The field rows first, then the parts that need each other, in the order in which they do: the answer's schema,
+messages, tools, thinking and the token limit, sampling, and last the marks of the prompt cache.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
+from claudexia.translate.anthropic_params import MessageCreateParams, OutputConfigParam, TextBlockParam
 from claudexia.translate.blocks import text_block
+from claudexia.translate.caching import settle_cache
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Ignored, Rejected, Report, To, Verdict, Warned
 from claudexia.translate.messages import Conversation
-from claudexia.translate.models import Model
+from claudexia.translate.models import Model, retirement_warning
+from claudexia.translate.reading import Reading
+from claudexia.translate.replay import RecalledBlock, tool_call_keys
+from claudexia.translate.structured import Structure, to_structure
 from claudexia.translate.thinking import ThinkingPlan, to_thinking
 from claudexia.translate.tool_names import ToolNames
 from claudexia.translate.tools import Tooling, to_tooling
@@ -25,54 +30,123 @@ VERDICTS: Mapping[str, Verdict] = {
 }
 # In order of preference: the API takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
-# While the model thinks.
-_LEAST_TOP_P = 0.95
+# With thinking on, top_p is the only one that may differ from its default, and only so far.
+# https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility
+_LEAST_THINKING_TOP_P = 0.95
+
+_TOLD = 5
+
+Recalled = Mapping[str, Sequence[RecalledBlock]]
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
-    """The translated request: what to send, what to tell the caller, and how to name tools in the answer."""
+    """The translated request: what to send, what to tell the caller, and how to read the answer.
+
+    `thinks` tells whether the answer may hold thinking that the next request needs.
+    """
 
     params: MessageCreateParams
     warnings: tuple[Warned, ...]
-    original_name: Callable[[str], str]
+    reading: Reading
+    thinks: bool
 
 
-def to_message_params(params: CompletionCreateParams, model: Model, *, strict: bool = False) -> MessageRequest:
-    """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out."""
+def turns_to_recall(params: CompletionCreateParams, model: Model) -> list[str]:
+    """The keys of the answers that a request goes on from, if thinking may have come with them."""
+    asked = params.reasoning_effort or params.reasoning or params.thinking
+    return tool_call_keys(params.messages) if asked or model.thinks_by_default else []
+
+
+def to_message_params(
+    params: CompletionCreateParams,
+    model: Model,
+    *,
+    strict: bool = False,
+    caching: bool = True,
+    recalled: Recalled | None = None,
+    today: date | None = None,
+) -> MessageRequest:
+    """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out.
+
+    `caching` marks what is worth caching where the client marks nothing. `recalled` are earlier answers, by the
+    keys of turns_to_recall(). With `today`, a model that is about to retire is reported.
+    """
     report = Report(strict)
     given = _rows(params, report)
-
+    structure = to_structure(params.response_format, report)
+    output = structure.format["schema"] if structure.format else None
     names = ToolNames(reserved_names(params))
-    conversation = Conversation(names, report)
+    conversation = Conversation(model, names, report, recalled or {})
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
-    turns = conversation.turns(model)
-    tooling = to_tooling(params, conversation.called, model, names, report)
-    system = conversation.system
-    if tooling.instruction:
-        system = [*system, text_block(tooling.instruction)]
-    plan = _plan(params, given.pop("max_tokens", None), turns, tooling, model, report)
+    tooling = to_tooling(params, conversation.called, model, names, report, output)
+    plan = _plan(params, given.pop("max_tokens", None), conversation, tooling, model, report)
     _settle_sampling(given, model, plan.active, report)
-
-    message_params: MessageCreateParams = {
+    sent: MessageCreateParams = {
         "model": model.id,
         "max_tokens": plan.max_tokens,
-        "messages": turns,
+        "messages": conversation.turns(prefill=model.prefill and not plan.active and output is None),
         "stream": True,
         **given,  # type: ignore[typeddict-item]  # the rows' targets are this type's keys; a test proves it
     }
-    if system:
-        message_params["system"] = system
+    _add_parts(sent, conversation.system, structure, tooling, plan)
+    settle_cache(sent, params, model, caching, report)
+    reading = Reading(names.original, tooling.custom, plan.shown, False, structure.json_object, tooling.legacy)
+    return MessageRequest(sent, (*report.warnings, *_ending(model, today)), reading, plan.active)
+
+
+def _add_parts(
+    sent: MessageCreateParams,
+    system: Sequence[TextBlockParam],
+    structure: Structure,
+    tooling: Tooling,
+    plan: ThinkingPlan,
+) -> None:
+    instructions = [text_block(text) for text in (structure.instruction, tooling.instruction) if text]
+    if system or instructions:
+        sent["system"] = [*system, *instructions]
     if tooling.tools:
-        message_params["tools"] = tooling.tools
+        sent["tools"] = tooling.tools
     if tooling.choice:
-        message_params["tool_choice"] = tooling.choice
+        sent["tool_choice"] = tooling.choice
     if plan.thinking:
-        message_params["thinking"] = plan.thinking
+        sent["thinking"] = plan.thinking
+    config: OutputConfigParam = {}
     if plan.effort:
-        message_params["output_config"] = {"effort": plan.effort}
-    return MessageRequest(message_params, tuple(report.warnings), names.original)
+        config["effort"] = plan.effort
+    if structure.format:
+        config["format"] = structure.format
+    if config:
+        sent["output_config"] = config
+
+
+def _plan(
+    params: CompletionCreateParams,
+    max_tokens: object,
+    conversation: Conversation,
+    tooling: Tooling,
+    model: Model,
+    report: Report,
+) -> ThinkingPlan:
+    plan = to_thinking(
+        params,
+        model,
+        max_tokens if isinstance(max_tokens, int) else None,
+        report,
+        forced_choice=tooling.forced,
+        unsigned_loop=conversation.in_unsigned_loop,
+    )
+    if plan.active and conversation.unrecalled:
+        lost = ", ".join(f"messages[{index}]" for index in conversation.unrecalled[-_TOLD:])
+        report.warn(lost, "the thinking before its tool calls is not known any more, so Claude goes on without")
+    return plan
+
+
+def _ending(model: Model, today: date | None) -> list[Warned]:
+    """Not for Report: nothing is done differently, so that strict mode has no objection."""
+    why = retirement_warning(model, today) if today else None
+    return [Warned("model", why)] if why else []
 
 
 def _rows(params: CompletionCreateParams, report: Report) -> dict[str, object]:
@@ -111,31 +185,6 @@ def _send(
         sent[target] = {leaf: converted} if leaf else converted
 
 
-def _plan(
-    params: CompletionCreateParams,
-    max_tokens: object,
-    turns: Sequence[MessageParam],
-    tooling: Tooling,
-    model: Model,
-    report: Report,
-) -> ThinkingPlan:
-    return to_thinking(
-        params,
-        model,
-        max_tokens if isinstance(max_tokens, int) else None,
-        report,
-        forced_choice=tooling.choice is not None and tooling.choice["type"] in ("any", "tool"),
-        unsigned_loop=_unsigned_loop(turns),
-    )
-
-
-def _unsigned_loop(turns: Sequence[MessageParam]) -> bool:
-    """Whether the conversation ends with the results of calls whose thinking was not sent back."""
-    if len(turns) < 2 or turns[-1]["content"][0]["type"] != "tool_result":
-        return False
-    return turns[-2]["content"][0]["type"] not in ("thinking", "redacted_thinking")
-
-
 def _settle_sampling(given: dict[str, object], model: Model, thinking: bool, report: Report) -> None:
     """Leaves in `given` what the model takes; a value that is Claude's default anyway goes without a word."""
     sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
@@ -156,12 +205,11 @@ def _settle_sampling(given: dict[str, object], model: Model, thinking: bool, rep
 
 
 def _sampling_while_thinking(chosen: Mapping[str, object], report: Report) -> Mapping[str, object]:
-    """https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility"""
     top_p = chosen.get("top_p")
-    fits = isinstance(top_p, int | float) and top_p >= _LEAST_TOP_P
+    fits = isinstance(top_p, int | float) and top_p >= _LEAST_THINKING_TOP_P
     for name in chosen:
         if name != "top_p":
             report.warn(name, "Claude takes none while it thinks")
         elif not fits:
-            report.warn(name, f"Claude takes none below {_LEAST_TOP_P} while it thinks")
+            report.warn(name, f"Claude takes none below {_LEAST_THINKING_TOP_P} while it thinks")
     return {"top_p": top_p} if fits else {}

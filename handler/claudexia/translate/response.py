@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from claudexia.translate.annotations import to_annotations
 from claudexia.translate.anthropic import ContentBlock, Message, StopDetails
-from claudexia.translate.calls import to_function, to_tool_call
+from claudexia.translate.told_calls import to_function, to_tool_call
 from claudexia.translate.json_text import JSONObjectText
 from claudexia.translate.openai import (
     Annotation,

@@ -12,7 +12,7 @@ https://json-schema.org/draft/2020-12
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from claudexia.translate.anthropic import JSONSchema
+from claudexia.translate.anthropic_params import JSONSchema
 from claudexia.translate.schema_adapter import SchemaAdapter
 from claudexia.translate.schema_alternatives import Findings, alternatives
 from claudexia.translate.schema_keywords import CONSTRAINTS, UnfitError

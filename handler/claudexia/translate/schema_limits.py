@@ -6,7 +6,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 from dataclasses import dataclass
 from typing import Any
 
-from claudexia.translate.anthropic import JSONSchema
+from claudexia.translate.anthropic_params import JSONSchema
 
 MAX_STRICT_TOOLS = 20
 MAX_OPTIONAL = 24

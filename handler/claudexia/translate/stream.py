@@ -40,7 +40,7 @@ from claudexia.translate.anthropic import (
     MessageStreamEvent,
     Usage,
 )
-from claudexia.translate.calls import CustomCall, FunctionCall, LegacyFunctionCall
+from claudexia.translate.told_calls import CustomCall, FunctionCall, LegacyFunctionCall
 from claudexia.translate.chunks import Chunks
 from claudexia.translate.errors import upstream_failed
 from claudexia.translate.json_text import JSONObjectText

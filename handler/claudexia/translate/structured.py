@@ -7,9 +7,8 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
 
-from claudexia.translate.anthropic import JSONSchema
+from claudexia.translate.anthropic_params import JSONOutputFormatParam
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.response_format import JSONObjectFormat, JSONSchemaFormat, ResponseFormat
@@ -27,13 +26,6 @@ _FOLLOWING = (
 _TOLD = 5
 
 
-class JSONOutputFormat(TypedDict):
-    """`output_config.format` of the Messages API."""
-
-    type: Literal["json_schema"]
-    schema: JSONSchema
-
-
 @dataclass(frozen=True, slots=True)
 class Structure:
     """`format` is what the API enforces; without it `instruction` asks, and the answer may need JSONObjectText.
@@ -41,7 +33,7 @@ class Structure:
     json_object    whether all that counts of the answer is one JSON object
     """
 
-    format: JSONOutputFormat | None = None
+    format: JSONOutputFormatParam | None = None
     instruction: str | None = None
     json_object: bool = False
 

@@ -50,9 +50,14 @@ class Tooling:
 
 
 def to_tooling(
-    params: CompletionCreateParams, called: Iterable[str], model: Model, names: ToolNames, report: Report
+    params: CompletionCreateParams,
+    called: Iterable[str],
+    model: Model,
+    names: ToolNames,
+    report: Report,
+    output: JSONSchema | None = None,
 ) -> Tooling:
-    """`called` are the wire names of the tools that the history uses."""
+    """`called` are the wire names of the tools that the history uses, `output` the schema of the answer."""
     definitions = _definitions(params, names, report)
     refuse_twins(definitions)
     asked = asked_choice(params, report)
@@ -60,7 +65,7 @@ def to_tooling(
     if not definitions and not search:
         refuse_without_tools(asked)
         return _without_tools(called)
-    offered = [*strict_definitions(definitions, report), *search]
+    offered = [*strict_definitions(definitions, output, report), *search]
     tools, choice = to_tool_choice(asked, offered, names, report)
     if search:
         tools, choice = _with_search(tools, choice, search)

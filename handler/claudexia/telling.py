@@ -1,0 +1,121 @@
+"""From Claude's events to what goes out: whole messages, or server-sent events as they come.
+
+Choices of one request are read at once; where one of them fails, all have failed.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from claudexia.answers import Answer, close
+from claudexia.edge import BUG
+from claudexia.telemetry import log_bug
+from claudexia.together import gathered, interleaved
+from claudexia.translate import APIError, ChatCompletionStream, MessageAccumulator, add_usage
+from claudexia.translate.anthropic import Message, MessageStreamEvent
+from claudexia.translate.errors import upstream_failed
+from claudexia.translate.openai import ChatCompletionChunk
+from claudexia.translate.sse import DONE, comment, encode
+
+_PING = comment("ping")
+
+# Given each answer once it is whole, before the client learns that it is.
+Keep = Callable[[Message], Awaitable[None]]
+
+
+async def fold(answers: Sequence[Answer], keep: Keep | None) -> list[Message]:
+    """Each answer as one Message. Raises APIError where one of them breaks off."""
+    messages = await gathered([_folded(answer) for answer in answers])
+    if keep:
+        await gathered([keep(message) for message in messages])
+    return messages
+
+
+async def _folded(answer: Answer) -> Message:
+    accumulator = MessageAccumulator()
+    async for events in answer:
+        for event in events:
+            if event["type"] == "error":
+                raise answer.stream.error(event)
+            accumulator.feed(event)
+            if accumulator.finished:
+                await answer.stream.finish()
+                return accumulator.message
+    raise _cut_short()
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One streamed response. `streams` has a ChatCompletionStream for each of `answers`; `told` gives a chunk
+    the shape the client asked for, None for one that it is not to see.
+    """
+
+    answers: Sequence[Answer]
+    streams: Sequence[ChatCompletionStream]
+    told: Callable[[ChatCompletionChunk], object]
+    include_usage: bool
+    keep: Keep | None
+
+    async def aclose(self) -> None:
+        await close(self.answers)
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """Server-sent events, one piece per read; after a failure an error, and no [DONE]."""
+        try:
+            kept = [MessageAccumulator() for _ in self.answers if self.keep]
+            async for index, events in interleaved(self.answers):
+                parts: list[bytes] = []
+                try:
+                    if kept:
+                        await self._remember(kept[index], events)
+                    self._relay(index, events, parts)
+                finally:  # what came before a failure goes out before it is told
+                    if parts:
+                        yield b"".join(parts)
+                if self._finished:
+                    if len(self.answers) == 1:  # of several, each was read to its end
+                        await self.answers[0].stream.finish()
+                    return
+            raise _cut_short()
+        except APIError as error:
+            yield encode(error.body())
+        except Exception as error:
+            log_bug(error)
+            yield encode(BUG.body())
+
+    def _relay(self, index: int, events: Sequence[MessageStreamEvent], parts: list[bytes]) -> None:
+        stream = self.streams[index]
+        for event in events:
+            if stream.finished:
+                return
+            if event["type"] == "ping":
+                parts.append(_PING)
+            elif event["type"] == "error":
+                raise self.answers[index].stream.error(event)
+            else:
+                self._tell(stream.feed(event), parts)
+        if stream.finished and self._finished:
+            if self.include_usage:
+                total = add_usage(*(stream.usage for stream in self.streams))
+                self._tell([self.streams[0].usage_chunk(total)], parts)
+            parts.append(DONE)
+
+    @property
+    def _finished(self) -> bool:
+        return all(stream.finished for stream in self.streams)
+
+    def _tell(self, chunks: Sequence[ChatCompletionChunk], parts: list[bytes]) -> None:
+        for chunk in chunks:
+            told = self.told(chunk)
+            if told is not None:
+                parts.append(encode(told))
+
+    async def _remember(self, kept: MessageAccumulator, events: Sequence[MessageStreamEvent]) -> None:
+        for event in events:
+            if event["type"] not in ("ping", "error") and not kept.finished:
+                kept.feed(event)
+                if kept.finished and self.keep:
+                    await self.keep(kept.message)
+
+
+def _cut_short() -> APIError:
+    return upstream_failed("The upstream broke off in the middle of its answer.")

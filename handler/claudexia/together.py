@@ -1,0 +1,62 @@
+"""Several things at once, where the first failure of one of them is the failure of all."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def gathered(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:
+    """The results of `jobs` in their order; the first failure cancels the others and is raised."""
+    if len(jobs) == 1:
+        return [await jobs[0]]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    error: Exception | None = None
+
+
+async def interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncGenerator[tuple[int, T], None]:
+    """What `sources` yield, each with its source's index, in the order it comes.
+
+    No source gets ahead of the reader by more than one item.
+    """
+    if len(sources) == 1:
+        async for item in sources[0]:
+            yield 0, item
+        return
+    items: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
+
+    async def read(index: int, source: AsyncIterable[T]) -> None:
+        end = _End()
+        try:
+            async for item in source:
+                await items.put((index, item))
+        except Exception as error:
+            end = _End(error)
+        await items.put((index, end))
+
+    readers = [asyncio.create_task(read(index, source)) for index, source in enumerate(sources)]
+    try:
+        left = len(readers)
+        while left:
+            index, item = await items.get()
+            if not isinstance(item, _End):
+                yield index, item
+            elif item.error:
+                raise item.error
+            else:
+                left -= 1
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)

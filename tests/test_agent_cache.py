@@ -1,0 +1,89 @@
+"""An agent of ten calls reads what it wrote to the prompt cache, and nobody had to ask for it."""
+
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.serving import KEY, gateway
+from tests.stand_in.server import StandIn
+from tests.test_thinking_loop import TOOLS, plain
+
+LONG = "You are a careful agent. " * 300  # beyond the shortest prefix that any model caches
+PROMPT = "weather [rounds=9]"
+
+
+def agent(url: str, model: str, prompt: str = PROMPT, system: str = LONG, **asked: Any) -> list[Any]:
+    """Ten calls of one conversation; the usage of each."""
+    client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+    messages: list[Any] = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    usages = []
+    for _ in range(10):
+        completion = client.chat.completions.create(model=model, messages=messages, tools=TOOLS, **asked)
+        usages.append(completion.usage)
+        message = completion.choices[0].message
+        messages.append(plain(message))
+        messages += [
+            {"role": "tool", "tool_call_id": call.id, "content": "fine"} for call in message.tool_calls or []
+        ]
+    return usages
+
+
+def marks(value: Any) -> int:
+    if isinstance(value, dict):
+        return ("cache_control" in value) + sum(marks(item) for item in value.values())
+    return sum(marks(item) for item in value) if isinstance(value, list) else 0
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-5"])
+def test_reads_grow_from_the_second_call_on(model: str) -> None:
+    upstream = StandIn()
+    with gateway(upstream) as url:
+        usages = agent(url, model)
+    read = [usage.prompt_tokens_details.cached_tokens for usage in usages]
+    written = [usage.prompt_tokens_details.cache_write_tokens for usage in usages]
+    assert read[0] == 0
+    assert written[0] > 1000
+    assert all(later > earlier for earlier, later in zip(read, read[1:], strict=False))
+    # Each call reads all that the one before it read or wrote.
+    assert [r + w for r, w in zip(read, written, strict=True)][:-1] == read[1:]
+    assert all(1 <= marks(body) <= 4 for body in upstream.bodies)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"prompt_caching": False}, {}),
+        ({}, {"extra_headers": {"x-claudexia-cache": "off"}}),
+        ({}, {"system": "Short."}),
+    ],
+    ids=["setting", "header", "too short"],
+)
+def test_off(settings: dict[str, Any], asked: dict[str, Any]) -> None:
+    upstream = StandIn()
+    with gateway(upstream, **settings) as url:
+        usages = agent(url, "claude-opus-4-5", prompt="weather [rounds=1]", **asked)
+    assert not any(usage.prompt_tokens_details.cached_tokens for usage in usages)
+    assert not any(marks(body) for body in upstream.bodies)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": LONG, "prompt_cache_breakpoint": {"mode": "explicit"}},
+    ],
+    ids=["cache_control", "prompt_cache_breakpoint"],
+)
+def test_a_clients_own_mark_is_the_only_one(part: dict[str, Any]) -> None:
+    upstream = StandIn()
+    messages: Any = [{"role": "system", "content": [part]}, {"role": "user", "content": "hi"}]
+    with gateway(upstream) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        for _ in range(2):
+            completion = client.chat.completions.create(model="claude-sonnet-5-5", messages=messages)
+    assert marks(upstream.bodies[0]) == 1
+    assert upstream.bodies[0]["system"][0]["cache_control"]["type"] == "ephemeral"
+    assert completion.usage
+    assert completion.usage.prompt_tokens_details
+    assert completion.usage.prompt_tokens_details.cached_tokens

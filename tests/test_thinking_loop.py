@@ -1,0 +1,191 @@
+"""Signed thinking in a tool loop, where the client drops every field that OpenAI does not have."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from claudexia.access.thoughts import MemoryThoughtStore
+from tests.asking import first_choice
+from tests.serving import KEY, OTHER_KEY, gateway
+from tests.stand_in.server import StandIn
+
+TOOLS: list[Any] = [
+    {"type": "function", "function": {"name": name, "parameters": {
+        "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+    for name in ("get_weather", "get_time")
+]  # fmt: skip
+THINKING = ("thinking", "redacted_thinking")
+
+
+@contextmanager
+def clients(
+    upstream: StandIn, *stores: MemoryThoughtStore, keys: tuple[str, ...] = (KEY,)
+) -> Iterator[list[OpenAI]]:
+    """One gateway for each store, as containers are; each of `keys` asks each of them."""
+    with ExitStack() as stack:
+        urls = [stack.enter_context(gateway(upstream, thoughts=store)) for store in stores]
+        yield [OpenAI(base_url=url, api_key=key, max_retries=0) for url in urls for key in keys]
+
+
+def plain(message: Any) -> dict[str, Any]:
+    """The message with OpenAI's own fields only."""
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
+        for call in message.tool_calls or []
+    ]  # fmt: skip
+    return {"role": "assistant", "content": message.content, **({"tool_calls": calls} if calls else {})}
+
+
+def run(asking: list[OpenAI], prompt: str, streamed: bool = False, **asked: Any) -> list[dict[str, Any]]:
+    """Calls tools until Claude answers, the clients taking turns. Returns the conversation."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+    for round_ in range(12):
+        client = asking[round_ % len(asking)]
+        choice = first_choice(client, streamed, messages=messages, tools=TOOLS, **asked)
+        messages.append(plain(choice.message))
+        if choice.finish_reason != "tool_calls":
+            return messages
+        messages += [
+            {"role": "tool", "tool_call_id": call.id, "content": f"{call.function.name}: fine"}
+            for call in choice.message.tool_calls
+        ]
+    raise AssertionError("the loop does not end")
+
+
+def thoughts_sent(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The thinking blocks of each assistant turn of a request."""
+    return [
+        [block for block in turn["content"] if block["type"] in THINKING]
+        for turn in body["messages"]
+        if turn["role"] == "assistant"
+    ]
+
+
+MODELS = [
+    ("claude-sonnet-5-5", {}),
+    ("claude-opus-5-5", {"reasoning_effort": "high"}),
+    ("claude-opus-4-8", {"reasoning_effort": "medium"}),
+    ("claude-haiku-4-5", {"reasoning_effort": "low"}),
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
+@pytest.mark.parametrize("marks", ["", " [interleaved]", " [redacted]"])
+def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
+    """The stand-in refuses a block that is not byte for byte its own, in its place and its conversation."""
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore()) as asking:
+        messages = run(asking, f"weather [rounds=5]{marks}", streamed, model=model, **asked)
+    assert len(upstream.bodies) == 6
+    assert "Result" in messages[-1]["content"]
+    newest = thoughts_sent(upstream.bodies[-1])
+    assert len(newest) == 5
+    assert all(newest)
+    assert [json.dumps(turn) for turn in newest[:4]] == [
+        json.dumps(turn) for turn in thoughts_sent(upstream.bodies[-2])
+    ]
+
+
+def test_two_containers_take_turns_on_one_store() -> None:
+    upstream, store = StandIn(bound=True), MemoryThoughtStore()
+    with clients(upstream, store, store) as asking:
+        run(asking, "weather [rounds=5]", model="claude-sonnet-5-5")
+    assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 5
+
+
+class Listener:
+    """Asks with the raw response, to see the warnings."""
+
+    def __init__(self, client: OpenAI) -> None:
+        self._client = client
+
+    def warnings(self, messages: list[Any], **asked: Any) -> str:
+        raw = self._client.chat.completions.with_raw_response.create(
+            model="claude-sonnet-5-5", messages=messages, tools=TOOLS, **asked
+        )
+        assert raw.parse().choices[0].message.content
+        return str(raw.headers.get("x-claudexia-warnings", ""))
+
+
+def half_way(client: OpenAI) -> list[Any]:
+    """A conversation whose last message is a tool's result."""
+    return run([client], "weather [rounds=1]", model="claude-sonnet-5-5")[:-1]
+
+
+def test_a_lost_store_is_told() -> None:
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore(), MemoryThoughtStore()) as (knowing, forgetful):
+        messages = half_way(knowing)
+        assert Listener(knowing).warnings(messages) == ""
+        assert "messages[1]" in Listener(forgetful).warnings(messages)
+    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+
+
+def test_thoughts_belong_to_the_key_that_asked() -> None:
+    upstream = StandIn()
+    with clients(upstream, MemoryThoughtStore(), keys=(KEY, OTHER_KEY)) as (owner, other):
+        messages = half_way(owner)
+        assert "messages[1]" in Listener(other).warnings(messages)
+    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("edited", "told"),
+    [
+        ({"content": "Something else."}, "messages[1]"),
+        ({"tool_calls": "renamed"}, "messages[1]"),
+    ],
+    ids=["text", "arguments"],
+)
+def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[str, Any], told: str) -> None:
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore()) as (client,):
+        messages = half_way(client)
+        if "content" in edited:
+            messages[1].update(edited)
+        else:
+            messages[1]["tool_calls"][0]["function"]["arguments"] = '{"city": "Rome"}'
+        assert told in Listener(client).warnings(messages)
+    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+
+
+def test_refused_thinking_is_left_out_once_and_for_all() -> None:
+    """The question before it was edited, so the block's signature no longer holds."""
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore()) as (client,):
+        messages = half_way(client)
+        messages[0]["content"] = "weather [rounds=1], please"
+        asked = len(upstream.bodies)
+        assert "thinking" in Listener(client).warnings(messages)
+        assert len(upstream.bodies) == asked + 2
+        assert thoughts_sent(upstream.bodies[-2]) != [[]]
+        assert thoughts_sent(upstream.bodies[-1]) == [[]]
+        Listener(client).warnings(messages)
+        assert len(upstream.bodies) == asked + 3
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore(), MemoryThoughtStore()) as (client, forgetful):
+        asked: dict[str, Any] = {
+            "model": "claude-sonnet-5-5", "tools": TOOLS, "messages": [{"role": "user", "content": "weather [redacted]"}],
+            "extra_headers": {"x-claudexia-thinking-blocks": "true"},
+        }  # fmt: skip
+        message = first_choice(client, streamed, **asked).message
+        kept = [
+            {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
+        ]
+        assert [block["type"] for block in kept] == ["thinking", "redacted_thinking"]
+        answer = {**plain(message), "thinking_blocks": kept}
+        results = [
+            {"role": "tool", "tool_call_id": call["id"], "content": "fine"} for call in answer["tool_calls"]
+        ]
+        messages = [*asked["messages"], answer, *results]
+        assert Listener(forgetful).warnings(messages) == ""
+    assert thoughts_sent(upstream.bodies[-1]) == [kept]
