@@ -76,9 +76,8 @@ class Claude:
         if "search" in asked and any(tool.get("name") == "web_search" for _, tool in tools(params)):
             return self._searched(asked, turns)
         results = [_result(block) for block in _last_user(turns).of("tool_result")]
-        if results:
-            return Answer([text(f"Result: {'; '.join(results)}"), *_formed(params)])
-        return Answer(_formed(params) or _plain_answer(params, asked))
+        told = [text(f"Result: {'; '.join(results)}")] if results else _plain_answer(params, asked)
+        return Answer(_formed(params) or told)
 
     def _calls(self, params: Params, turns: list[Turn]) -> list[Block]:
         """One call of each of the first two tools while the rounds asked for are not over."""

@@ -16,7 +16,7 @@ from tests.stand_in.model import Answer, Claude, question
 from tests.stand_in.models import MODELS, facts_of, is_served
 from tests.stand_in.rules import refusals
 from tests.stand_in.signing import MODIFIED, Signer
-from tests.stand_in.walk import Json, Params, Turn, merged
+from tests.stand_in.walk import Json, Params, merged
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -117,7 +117,11 @@ class StandIn:
         if said := self._signer.refusal(params, account):
             raise StatusError(400, "invalid_request_error", said)
         last = merged(params)[-1]
-        if last.role == "assistant" and last.of("server_tool_use") and _fingerprint(last) not in self._paused:
+        if (
+            last.role == "assistant"
+            and last.of("server_tool_use")
+            and _fingerprint([block for _, block in last.blocks]) not in self._paused
+        ):
             raise StatusError(400, "invalid_request_error", f"{last.path}: {MODIFIED}")
 
     def _answered(self, params: Params, account: str) -> tuple[Json, Json]:
@@ -132,10 +136,7 @@ class StandIn:
             "stop_details": answer.stop_details, "usage": {**usage, **_output(usage, answer)},
         }  # fmt: skip
         if answer.stop_reason == "pause_turn":
-            blocks = list(enumerate(message["content"]))
-            self._paused.add(
-                _fingerprint(Turn("", "assistant", [(str(index), block) for index, block in blocks]))
-            )
+            self._paused.add(_fingerprint(message["content"]))
         return message, {**usage, "output_tokens": 1, "service_tier": "standard"}
 
     def _new_id(self, prefix: str) -> str:
@@ -176,10 +177,8 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return params
 
 
-def _fingerprint(turn: Turn) -> str:
-    blocks = [
-        {key: value for key, value in block.items() if key != "cache_control"} for _, block in turn.blocks
-    ]
+def _fingerprint(content: list[Json]) -> str:
+    blocks = [{key: value for key, value in block.items() if key != "cache_control"} for block in content]
     return hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()
 
 

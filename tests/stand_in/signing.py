@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.stand_in.walk import Json, Params, as_blocks, entries, merged
+from tests.stand_in.walk import Json, Params, Turn, as_blocks, entries, merged
 
 _KINDS = ("thinking", "redacted_thinking")
 MODIFIED = (
@@ -42,17 +42,17 @@ class Signer:
 
     def sign(self, answer: str, params: Params, account: str, content: list[Json]) -> list[Json]:
         """`content` with a signature on each thinking block."""
-        count = sum(block["type"] in _KINDS for block in content)
         before = _prompt(params, account)
+        thoughts = [block for block in content if block["type"] in _KINDS]
         done: list[Json] = []
-        index = 0
         for block in content:
+            signed = block
             if block["type"] in _KINDS:
-                said = Signed(answer, index, count, _digest(before))
-                block = {**block, _field(block): self.seal(_thought(block), **vars(said))}  # noqa: PLW2901
-                index += 1
-            done.append(block)
-            before.append(["assistant", _plain(block)])
+                index = sum(one["type"] in _KINDS for one in done)
+                said = Signed(answer, index, len(thoughts), _digest(before))
+                signed = {**block, _field(block): self.seal(_thought(block), **vars(said))}
+            done.append(signed)
+            before.append(["assistant", _plain(signed)])
         return done
 
     def seal(self, text: str, **said: Json) -> str:
@@ -75,21 +75,32 @@ class Signer:
         turns = merged(params)
         latest = max((index for index, turn in enumerate(turns) if turn.role == "assistant"), default=-1)
         for number, turn in enumerate(turns):
-            seen: list[Signed] = []
-            for path, block in turn.blocks:
-                if block.get("type") in _KINDS:
-                    said = self.opened(block.get(_field(block)), _thought(block))
-                    if said is None:
-                        return f"{path}: {MODIFIED if number == latest else INVALID}"
-                    seen.append(Signed(**said))
-                    if self._bound and seen[-1].prefix != _digest(before):
-                        return f"{path}: {BOUND}"
-                if not self._results_are_ours(block):
-                    return f"{path}: {FORGED}"
-                before.append([turn.role, _plain(block)])
-            if number == latest and not _complete(seen):
+            if found := self._of_turn(turn, before, MODIFIED if number == latest else INVALID):
+                return found
+            if number == latest and not _complete(self._signed(block) for block in turn.of(*_KINDS)):
                 return f"{turn.path}: {MODIFIED}"
         return None
+
+    def _of_turn(self, turn: Turn, before: list[Json], invalid: str) -> str | None:
+        """The first refusal of a turn, whose blocks are added to what stands before the next."""
+        for path, block in turn.blocks:
+            if found := self._of_block(block, before, invalid):
+                return f"{path}: {found}"
+            before.append([turn.role, _plain(block)])
+        return None
+
+    def _of_block(self, block: dict[str, Json], before: list[Json], invalid: str) -> str | None:
+        if block["type"] in _KINDS:
+            signed = self._signed(block)
+            if signed is None:
+                return invalid
+            if self._bound and signed.prefix != _digest(before):
+                return BOUND
+        return None if self._results_are_ours(block) else FORGED
+
+    def _signed(self, block: dict[str, Json]) -> Signed | None:
+        said = self.opened(block[_field(block)], _thought(block))
+        return Signed(**said) if said else None
 
     def _results_are_ours(self, block: dict[str, Json]) -> bool:
         found = entries(block.get("content")) if block.get("type") == "web_search_tool_result" else []
@@ -101,10 +112,10 @@ class Signer:
         return hmac.digest(self._secret, len(text).to_bytes(8, "big") + text.encode() + payload, "sha256")
 
 
-def _complete(seen: Iterable[Signed]) -> bool:
+def _complete(seen: Iterable[Signed | None]) -> bool:
     """Whether each answer's blocks are all there and in order; none at all is allowed."""
     by_answer: dict[str, list[Signed]] = {}
-    for signed in seen:
+    for signed in filter(None, seen):
         by_answer.setdefault(signed.answer, []).append(signed)
     return all([one.index for one in group] == list(range(group[0].count)) for group in by_answer.values())
 

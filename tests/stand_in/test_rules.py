@@ -120,9 +120,9 @@ def test_damage_is_refused_and_never_crashes() -> None:
     chance = random.Random(1)  # noqa: S311 - the same damage in every run
     values: list[Any] = [None, True, 1, "", "x", [], {}, [None], {"type": "text"}, [[]]]
     refused = 0
-    for _ in range(3000):
+    for _ in range(1000):
         params = copy.deepcopy(chance.choice([*ACCEPTED.values()]))
         container, key = chance.choice(list(places(params)))
         container[key] = copy.deepcopy(chance.choice(values))
         refused += bool(refusals(params))
-    assert 1500 < refused < 3000
+    assert 500 < refused < 1000

@@ -88,6 +88,11 @@ def test_an_answer_in_a_schema(client: Anthropic, streamed: bool) -> None:
     output = {"format": {"type": "json_schema", "schema": SCHEMA}}
     message = ask(client, "Hi", output_config=output, streamed=streamed)
     Draft202012Validator(SCHEMA).validate(json.loads(message.content[-1].text))
+    called = ask(client, "Use a tool", output_config=output, tools=TOOLS)
+    turns = ["Use a tool", said(called), results(called)]
+    told = ask(client, *turns, output_config=output, tools=TOOLS, streamed=streamed)
+    assert kinds(told) == ["thinking", "text"]
+    Draft202012Validator(SCHEMA).validate(json.loads(told.content[-1].text))
 
 
 @pytest.mark.parametrize("streamed", [True, False])
