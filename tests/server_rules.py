@@ -13,7 +13,13 @@ from pydantic import TypeAdapter
 _TYPES: TypeAdapter[Any] = TypeAdapter(MessageCreateParamsStreaming)
 # The SDK's type has no sampling parameters since 1.0; the API takes them with anthropic-version 2023-06-01.
 _KEYS = MessageCreateParamsStreaming.__annotations__.keys() | {"temperature", "top_p", "top_k"}
-_BLOCKS = {"user": {"text", "image", "tool_result"}, "assistant": {"text", "tool_use"}}
+_THINKING = {"thinking", "redacted_thinking"}
+_INPUT = {"text", "image", "document", "search_result"}
+_BLOCKS = {
+    "user": {*_INPUT, "tool_result"},
+    "assistant": {"text", "tool_use", "server_tool_use", "web_search_tool_result", *_THINKING},
+    "system": {"text"},
+}
 _IMAGES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 
 Json = Any
@@ -32,6 +38,7 @@ def assert_accepted(params: Mapping[str, Json]) -> None:
     for turn in params["messages"]:
         _assert_turn(turn)
     _assert_answered(params["messages"])
+    _assert_server_calls(params["messages"])
     _assert_tools(params)
 
 
@@ -50,7 +57,17 @@ def _assert_turn(turn: Json) -> None:
     kinds = [block["type"] for block in turn["content"]]
     assert set(kinds) <= _BLOCKS[turn["role"]]
     assert kinds == sorted(kinds, key=lambda kind: kind != "tool_result"), "results come first"
+    assert kinds[-1] not in _THINKING, "the final block in an assistant message cannot be `thinking`"
     for block in _blocks(turn["content"]):
+        if block["type"] in _THINKING:
+            assert "cache_control" not in block
+            assert block.get("signature") or block.get("data")
+        if block["type"] == "tool_result":
+            inner = [part["type"] for part in block.get("content", [])]
+            assert set(inner) <= _INPUT
+            assert not block.get("is_error") or set(inner) == {"text"}, "a failed result is text, and not empty"
+        if block["type"] == "document" and block["source"]["type"] == "base64":
+            assert block["source"]["media_type"] == "application/pdf"
         if block["type"] == "text":
             assert block["text"].strip(), "text content blocks must contain non-whitespace text"
         if block["type"] == "image" and block["source"]["type"] == "base64":
@@ -78,6 +95,17 @@ def _assert_answered(turns: Sequence[Json]) -> None:
         seen |= set(uses)
         if before and after:
             assert before["role"] != after["role"]
+        if after and after["role"] == "system":
+            assert before["role"] == "user", "a system message follows a user turn"
+        if before and before["role"] == "system":
+            assert not after or after["role"] == "assistant", (
+                "a system message is last or before an assistant turn"
+            )
+
+
+def _assert_server_calls(turns: Sequence[Json]) -> None:
+    for turn in turns[:-1]:
+        assert _ids(turn, "server_tool_use", "id") == _ids(turn, "web_search_tool_result", "tool_use_id")
 
 
 def _ids(turn: Json, kind: str, key: str) -> list[str]:

@@ -40,10 +40,10 @@ def to_message_params(params: CompletionCreateParams, model: Model, *, strict: b
     max_tokens = _max_tokens(given.pop("max_tokens", None), model, report)
 
     names = ToolNames()
-    conversation = Conversation(names, report)
+    conversation = Conversation(model, names, report)
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
-    turns = conversation.turns(model)
+    turns = conversation.turns(prefill=model.prefill)
     tooling = to_tooling(params, conversation.called, model, names, report)
     system = conversation.system
     if tooling.instruction:
