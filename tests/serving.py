@@ -182,6 +182,10 @@ def gateway(upstream: Any, **settings: Any) -> Iterator[str]:
     with serving(upstream) as upstream_url:
         chosen = {"anthropic_base_url": upstream_url, **settings}
         if "api_keys_secret" not in settings:
-            chosen = {"anthropic_api_key": UPSTREAM_KEY, "api_keys": {"test": KEY, "other": OTHER_KEY}, **chosen}
+            chosen = {
+                "anthropic_api_key": UPSTREAM_KEY,
+                "api_keys": {"test": KEY, "other": OTHER_KEY},
+                **chosen,
+            }
         with serving(create_app(Settings(**chosen), **edges)) as url:
             yield f"{url}/v1"

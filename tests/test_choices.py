@@ -51,7 +51,9 @@ def test_streamed_choices_are_interleaved_by_index() -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_one_that_does_not_begin_fails_the_request(streamed: bool) -> None:
     good = Reply([sse(*text_events())])
-    with gateway(Upstream(good, Reply([b'{"type":"error","error":{"type":"overloaded_error","message":"x"}}'], 529))) as url:
+    with gateway(
+        Upstream(good, Reply([b'{"type":"error","error":{"type":"overloaded_error","message":"x"}}'], 529))
+    ) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         with pytest.raises(APIError) as caught:
             client.chat.completions.create(n=2, stream=streamed, **ASKED)

@@ -47,7 +47,9 @@ def test_parse(model: str, streamed: bool) -> None:
             with client.chat.completions.stream(model=model, response_format=Order, **asked()) as stream:
                 message = stream.get_final_completion().choices[0].message
         else:
-            message = client.chat.completions.parse(model=model, response_format=Order, **asked()).choices[0].message
+            message = (
+                client.chat.completions.parse(model=model, response_format=Order, **asked()).choices[0].message
+            )
     assert isinstance(message.parsed, Order)
 
 
@@ -65,12 +67,17 @@ def test_what_was_relaxed_is_reported_and_strict_mode_refuses_it() -> None:
 
 
 def test_tools_and_a_schema_together() -> None:
-    tool: Any = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}},
+    }
     upstream = StandIn()
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         messages: list[Any] = [{"role": "user", "content": "Use the tool, then give me an order."}]
-        first = client.chat.completions.parse(model=MODELS[0], messages=messages, tools=[], response_format=Order)
+        first = client.chat.completions.parse(
+            model=MODELS[0], messages=messages, tools=[], response_format=Order
+        )
         assert first.choices[0].message.parsed
         called = client.chat.completions.create(model=MODELS[0], messages=messages, tools=[tool])
         call = (called.choices[0].message.tool_calls or [])[0]
@@ -83,7 +90,7 @@ def test_tools_and_a_schema_together() -> None:
             model=MODELS[0], messages=messages, tools=[tool], response_format=form
         )
     text = last.choices[0].message.content or ""
-    assert Order.model_validate_json(text[text.index("{") :])
+    assert Order.model_validate_json(text[text.index("{") :]).kind == "order"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -94,7 +101,9 @@ def test_json_object_is_one_object_out_of_a_fence(model: str, streamed: bool) ->
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         form: Any = {"type": "json_object"}
         if streamed:
-            chunks = client.chat.completions.create(model=model, response_format=form, stream=True, **asked("capital"))
+            chunks = client.chat.completions.create(
+                model=model, response_format=form, stream=True, **asked("capital")
+            )
             text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         else:
             completion = client.chat.completions.create(model=model, response_format=form, **asked("capital"))
@@ -111,7 +120,9 @@ def test_a_recursive_schema_falls_back_to_an_instruction() -> None:
     upstream = Upstream(Reply([sse(*text_events(said))]))
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        message = client.chat.completions.parse(model=MODELS[0], response_format=Tree, **asked()).choices[0].message
+        message = (
+            client.chat.completions.parse(model=MODELS[0], response_format=Tree, **asked()).choices[0].message
+        )
     assert message.parsed == Tree(value=1, children=[Tree(value=2, children=[])])
     assert "format" not in upstream.bodies[0].get("output_config", {})
     assert "children" in upstream.bodies[0]["system"][-1]["text"]

@@ -4,12 +4,12 @@ A request whose replayed thinking the upstream refuses is asked once more withou
 paused is taken up again.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import cast
 
 from claudexia.together import gathered
-from claudexia.translate import APIError, ContinuedTurn, refuses_thinking, without_thinking
+from claudexia.translate import APIError, ContinuedTurn, refuses_thinking, thoughtless
 from claudexia.translate.anthropic import MessageStreamEvent
 from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
 from claudexia.upstream import MessageStream, Upstream
@@ -25,28 +25,20 @@ class Answer:
     `thoughtless` says that the upstream refused the thinking of earlier turns and answered without it.
     """
 
-    def __init__(self, upstream: Upstream, params: MessageCreateParams, now: datetime) -> None:
-        self.thoughtless = False
+    def __init__(
+        self,
+        upstream: Upstream,
+        params: MessageCreateParams,
+        now: datetime,
+        stream: MessageStream,
+        *,
+        thoughtless: bool,
+    ) -> None:
+        self.stream = stream
+        self.thoughtless = thoughtless
         self._upstream = upstream
         self._params = params
         self._now = now
-        self._stream: MessageStream | None = None
-
-    async def begin(self) -> None:
-        """Raises APIError for everything that goes wrong before the first event."""
-        try:
-            await self._ask(self._params)
-        except APIError as error:
-            plain = without_thinking(self._params)
-            if not refuses_thinking(error) or plain == self._params:
-                raise
-            self.thoughtless = True
-            await self._ask(plain)
-
-    @property
-    def stream(self) -> MessageStream:
-        assert self._stream, "begin() first"
-        return self._stream
 
     async def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
         if not self._may_pause:
@@ -64,8 +56,7 @@ class Answer:
         yield turn.give_up()
 
     async def aclose(self) -> None:
-        if self._stream:
-            await self._stream.aclose()
+        await self.stream.aclose()
 
     @property
     def _may_pause(self) -> bool:
@@ -76,20 +67,20 @@ class Answer:
         await self.aclose()
         said = cast("MessageParam", {"role": "assistant", "content": turn.content})
         messages = [*self._params["messages"], said]
-        self._stream = await self._upstream.open({**self._params, "messages": messages}, self._now)
-
-    async def _ask(self, params: MessageCreateParams) -> None:
-        self._params = params
-        self._stream = await self._upstream.open(params, self._now)
+        self.stream = await self._upstream.open({**self._params, "messages": messages}, self._now)
 
 
 async def begin_answers(
     upstream: Upstream, params: MessageCreateParams, count: int, now: datetime
 ) -> list[Answer]:
     """`count` answers to the same request, asked for at once. Raises APIError where one does not begin."""
-    answers = [Answer(upstream, params, now) for _ in range(count)]
+    answers: list[Answer] = []
+
+    async def begin() -> None:
+        answers.append(await _begun(upstream, params, now))
+
     try:
-        await gathered([answer.begin() for answer in answers])
+        await gathered([begin() for _ in range(count)])
     except BaseException:
         await close(answers)
         raise
@@ -99,3 +90,13 @@ async def begin_answers(
 async def close(answers: Sequence[Answer]) -> None:
     for answer in answers:
         await answer.aclose()
+
+
+async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime) -> Answer:
+    try:
+        return Answer(upstream, params, now, await upstream.open(params, now), thoughtless=False)
+    except APIError as error:
+        bare = thoughtless(params)
+        if bare == params or not refuses_thinking(error):
+            raise
+    return Answer(upstream, bare, now, await upstream.open(bare, now), thoughtless=True)

@@ -3,7 +3,7 @@
 Choices of one request are read at once; where one of them fails, all have failed.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from claudexia.answers import Answer, close
@@ -19,7 +19,7 @@ from claudexia.translate.sse import DONE, comment, encode
 _PING = comment("ping")
 
 # Given each answer once it is whole, before the client learns that it is.
-Keep = Callable[[Message], Awaitable[None]]
+Keep = Callable[[Message], Coroutine[object, object, None]]
 
 
 async def fold(answers: Sequence[Answer], keep: Keep | None) -> list[Message]:
@@ -85,8 +85,8 @@ class Telling:
     def _relay(self, index: int, events: Sequence[MessageStreamEvent], parts: list[bytes]) -> None:
         stream = self.streams[index]
         for event in events:
-            if stream.finished:
-                return
+            if stream.finished:  # what follows a whole answer does not matter
+                break
             if event["type"] == "ping":
                 parts.append(_PING)
             elif event["type"] == "error":
@@ -111,10 +111,11 @@ class Telling:
 
     async def _remember(self, kept: MessageAccumulator, events: Sequence[MessageStreamEvent]) -> None:
         for event in events:
-            if event["type"] not in ("ping", "error") and not kept.finished:
-                kept.feed(event)
-                if kept.finished and self.keep:
-                    await self.keep(kept.message)
+            if kept.finished:
+                return
+            kept.feed(event)
+            if event["type"] == "message_stop" and self.keep:
+                await self.keep(kept.message)
 
 
 def _cut_short() -> APIError:

@@ -31,8 +31,8 @@ async def interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncGenerator[tup
     No source gets ahead of the reader by more than one item.
     """
     if len(sources) == 1:
-        async for item in sources[0]:
-            yield 0, item
+        async for only in sources[0]:
+            yield 0, only
         return
     items: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
 

@@ -15,7 +15,7 @@ def test_functions_are_tools() -> None:
     request = translate(functions=FUNCTIONS)
     first, second = request.params["tools"]
     assert first == {"name": "f", "description": "d", "input_schema": {"type": "object"}}
-    assert request.original_name(str(second.get("name"))) == "g.h"
+    assert request.reading.original_name(str(second.get("name"))) == "g.h"
     assert not request.warnings
 
 

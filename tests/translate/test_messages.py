@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
+from claudexia.translate.fields import Report
+from claudexia.translate.messages import Conversation
+from claudexia.translate.tool_names import ToolNames
 from tests.stand_in.rules import assert_accepted
 
 PREFILLS = "claude-sonnet-4-5"
@@ -39,8 +42,20 @@ def calls(*ids: str, arguments: str = "{}") -> dict[str, Any]:
     )
 
 
+def custom(call_id: str, given: str) -> dict[str, Any]:
+    return assistant(tool_calls=[{"id": call_id, "type": "custom", "custom": {"name": "f", "input": given}}])
+
+
 def tool(call_id: str, content: Any = "ok") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def called(name: str, arguments: str = "{}") -> dict[str, Any]:
+    return assistant(function_call={"name": name, "arguments": arguments})
+
+
+def function(content: Any = "ok") -> dict[str, Any]:
+    return {"role": "function", "name": "f", "content": content}
 
 
 def text(*texts: str) -> list[dict[str, str]]:
@@ -157,6 +172,36 @@ TURNS = [
         ],
         id="same-id-within-a-turn",
     ),
+    pytest.param(
+        [user("a"), called("f", '{"x": 1}'), function("1"), called("f"), function(None), user("b")],
+        [
+            ("user", text("a")),
+            ("assistant", [use("call_fn_1", x=1)]),
+            ("user", [result("call_fn_1", "1")]),
+            ("assistant", [use("call_fn_3")]),
+            ("user", [result("call_fn_3"), *text("b")]),
+        ],
+        id="function-calls",
+    ),
+    pytest.param(
+        [user("a"), custom("x", "1 + 1"), tool("x")],
+        [("user", text("a")), ("assistant", [use("x", input="1 + 1")]), ("user", [result("x", "ok")])],
+        id="custom-call",
+    ),
+    pytest.param(
+        [user("a"), calls("x"), {**tool("x", "no such file"), "is_error": True}],
+        [
+            ("user", text("a")),
+            ("assistant", [use("x")]),
+            ("user", [{**result("x", "no such file"), "is_error": True}]),
+        ],
+        id="failed-tool",
+    ),
+    pytest.param(
+        [user("a"), calls("x"), {**tool("x"), "is_error": False}],
+        [("user", text("a")), ("assistant", [use("x")]), ("user", [result("x", "ok")])],
+        id="tool-that-did-not-fail",
+    ),
 ]
 
 
@@ -221,19 +266,21 @@ REFUSED = [
     ),
     pytest.param([system("a"), system("b")], "messages.[1].role", "system messages alone", id="only-system"),
     pytest.param([assistant("")], "messages.[0].role", "at least one message", id="only-nothing"),
+    pytest.param([function()], "messages.[0].role", "with 'function_call'", id="function-without-call"),
     pytest.param(
-        [{"role": "function", "name": "f", "content": "x"}], "messages[0].role", "'tool'", id="function"
+        [user("a"), calls("x"), function()], "messages.[2].role", "'function'", id="function-for-tool"
     ),
     pytest.param(
-        [user("a"), assistant(function_call={"name": "f", "arguments": ""})],
-        "messages[1].function_call",
-        "tool_calls",
-        id="function-call",
+        [user("a"), called("f"), function(), function()], "messages.[3].role", "'function'", id="function-twice"
+    ),
+    pytest.param([user("a"), called("f")], "messages.[1].role", "call_fn_1", id="function-call-unanswered"),
+    pytest.param(
+        [user("a"), called("")],
+        "messages[1].function_call.name",
+        "empty string",
+        id="function-call-without-name",
     ),
     pytest.param([user("a"), assistant(audio={"id": "x"})], "messages[1].audio", "audio", id="audio"),
-    pytest.param(
-        [user([{"type": "file", "file": {"file_id": "x"}}])], "messages[0].content[0].type", "'file'", id="file"
-    ),
     pytest.param(
         [user([{"type": "input_audio", "input_audio": {}}])],
         "messages[0].content[0].type",
@@ -241,16 +288,22 @@ REFUSED = [
         id="audio-part",
     ),
     pytest.param(
-        [user([{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}])],
-        "messages[0].content[0].cache_control",
-        "not translate it yet",
-        id="cache-control",
+        [user([{"type": "video_url", "video_url": {"url": "https://x/y.mp4"}}])],
+        "messages[0].content[0].type",
+        "Supported values",
+        id="video-part",
     ),
     pytest.param(
-        [user("a"), assistant(tool_calls=[{"id": "x", "type": "custom", "custom": {}}])],
+        [user("a"), assistant(tool_calls=[{"id": "x", "type": "custom"}])],
+        "messages[1].tool_calls[0].custom",
+        "Missing",
+        id="call-without-custom",
+    ),
+    pytest.param(
+        [user("a"), assistant(tool_calls=[{"id": "x", "type": "mcp"}])],
         "messages[1].tool_calls[0].type",
-        "'function'",
-        id="custom-call",
+        "'function' or 'custom'",
+        id="other-call",
     ),
     pytest.param(
         [user("a"), assistant(tool_calls=[{"id": "x", "type": "function"}])],
@@ -268,10 +321,139 @@ def test_refused(messages: list[Any], param: str, words: str) -> None:
     assert (caught.value.status, caught.value.param) == (400, param)
 
 
-def test_a_trailing_assistant_message_is_refused_where_the_model_refuses_it() -> None:
-    with pytest.raises(APIError, match="does not continue") as caught:
-        translate([user("a"), assistant("b"), assistant("c")], model="claude-sonnet-5-5")
-    assert caught.value.param == "messages.[2].role"
+IMAGE = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+FAILURES = [
+    pytest.param("", text("(The tool failed without a message.)"), True, "content", id="silent"),
+    pytest.param(" ", text("(The tool failed without a message.)"), True, "content", id="blank"),
+    pytest.param(
+        [*parts("a"), IMAGE],
+        [*text("a"), {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}],
+        None,
+        "is_error",
+        id="not-only-text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "sent", "failed", "warned"), FAILURES)
+def test_failed_results_that_the_api_would_refuse(content: Any, sent: Any, failed: Any, warned: str) -> None:
+    request = translate([user("a"), calls("x"), {**tool("x", content), "is_error": True}])
+    block: Any = request.params["messages"][-1]["content"][0]
+    assert (block["content"], block.get("is_error")) == (sent, failed)
+    assert [warning.param for warning in request.warnings] == [f"messages[2].{warned}"]
+
+
+NO_PREFILL = "claude-opus-4-7"
+MID_SYSTEM = "claude-sonnet-5-5"
+CONTINUE = "Continue exactly where your last message stopped. Do not repeat any of it."
+OBEY = "(Now answer as the newest system message asks.)"
+
+
+def test_a_trailing_assistant_message_is_continued_in_words_where_the_model_takes_no_prefill() -> None:
+    request = translate([user("a"), assistant("b "), assistant("c ")], model=NO_PREFILL)
+    assert request.params["messages"][1:] == [
+        {"role": "assistant", "content": text("b ", "c ")},
+        {"role": "user", "content": text(CONTINUE)},
+    ]
+    assert [warning.param for warning in request.warnings] == ["messages[2]"]
+
+
+def test_strict_refuses_to_continue_in_words() -> None:
+    body = json.dumps({"model": NO_PREFILL, "messages": [user("a"), assistant("b")]}).encode()
+    with pytest.raises(APIError) as caught:
+        to_message_params(parse_params(body), find_model(NO_PREFILL, {}), strict=True)
+    assert (caught.value.status, caught.value.param) == (400, "messages[1]")
+
+
+def test_a_prefill_that_the_request_does_not_allow_is_continued_in_words() -> None:
+    """Thinking and output formats allow none on any model."""
+    model = find_model(PREFILLS, {})
+    conversation = Conversation(model, ToolNames(), Report())
+    body = json.dumps({"model": PREFILLS, "messages": [user("a"), assistant("b")]}).encode()
+    for index, message in enumerate(parse_params(body).messages):
+        conversation.add(index, message)
+    assert conversation.turns(prefill=False)[-1] == {"role": "user", "content": text(CONTINUE)}
+
+
+STAYS = [
+    pytest.param(
+        [system("s"), user("a"), system("t"), assistant("b"), user("c")],
+        ["s"],
+        [("user", "a"), ("system", "t"), ("assistant", "b"), ("user", "c")],
+        [],
+        id="after-a-user-turn",
+    ),
+    pytest.param([user("a"), system("t")], [], [("user", "a"), ("system", "t")], [], id="last"),
+    pytest.param(
+        [user("a"), system("t"), system("u")], [], [("user", "a"), ("system", "tu")], [], id="several"
+    ),
+    pytest.param(
+        [user("a"), system("t"), user("b"), system("u")],
+        [],
+        [("user", "ab"), ("system", "tu")],
+        ["messages[1]"],
+        id="between-users",
+    ),
+    pytest.param(
+        [user("a"), assistant("b"), system("t"), user("c"), assistant("d"), user("e")],
+        [],
+        [("user", "a"), ("assistant", "b"), ("user", "c"), ("system", "t"), ("assistant", "d"), ("user", "e")],
+        ["messages[2]"],
+        id="after-an-assistant-turn",
+    ),
+    pytest.param(
+        [user("a"), assistant("b"), system("t")],
+        [],
+        [("user", "a"), ("assistant", "b"), ("user", OBEY), ("system", "t")],
+        ["messages[1]"],
+        id="last-after-an-assistant",
+    ),
+    pytest.param(
+        [user("a"), assistant("b"), system("t"), assistant("c"), user("d")],
+        [],
+        [
+            ("user", "a"),
+            ("assistant", "b"),
+            ("user", OBEY),
+            ("system", "t"),
+            ("assistant", "c"),
+            ("user", "d"),
+        ],
+        ["messages[1]"],
+        id="between-assistants",
+    ),
+    pytest.param(
+        [user("a"), system(" "), assistant("b"), user("c")],
+        [],
+        [("user", "a"), ("assistant", "b"), ("user", "c")],
+        [],
+        id="blank",
+    ),
+]
+
+
+@pytest.mark.parametrize(("messages", "prompt", "turns", "warned"), STAYS)
+def test_system_messages_stay_in_the_conversation_where_the_model_takes_them(
+    messages: list[Any], prompt: list[str], turns: list[tuple[str, str]], warned: list[str]
+) -> None:
+    request = translate(messages, model=MID_SYSTEM)
+    sent: Any = request.params["messages"]
+    assert [(turn["role"], "".join(block["text"] for block in turn["content"])) for turn in sent] == turns
+    assert request.params.get("system", []) == text(*prompt)
+    assert [warning.param for warning in request.warnings] == warned
+
+
+def test_a_system_message_never_stands_between_a_call_and_its_result() -> None:
+    for between in ([system("t")], [system("t"), assistant("b")]):
+        request = translate([user("a"), calls("x"), *between, tool("x")], model=MID_SYSTEM)
+        assert [turn["role"] for turn in request.params["messages"]] == ["user", "assistant", "user", "system"]
+        assert [warning.param for warning in request.warnings] == ["messages[2]"]
+
+
+def test_a_system_message_after_the_answer_is_no_prefill() -> None:
+    request = translate([user("a"), assistant("b"), system("t")])
+    assert request.params["messages"][-1] == {"role": "user", "content": text(OBEY)}
+    assert [warning.param for warning in request.warnings] == ["messages[2]", "messages[1]"]
 
 
 def test_echoed_fields_are_tolerated_and_others_reported() -> None:
@@ -279,8 +461,8 @@ def test_echoed_fields_are_tolerated_and_others_reported() -> None:
         "b", annotations=[], audio=None, function_call=None, parsed={"x": 1}, refusal=None, tool_calls=None
     )
     assert not translate([user("a"), echoed, user("c")]).warnings
-    warnings = translate([user("a", name="Bob"), assistant("b", reasoning_content="hm"), user("c")]).warnings
-    assert [warning.param for warning in warnings] == ["messages[0].name", "messages[1].reasoning_content"]
+    warnings = translate([user("a", name="Bob"), assistant("b", mood="good"), user("c")]).warnings
+    assert [warning.param for warning in warnings] == ["messages[0].name", "messages[1].mood"]
 
 
 def test_the_prefix_of_a_growing_conversation_stays_the_same() -> None:

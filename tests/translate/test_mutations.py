@@ -3,7 +3,7 @@
 import copy
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +12,30 @@ from claudexia.translate import APIError, find_model, parse_params, to_message_p
 from tests.stand_in.rules import assert_accepted
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+PNG, PDF = "iVBORw0KGgo=", "JVBERi0xLjc="
+FILE = {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{PDF}", "filename": "f.pdf"}}
+NATIVE_INPUT: list[Any] = [
+    {"type": "tool_result", "tool_use_id": "n", "is_error": True, "content": [{"type": "text", "text": "2"}]},
+    {"type": "tool_result", "tool_use_id": "m", "content": [FILE]},
+    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+    {"type": "document", "title": "d", "context": "c", "citations": {"enabled": True},
+     "source": {"type": "text", "media_type": "text/plain", "data": "x"}},
+    {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}]}},
+    {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "x"}]},
+    {**FILE, "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}},
+    {"type": "text", "text": " ", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+]  # fmt: skip
+NATIVE_ANSWER: list[Any] = [
+    {"type": "thinking", "thinking": "t", "signature": "s"},
+    {"type": "redacted_thinking", "data": "d"},
+    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [
+        {"type": "web_search_result", "encrypted_content": "e", "title": "t", "url": "https://x", "page_age": None},
+    ]},
+    {"type": "text", "text": "a"},
+    {"type": "tool_use", "id": "n", "name": "f", "input": {"a": 1}},
+    {"type": "tool_use", "id": "m", "name": "f", "input": {}},
+]  # fmt: skip
 REQUEST: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
     "messages": [
@@ -23,6 +47,17 @@ REQUEST: dict[str, Any] = {
         {"role": "assistant", "content": None, "refusal": None, "tool_calls": [CALL, {**CALL, "id": "d"}]},
         {"role": "tool", "tool_call_id": "c", "content": "1"},
         {"role": "tool", "tool_call_id": "d", "content": [{"type": "text", "text": "2"}]},
+        {"role": "system", "content": "t"},
+        {"role": "assistant", "content": NATIVE_ANSWER, "reasoning_details": [
+            {"type": "reasoning.text", "text": "t", "signature": "s"}, {"type": "reasoning.encrypted", "data": "d"},
+        ]},
+        {"role": "user", "content": NATIVE_INPUT, "cache_control": {"type": "ephemeral"}},
+        {"role": "assistant", "content": "e", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "3"},
+        {"role": "assistant", "thinking_blocks": [
+            {"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "redacted_thinking", "data": "d"},
+        ], "tool_calls": [{"id": "e", "type": "custom", "custom": {"name": "f", "input": "x"}}]},
+        {"role": "tool", "tool_call_id": "e", "content": "4", "is_error": True},
         {"role": "user", "content": "b"},
     ],
     "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}],
@@ -32,9 +67,13 @@ REQUEST: dict[str, Any] = {
 }  # fmt: skip
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1.5, 1e300, 10**30, "", " ", "x", "\x00", "é\n", [], {}, [None], ["x"], [[]], {"a": 1},
-    {"type": "text"}, [{"type": "text", "text": "a"}], "user", "assistant", "tool", "system",
+    {"type": "text"}, [{"type": "text", "text": "a"}], "user", "assistant", "tool", "system", "function", "thinking",
+    "1h", {"type": "ephemeral"}, "https://x/y.pdf",
 ]  # fmt: skip
-KEYS = ["content", "role", "type", "name", "tool_calls", "cache_control", "new"]
+KEYS = [
+    "content", "role", "type", "name", "tool_calls", "cache_control", "prompt_cache_breakpoint", "is_error", "signature",
+    "thinking_blocks", "reasoning_details", "reasoning_content", "source", "file_url", "title", "new",
+]  # fmt: skip
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -61,13 +100,26 @@ def damaged(chance: random.Random) -> dict[str, Any]:
     return request
 
 
+def shuffled(chance: random.Random) -> dict[str, Any]:
+    """The same messages in any order, calls mostly with their results."""
+    calls = [[2, 3, 4], [2, 4, 3], [6, 7], [8, 9], [10, 11]]
+    alone = [[0], [1], [5], [12], [2], [5, 3], [6]]
+    names = ["system", "user", "assistant"]
+    spoken = [{"role": name, "content": content} for name in names for content in ("x ", " ")]
+    messages = [REQUEST["messages"][i] for _ in range(6) for i in chance.choice([*calls, *alone])]
+    for _ in range(chance.randint(0, 5)):
+        messages.insert(chance.randint(0, len(messages)), chance.choice(spoken))
+    return {**REQUEST, "messages": messages[: chance.randint(1, len(messages))]}
+
+
+@pytest.mark.parametrize("disorder", [damaged, shuffled])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-5-5", "claude-from-next-year"])
-def test_damaged_requests(seed: int, model: str) -> None:
+def test_disordered_requests(disorder: Callable[[random.Random], Any], seed: int, model: str) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same damage in every run
     accepted = 0
     for _ in range(500):
-        request = damaged(chance)
+        request = disorder(chance)
         try:
             params = parse_params(json.dumps(request).encode())
             sent = to_message_params(params, find_model(model, {})).params

@@ -166,8 +166,8 @@ def test_foreign_names_go_there_and_back(name: str) -> None:
     request = translate(messages=messages, tools=[function(name), function("g")], tool_choice=choice)
     wire = request.params["tools"][0]["name"]
     assert wire != name
-    assert request.original_name(wire) == name
-    assert request.original_name("g") == "g"
+    assert request.reading.original_name(wire) == name
+    assert request.reading.original_name("g") == "g"
     assert request.params["tool_choice"]["name"] == wire
     block: Any = request.params["messages"][1]["content"][0]
     assert block["name"] == wire

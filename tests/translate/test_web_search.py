@@ -121,7 +121,7 @@ def test_a_tool_of_the_same_name_is_renamed_everywhere() -> None:
     mine, claudes = request.params["tools"]
     wire = str(mine.get("name"))
     assert wire != "web_search"
-    assert request.original_name(wire) == "web_search"
+    assert request.reading.original_name(wire) == "web_search"
     assert claudes == SEARCH
     assert request.params["tool_choice"] == {"type": "tool", "name": wire}
     block: Any = request.params["messages"][1]["content"][0]

@@ -13,7 +13,7 @@ from claudexia.translate.accumulate import MessageAccumulator, replayable
 from claudexia.translate.continued_turn import ContinuedTurn
 from claudexia.translate.errors import APIError
 from claudexia.translate.models import find_model
-from claudexia.translate.replay import refuses_thinking, turn_key, without_thinking
+from claudexia.translate.replay import refuses_thinking, thoughtless, turn_key
 from claudexia.translate.request import MessageRequest, to_message_params, turns_to_recall
 from claudexia.translate.response import to_chat_completion
 from claudexia.translate.sse import EventDecoder
@@ -33,9 +33,9 @@ __all__ = [
     "parse_params",
     "refuses_thinking",
     "replayable",
+    "thoughtless",
     "to_chat_completion",
     "to_message_params",
     "turn_key",
     "turns_to_recall",
-    "without_thinking",
 ]

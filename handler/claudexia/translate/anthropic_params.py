@@ -45,10 +45,30 @@ class ImageBlockParam(TypedDict):
     cache_control: NotRequired[CacheControlParam]
 
 
+class ContentSource(TypedDict):
+    type: Literal["content"]
+    content: str | Sequence[TextBlockParam | ImageBlockParam]
+
+
+class CitationsConfigParam(TypedDict):
+    enabled: bool
+
+
 class DocumentBlockParam(TypedDict):
     type: Literal["document"]
-    source: Base64Source | URLSource | PlainTextSource
+    source: Base64Source | URLSource | PlainTextSource | ContentSource
     title: NotRequired[str]
+    context: NotRequired[str]
+    citations: NotRequired[CitationsConfigParam]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class SearchResultBlockParam(TypedDict):
+    type: Literal["search_result"]
+    source: str
+    title: str
+    content: Sequence[TextBlockParam]
+    citations: NotRequired[CitationsConfigParam]
     cache_control: NotRequired[CacheControlParam]
 
 
@@ -73,22 +93,50 @@ class ToolUseBlockParam(TypedDict):
     cache_control: NotRequired[CacheControlParam]
 
 
+class ServerToolUseBlockParam(TypedDict):
+    type: Literal["server_tool_use"]
+    id: str
+    name: str
+    input: Mapping[str, object]
+    cache_control: NotRequired[CacheControlParam]
+
+
+class ServerToolResultBlockParam(TypedDict):
+    """What a tool of the server's own answered; the shape of `content` is the tool's."""
+
+    type: Literal[
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+    ]
+    tool_use_id: str
+    content: object
+    cache_control: NotRequired[CacheControlParam]
+
+
+# What a person, or a tool, can give Claude to read.
+InputBlockParam = TextBlockParam | ImageBlockParam | DocumentBlockParam | SearchResultBlockParam
+
+
 class ToolResultBlockParam(TypedDict):
     type: Literal["tool_result"]
     tool_use_id: str
-    content: NotRequired[Sequence[TextBlockParam | ImageBlockParam | DocumentBlockParam]]
+    content: NotRequired[Sequence[InputBlockParam]]
     is_error: NotRequired[bool]
     cache_control: NotRequired[CacheControlParam]
 
 
 ContentBlockParam = (
-    TextBlockParam
-    | ImageBlockParam
-    | DocumentBlockParam
+    InputBlockParam
     | ThinkingBlockParam
     | RedactedThinkingBlockParam
     | ToolUseBlockParam
     | ToolResultBlockParam
+    | ServerToolUseBlockParam
+    | ServerToolResultBlockParam
 )
 
 

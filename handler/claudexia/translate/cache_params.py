@@ -24,3 +24,10 @@ class PromptCacheBreakpoint(Params):
 
     mode: Literal["explicit"] | None = None
     ttl: str | None = None
+
+
+class Marked(Params):
+    """What may carry a cache mark, in Anthropic's words or OpenAI's."""
+
+    cache_control: CacheControl | None = None
+    prompt_cache_breakpoint: PromptCacheBreakpoint | None = None

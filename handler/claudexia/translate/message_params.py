@@ -1,56 +1,63 @@
-"""What clients send as messages: one model per role and per content part.
+"""What clients send as messages: one model per role.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from claudexia.translate.cache_params import Marked
+from claudexia.translate.native_params import (
+    DocumentBlock,
+    ImageBlock,
+    RedactedThinkingBlock,
+    ResultParts,
+    SearchResultBlock,
+    ServerToolResultBlock,
+    ServerToolUseBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    WebSearchToolResultBlock,
+)
 from claudexia.translate.params import Params
+from claudexia.translate.part_params import AudioPart, FilePart, ImagePart, RefusalPart, TextPart
+
+UserParts = list[
+    Annotated[
+        TextPart
+        | ImagePart
+        | FilePart
+        | AudioPart
+        | ImageBlock
+        | DocumentBlock
+        | SearchResultBlock
+        | ToolResultBlock,
+        Field(discriminator="type"),
+    ]
+]
+AssistantParts = list[
+    Annotated[
+        TextPart
+        | RefusalPart
+        | ThinkingBlock
+        | RedactedThinkingBlock
+        | ToolUseBlock
+        | ServerToolUseBlock
+        | WebSearchToolResultBlock
+        | ServerToolResultBlock,
+        Field(discriminator="type"),
+    ]
+]
 
 
-class TextPart(Params):
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(Params):
-    type: Literal["refusal"]
-    refusal: str
-
-
-class ImageURL(Params):
-    url: str
-    detail: str | None = None
-
-
-class ImagePart(Params):
-    type: Literal["image_url"]
-    # Some clients send the bare URL.
-    image_url: Annotated[ImageURL, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]
-
-
-class FilePart(Params):
-    type: Literal["file"]
-
-
-class AudioPart(Params):
-    type: Literal["input_audio"]
-
-
-TextParts = list[TextPart]
-UserParts = list[Annotated[TextPart | ImagePart | FilePart | AudioPart, Field(discriminator="type")]]
-ToolParts = list[Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]]
-AssistantParts = list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]]
-
-
-class SystemMessage(Params):
+class SystemMessage(Marked):
     role: Literal["system", "developer"]
-    content: str | TextParts | None = None
+    content: str | list[TextPart] | None = None
 
 
-class UserMessage(Params):
+class UserMessage(Marked):
     role: Literal["user"]
     content: str | UserParts | None = None
 
@@ -60,28 +67,59 @@ class CalledFunction(Params):
     arguments: str | None = None
 
 
-class ToolCall(Params):
+class CalledCustomTool(Params):
+    name: Annotated[str, Field(min_length=1)]
+    input: str | None = None
+
+
+class ToolCall(Marked):
     id: str
     type: str | None = None  # Mistral's clients leave it out
     function: CalledFunction | None = None
+    custom: CalledCustomTool | None = None
 
 
-class AssistantMessage(Params):
+class ReasoningDetail(Params):
+    """OpenRouter's way to hand thinking back. Source: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
+
+    type: str
+    text: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    format: str | None = None
+
+
+class AssistantMessage(Marked):
     role: Literal["assistant"]
     content: str | AssistantParts | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
+    function_call: CalledFunction | None = None
+    thinking_blocks: (
+        list[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
+    ) = None
+    reasoning_details: list[ReasoningDetail] | None = None
+    # Echoes of an answer: without a signature thinking cannot be sent back, and nothing is lost by that.
+    reasoning_content: object = None
+    reasoning: object = None
 
 
-class ToolMessage(Params):
+class ToolMessage(Marked):
+    """`is_error` is Anthropic's: the tool failed, and the content says how."""
+
     role: Literal["tool"]
     tool_call_id: str
-    content: str | ToolParts | None = None
+    content: str | ResultParts | None = None
     name: str | None = None  # repeats the call's own
+    is_error: bool | None = None
 
 
-class FunctionMessage(Params):
+class FunctionMessage(Marked):
+    """What `tool` replaced: answers the `function_call` before it."""
+
     role: Literal["function"]
+    content: str | ResultParts | None = None
+    name: str | None = None  # repeats the call's own
 
 
 ChatMessage = Annotated[

@@ -3,33 +3,24 @@
 Group first, then convert. OpenAI's list is one entry per speaker and result; Claude's is strictly user and
 assistant in turn, with every tool result of a turn in one user message, before anything else in it:
 
-    system, developer               the system prompt, wherever they stand
-    user, tool, user                one user turn: results first
+    system, developer               the system prompt; later ones after the user's turn they stand in,
+                                    or in the system prompt too where the model takes none between turns
+    user, tool, function, user      one user turn: results first
     assistant, assistant            one assistant turn
 
-Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls
+Sources: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls and
+https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
 """
 
-from collections import defaultdict, deque
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from claudexia.translate.anthropic_params import (
-    ContentBlockParam,
-    MessageParam,
-    TextBlockParam,
-    ToolResultBlockParam,
-)
-from claudexia.translate.blocks import (
-    CallIds,
-    text_block,
-    to_assistant_content,
-    to_content,
-    to_system_content,
-)
-from claudexia.translate.errors import invalid_request, unsupported
+from claudexia.translate.anthropic_params import ContentBlockParam, MessageParam, TextBlockParam
+from claudexia.translate.blocks import to_assistant_content, to_content, to_system_content, to_tool_result
+from claudexia.translate.calls import CallIds, Unanswered, function_call_id
+from claudexia.translate.errors import invalid_request
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
+from claudexia.translate.marks import client_mark, mark_last
 from claudexia.translate.message_params import (
     AssistantMessage,
     ChatMessage,
@@ -39,38 +30,47 @@ from claudexia.translate.message_params import (
     UserMessage,
 )
 from claudexia.translate.models import Model
+from claudexia.translate.native_params import ToolResultBlock
+from claudexia.translate.replay import RecalledBlock, client_ids, is_thought, restored
 from claudexia.translate.tool_names import ToolNames
+from claudexia.translate.turns import Turns
 
-_SILENT_USER = "(The user sent an empty message.)"
-_NO_OPENING = "(The conversation begins with your message.)"
-
-
-@dataclass(slots=True)
-class _Turn:
-    """Consecutive messages of one side; `index` is that of the newest of them."""
-
-    role: Literal["user", "assistant"]
-    index: int
-    results: list[ToolResultBlockParam] = field(default_factory=list)
-    content: list[ContentBlockParam] = field(default_factory=list)
+_NOTHING_RECALLED: Mapping[str, Sequence[RecalledBlock]] = {}
 
 
 class Conversation:
-    """Takes messages one by one; `system` and `turns()` are what they come to.
+    """Takes messages one by one; `turns()` and, after it, `system` are what they come to.
 
+    `recalled` holds whole answers of the model by the keys that `tool_call_keys` names; where the client sent
+    back what it got, they take its place, thinking and all. `unrecalled` are the indices of messages that call
+    tools and have no thinking, neither their own nor recalled. `called` are the wire names of all tools called.
     Raises APIError 400 with the index of the message that Claude could not take.
     """
 
-    def __init__(self, names: ToolNames, report: Report) -> None:
-        self.system: list[TextBlockParam] = []
+    def __init__(
+        self,
+        model: Model,
+        names: ToolNames,
+        report: Report,
+        recalled: Mapping[str, Sequence[RecalledBlock]] = _NOTHING_RECALLED,
+    ) -> None:
         self.called: list[str] = []
+        self.unrecalled: list[int] = []
         self._names = names
         self._report = report
-        self._turns: list[_Turn] = []
+        self._recalled = recalled
+        self._turns = Turns(model, report)
         self._newest = 0
         self._ids = CallIds()
-        # The calls of the newest assistant turn that wait for a result: a client's id -> Claude's ids.
-        self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
+        self._unanswered = Unanswered()
+
+    @property
+    def system(self) -> list[TextBlockParam]:
+        return self._turns.system
+
+    @property
+    def in_unsigned_loop(self) -> bool:
+        return self._turns.in_unsigned_loop
 
     def add(self, index: int, message: ChatMessage) -> None:
         path = f"messages[{index}]"
@@ -78,19 +78,21 @@ class Conversation:
         check_extras(message, path, self._report)
         match message:
             case SystemMessage():
-                self._add_system(message, path)
+                self._turns.add_system(to_system_content(message, path, self._report), path)
             case UserMessage():
-                turn = self._turn("user", index)
-                turn.content += to_content(message, path, self._report)
+                self._add_user(index, message, path)
             case AssistantMessage():
                 self._add_assistant(index, message, path)
             case ToolMessage():
-                self._add_result(index, message, path)
+                wire_id = self._unanswered.answer(message.tool_call_id, f"messages.[{index}].role")
+                self._add_result(index, message, wire_id)
             case FunctionMessage():
-                raise unsupported(f"{path}.role", "send role 'tool', which replaced 'function'")
+                self._add_result(index, message, self._unanswered.answer_function(f"messages.[{index}].role"))
 
-    def turns(self, model: Model) -> list[MessageParam]:
-        """The whole conversation; `model` decides whether it may end with the assistant."""
+    def turns(self, *, prefill: bool) -> list[MessageParam]:
+        """The whole conversation. `prefill` tells whether the answer may continue an assistant message: the
+        model has to take that, and neither thinking nor an output format may be asked for.
+        """
         self._refuse_unanswered()
         if not self._turns:
             raise invalid_request(
@@ -98,88 +100,54 @@ class Conversation:
                 "messages alone.",
                 f"messages.[{self._newest}].role",
             )
-        self._settle_start()
-        self._settle_end(model)
-        return [{"role": turn.role, "content": self._content(turn)} for turn in self._turns]
+        return self._turns.settled(prefill=prefill)
 
-    def _add_system(self, message: SystemMessage, path: str) -> None:
-        blocks = to_system_content(message, path, self._report)
-        if blocks and self._turns:
-            self._report.warn(path, f"the {message.role} message was moved to the front of the conversation")
-        self.system += blocks
+    def _add_user(self, index: int, message: UserMessage, path: str) -> None:
+        """A tool's result may also come as Anthropic's own block inside the user's message."""
+        results: list[ContentBlockParam] = []
+        for place, part in enumerate(message.content or []):
+            if isinstance(part, ToolResultBlock):
+                where = f"{path}.content[{place}]"
+                check_extras(part, where, self._report)
+                wire_id = self._unanswered.answer(part.tool_use_id, f"{where}.tool_use_id")
+                results.append(to_tool_result(part, wire_id, where, self._report))
+        blocks = [*results, *to_content(message, path, self._report)]
+        mark_last(blocks, client_mark(message, path, self._report), path, self._report)
+        self._turns.add_user(index, blocks[: len(results)], blocks[len(results) :])
+
+    def _add_result(self, index: int, message: ToolMessage | FunctionMessage, wire_id: str) -> None:
+        result = to_tool_result(message, wire_id, f"messages[{index}]", self._report)
+        self._turns.add_user(index, [result], [])
 
     def _add_assistant(self, index: int, message: AssistantMessage, path: str) -> None:
-        blocks, calls = to_assistant_content(message, path, self._names, self._ids, self._report)
+        blocks, calls = to_assistant_content(index, message, self._names, self._ids, self._report)
         if not blocks:
             return
-        if self._turns and self._turns[-1].role == "user":
+        if self._turns.newest_role == "user":
             self._refuse_unanswered()
-        self._turn("assistant", index).content += blocks
-        for client_id, block in calls:
-            self._waiting[client_id].append(block["id"])
-            self.called.append(block["name"])
+        if calls and not any(is_thought(block) for block in blocks):
+            blocks = self._recall(index, message, blocks, path)
+        self._turns.add_assistant(index, blocks)
+        self._unanswered.expect(calls, function_call_id(index) if message.function_call else None)
+        self.called += [block["name"] for _, block in calls]
 
-    def _add_result(self, index: int, message: ToolMessage, path: str) -> None:
-        waiting = self._waiting[message.tool_call_id]
-        if not waiting:
-            raise invalid_request(
-                "Invalid parameter: messages with role 'tool' must be a response to a preceeding message "
-                "with 'tool_calls'.",
-                f"messages.[{index}].role",
-            )
-        result: ToolResultBlockParam = {"type": "tool_result", "tool_use_id": waiting.popleft()}
-        if content := to_content(message, path, self._report):
-            result["content"] = content
-        self._turn("user", index).results.append(result)
-
-    def _turn(self, role: Literal["user", "assistant"], index: int) -> _Turn:
-        if not self._turns or self._turns[-1].role != role:
-            self._turns.append(_Turn(role, index))
-        turn = self._turns[-1]
-        turn.index = index
-        return turn
+    def _recall(
+        self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], path: str
+    ) -> list[ContentBlockParam]:
+        recalled = self._recalled.get(min(client_ids(message), default=""))
+        if recalled is None:
+            self.unrecalled.append(index)
+            return blocks
+        answer = restored(recalled, blocks, path, self._report)
+        if answer is None:
+            self._report.warn(path, "the answer was changed since, so its thinking could not be restored")
+        return answer or blocks
 
     def _refuse_unanswered(self) -> None:
-        unanswered = [client_id for client_id, ids in self._waiting.items() if ids]
-        self._waiting.clear()
-        if unanswered:
-            asked = next(turn for turn in reversed(self._turns) if turn.role == "assistant")
+        if unanswered := self._unanswered.take():
             raise invalid_request(
                 "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
                 "'tool_call_id'. The following tool_call_ids did not have response messages: "
                 + ", ".join(unanswered),
-                f"messages.[{asked.index}].role",
+                f"messages.[{self._turns.newest_assistant}].role",
             )
-
-    def _settle_start(self) -> None:
-        """Claude's conversations begin with the user; many clients' begin with a greeting."""
-        if self._turns[0].role == "assistant":
-            self._report.warn(
-                "messages",
-                "Claude's conversations begin with the user, so a line saying so was put before it",
-            )
-            self._turns.insert(0, _Turn("user", 0, content=[text_block(_NO_OPENING)]))
-
-    def _settle_end(self, model: Model) -> None:
-        last = self._turns[-1]
-        if last.role == "user":
-            return
-        if not model.prefill:
-            raise invalid_request(
-                f"{model.id} does not continue an assistant message: the conversation must end with a "
-                "message from the user or a tool.",
-                f"messages.[{last.index}].role",
-            )
-        # A prefill must not end in white space.
-        for block in last.content[-1:]:
-            if block["type"] == "text":
-                block["text"] = block["text"].rstrip()
-
-    def _content(self, turn: _Turn) -> list[ContentBlockParam]:
-        content: list[ContentBlockParam] = [*turn.results, *turn.content]
-        if not content:
-            self._report.warn(
-                f"messages[{turn.index}].content", "Claude takes no empty message, so a line says that"
-            )
-            return [text_block(_SILENT_USER)]
-        return content

@@ -63,14 +63,14 @@ def to_message_params(
     model: Model,
     *,
     strict: bool = False,
-    caching: bool = True,
+    caching: bool = False,
     recalled: Recalled | None = None,
     today: date | None = None,
 ) -> MessageRequest:
     """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out.
 
     `caching` marks what is worth caching where the client marks nothing. `recalled` are earlier answers, by the
-    keys of turns_to_recall(). With `today`, a model that is about to retire is reported.
+    keys of turns_to_recall(); what is missing there is reported, unless nobody looked. With `today`, a model that is about to retire is reported.
     """
     report = Report(strict)
     given = _rows(params, report)
@@ -82,6 +82,8 @@ def to_message_params(
         conversation.add(index, message)
     tooling = to_tooling(params, conversation.called, model, names, report, output)
     plan = _plan(params, given.pop("max_tokens", None), conversation, tooling, model, report)
+    if recalled is not None and plan.active:
+        _tell_unrecalled(conversation.unrecalled, report)
     _settle_sampling(given, model, plan.active, report)
     sent: MessageCreateParams = {
         "model": model.id,
@@ -129,7 +131,7 @@ def _plan(
     model: Model,
     report: Report,
 ) -> ThinkingPlan:
-    plan = to_thinking(
+    return to_thinking(
         params,
         model,
         max_tokens if isinstance(max_tokens, int) else None,
@@ -137,10 +139,14 @@ def _plan(
         forced_choice=tooling.forced,
         unsigned_loop=conversation.in_unsigned_loop,
     )
-    if plan.active and conversation.unrecalled:
-        lost = ", ".join(f"messages[{index}]" for index in conversation.unrecalled[-_TOLD:])
-        report.warn(lost, "the thinking before its tool calls is not known any more, so Claude goes on without")
-    return plan
+
+
+def _tell_unrecalled(indices: Sequence[int], report: Report) -> None:
+    if indices:
+        lost = ", ".join(f"messages[{index}]" for index in indices[-_TOLD:])
+        report.warn(
+            lost, "the thinking before these tool calls is not known any more, so Claude goes on without"
+        )
 
 
 def _ending(model: Model, today: date | None) -> list[Warned]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from claudexia.translate.annotations import to_annotations
 from claudexia.translate.anthropic import ContentBlock, Message, StopDetails
-from claudexia.translate.told_calls import to_function, to_tool_call
 from claudexia.translate.json_text import JSONObjectText
 from claudexia.translate.openai import (
     Annotation,
@@ -14,6 +13,7 @@ from claudexia.translate.openai import (
     FinishReason,
 )
 from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.translate.told_calls import to_function, to_tool_call
 from claudexia.translate.told_thinking import to_thinking_block
 from claudexia.translate.usage import add_usage, to_completion_usage
 

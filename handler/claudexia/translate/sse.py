@@ -9,7 +9,6 @@ from pydantic_core import from_json, to_json
 
 from claudexia.translate.anthropic import MessageStreamEvent
 from claudexia.translate.errors import upstream_failed
-from claudexia.translate.openai import ChatCompletionChunk, ErrorResponse
 
 DONE = b"data: [DONE]\n\n"
 
@@ -55,7 +54,7 @@ def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
     return events
 
 
-def encode(chunk: ChatCompletionChunk | ErrorResponse) -> bytes:
+def encode(chunk: object) -> bytes:
     return b"data: %b\n\n" % to_json(chunk)
 
 

@@ -40,13 +40,13 @@ from claudexia.translate.anthropic import (
     MessageStreamEvent,
     Usage,
 )
-from claudexia.translate.told_calls import CustomCall, FunctionCall, LegacyFunctionCall
 from claudexia.translate.chunks import Chunks
 from claudexia.translate.errors import upstream_failed
 from claudexia.translate.json_text import JSONObjectText
 from claudexia.translate.openai import ChatCompletionChunk, ChoiceDelta
 from claudexia.translate.reading import DEFAULT_READING, Reading
 from claudexia.translate.response import to_completion_id, to_finish_reason, to_refusal
+from claudexia.translate.told_calls import CustomCall, FunctionCall, LegacyFunctionCall
 from claudexia.translate.told_thinking import Thinking
 from claudexia.translate.usage import merge_usage
 

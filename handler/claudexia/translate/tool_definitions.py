@@ -134,7 +134,7 @@ def _param(name: str, schema: JSONSchema, *description: str | None) -> ToolParam
 
 
 def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
-    given = {key: getattr(tool, key) for key in AnthropicKeys.model_fields}
+    given = {key: getattr(tool, key) for key in AnthropicKeys.__annotations__}
     return {key: value for key, value in given.items() if value not in (None, [])}
 
 

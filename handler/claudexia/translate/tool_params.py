@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from claudexia.translate.cache_params import Marked
 from claudexia.translate.params import Params
 
 _SERVER_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}")
 _Name = Annotated[str, Field(min_length=1)]
 
 
-class FunctionObject(Params):
+class FunctionObject(Marked):
     name: _Name
     description: str | None = None
     parameters: dict[str, object] | None = None
@@ -29,13 +30,13 @@ class CustomToolFormat(Params):
     type: Literal["text", "grammar"]
 
 
-class CustomObject(Params):
+class CustomObject(Marked):
     name: _Name
     description: str | None = None
     format: CustomToolFormat | None = None
 
 
-class AnthropicKeys(Params):
+class AnthropicKeys(Marked):
     """Anthropic's keys of a tool that OpenAI has no word for; clients add them to either shape."""
 
     input_examples: list[dict[str, object]] | None = None
@@ -64,7 +65,7 @@ class AnthropicTool(AnthropicKeys):
     strict: bool | None = None
 
 
-class ServerTool(Params):
+class ServerTool(Marked):
     """One of Anthropic's own tools, by its dated type; its other keys are for the server to check."""
 
     type: str

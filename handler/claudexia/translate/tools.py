@@ -8,7 +8,7 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-too
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from claudexia.translate.anthropic_params import ToolChoiceParam, ToolUnionParam
+from claudexia.translate.anthropic_params import JSONSchema, ToolChoiceParam, ToolUnionParam
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.fields import Report
 from claudexia.translate.input_schema import NO_PARAMETERS

@@ -63,19 +63,26 @@ def _part(detail: ErrorDetails) -> tuple[str | int, ...]:
 
 
 def _path(detail: ErrorDetails, document: object) -> tuple[str | int, ...]:
-    path: list[str | int] = []
-    here = document
-    for step in detail["loc"]:
-        try:
-            here = here[step]  # type: ignore[index]  # that is the question
-        except (KeyError, IndexError, TypeError):
-            continue
-        path.append(step)
+    path = _followed(detail["loc"], document)
     if detail["type"] == "missing":
         path.append(detail["loc"][-1])
     if detail["type"].startswith("union_tag_"):
         path.append(detail["ctx"]["discriminator"].strip("'"))
     return tuple(path)
+
+
+def _followed(location: Sequence[str | int], here: object) -> list[str | int]:
+    if not location:
+        return []
+    step, *rest = location
+    try:
+        path = [step, *_followed(rest, here[step])]  # type: ignore[index]  # that is the question
+    except (KeyError, IndexError, TypeError):
+        return _followed(rest, here)
+    if isinstance(here, dict) and step in (here.get("type"), here.get("role")):
+        # A part of type 'text' has a key 'text' too: whichever was meant leads further.
+        return max(_followed(rest, here), path, key=len)
+    return path
 
 
 def _told(path: Sequence[str | int], detail: ErrorDetails, types: Sequence[str]) -> APIError:
