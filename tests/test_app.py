@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
 
-BODY: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+BODY: dict[str, Any] = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
 AUTH = {"authorization": f"Bearer {KEY}"}
 
 

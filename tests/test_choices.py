@@ -7,6 +7,7 @@ import pytest
 from openai import APIError, BadRequestError, OpenAI
 
 from tests.serving import KEY, Reply, Upstream, gateway, sse, text_events
+from tests.stand_in.server import StandIn
 
 ASKED: dict[str, Any] = {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -46,6 +47,12 @@ def test_streamed_choices_are_interleaved_by_index() -> None:
         texts[chunk.choices[0].index] += len(chunk.choices[0].delta.content or "")
     assert texts == dict.fromkeys(range(3), len("one two three four"))
     assert sorted(c.choices[0].index for c in told if c.choices[0].finish_reason == "stop") == [0, 1, 2]
+
+
+def test_choices_of_one_stream_share_its_id() -> None:
+    with gateway(StandIn()) as url:
+        chunks = list(OpenAI(base_url=url, api_key=KEY).chat.completions.create(n=3, stream=True, **ASKED))
+    assert len({chunk.id for chunk in chunks}) == 1
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

@@ -34,6 +34,7 @@ from claudexia.translate.errors import invalid_request
 from claudexia.translate.fields import Warned
 from claudexia.translate.models import Model
 from claudexia.translate.openai import ChatCompletion, ChatCompletionChunk
+from claudexia.translate.response import to_completion_id
 from claudexia.translate.sse import encode
 from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_text_completion
 from claudexia.upstream import Upstream
@@ -128,8 +129,11 @@ class Completions:
             body = to_json(asked.endpoint.whole(completion))
             return Response(body, headers=headers, media_type="application/json")
         include_usage = bool(params.stream_options and params.stream_options.include_usage)
+        common = to_completion_id(answers[0].stream.message)
         streams = [
-            ChatCompletionStream(created=created, include_usage=include_usage, reading=reading, index=index)
+            ChatCompletionStream(
+                created=created, include_usage=include_usage, reading=reading, index=index, id=common
+            )
             for index in range(len(answers))
         ]
         telling = Telling(answers, streams, asked.endpoint.chunk, include_usage, keep)

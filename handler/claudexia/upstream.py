@@ -18,7 +18,7 @@ from claudexia import __version__
 from claudexia.secret import GivenSecret, Secret, StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import APIError, EventDecoder
-from claudexia.translate.anthropic import MessageStreamEvent
+from claudexia.translate.anthropic import Message, MessageStreamEvent
 from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.errors import from_event, from_status, upstream_failed
 from claudexia.translate.listing import ModelInfoList
@@ -114,7 +114,10 @@ class Upstream:
 
 
 class MessageStream:
-    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case."""
+    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case.
+
+    `message` is how it began: its id and model, and no content yet.
+    """
 
     def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
         # A dict, since httpx's own headers are searched from end to end for each name.
@@ -126,6 +129,7 @@ class MessageStream:
         self._model = model
         self._reads = self._events()
         self._first: list[MessageStreamEvent] = []
+        self.message: Message
 
     async def begin(self) -> None:
         """Waits for the first event that is not a ping."""
@@ -144,6 +148,7 @@ class MessageStream:
             raise self.error(opening)
         if opening["type"] != "message_start":
             raise upstream_failed("The upstream's answer did not begin with a message.")
+        self.message = opening["message"]
 
     def error(self, event: Mapping[str, object]) -> APIError:
         return from_event(event, self._model, self._failure_headers())

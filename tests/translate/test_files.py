@@ -74,7 +74,7 @@ def test_the_bytes_decide_what_a_file_is(data: str, block: Any, role: str) -> No
 
 def test_a_url_has_a_field_of_its_own() -> None:
     block, _ = translate({"file_url": "HTTPS://x/y.pdf"})
-    assert block["source"] == {"type": "url", "url": "HTTPS://x/y.pdf"}
+    assert block["source"] == {"type": "url", "url": "https://x/y.pdf"}
 
 
 def test_the_name_of_a_document_is_its_title() -> None:

@@ -214,7 +214,7 @@ def test_several_choices_are_one_answer() -> None:
 
 @pytest.mark.parametrize("reading", [DEFAULT_READING, Reading(json_object=True)])
 def test_a_message_that_begins_anew(reading: Reading) -> None:
-    again = events(text("again"))
+    again = events(text('{"again": 1}'))
     stream = ChatCompletionStream(created=CREATED, reading=reading)
     for event in (*events(thinking())[:3], *again[:1]):  # nothing has been told of the first
         assert stream.feed(event) == []

@@ -50,6 +50,10 @@ NATIVE: dict[str, Any] = {
     "eager_input_streaming": False,
     "strict": True,
 }
+# Strict, so its schema is one that Claude can be held to.
+HELD = {**NATIVE, "input_schema": {**NATIVE["input_schema"], "additionalProperties": False}}
+BOUND = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
+OPEN = {"type": "object", "additionalProperties": {"type": "string"}}
 DEFINITIONS = [
     pytest.param(function(), {"name": "f", "input_schema": NO_PARAMETERS}, id="no-parameters"),
     pytest.param(function(parameters={}), {"name": "f", "input_schema": NO_PARAMETERS}, id="empty-parameters"),
@@ -85,13 +89,13 @@ DEFINITIONS = [
     pytest.param(custom(description="d", format={"type": "text"}), {"name": "c", "description": "d", "input_schema": TEXT_INPUT}, id="custom-text"),
     pytest.param({"type": "custom", "name": "c"}, {"name": "c", "input_schema": TEXT_INPUT}, id="custom-flat"),
     pytest.param({**function(), "defer_loading": True}, {"name": "f", "input_schema": NO_PARAMETERS, "defer_loading": True}, id="anthropics-key"),
-    pytest.param(NATIVE, NATIVE, id="anthropics-shape"),
-    pytest.param({"type": "custom", **NATIVE}, NATIVE, id="anthropics-shape-with-type"),
+    pytest.param(NATIVE, HELD, id="anthropics-shape"),
+    pytest.param({"type": "custom", **NATIVE}, HELD, id="anthropics-shape-with-type"),
     pytest.param({"name": "n", "input_schema": {}}, {"name": "n", "input_schema": NO_PARAMETERS}, id="anthropics-shape-without-schema"),
     pytest.param({**function(), "cache_control": EPHEMERAL}, {"name": "f", "input_schema": NO_PARAMETERS, "cache_control": EPHEMERAL}, id="mark-on-the-tool"),
     pytest.param(function(cache_control={"type": "ephemeral", "ttl": "1h"}), {"name": "f", "input_schema": NO_PARAMETERS, "cache_control": {"type": "ephemeral", "ttl": "1h"}}, id="mark-on-the-function"),
     pytest.param(custom(cache_control=EPHEMERAL), {"name": "c", "input_schema": TEXT_INPUT, "cache_control": EPHEMERAL}, id="mark-on-the-custom"),
-    pytest.param({**NATIVE, "cache_control": EPHEMERAL}, {**NATIVE, "cache_control": EPHEMERAL}, id="mark-in-anthropics-shape"),
+    pytest.param({**NATIVE, "cache_control": EPHEMERAL}, {**HELD, "cache_control": EPHEMERAL}, id="mark-in-anthropics-shape"),
     pytest.param(function(description=" "), {"name": "f", "input_schema": NO_PARAMETERS}, id="blank-description"),
 ]  # fmt: skip
 
@@ -129,11 +133,35 @@ def test_toolsets_have_no_name_to_be_the_same() -> None:
 REPORTED = [
     pytest.param({**function(), "new": 1}, "tools[0].new", id="tool"),
     pytest.param(function(new=1), "tools[0].function.new", id="function"),
-    pytest.param(function(strict=True), "tools[0].function.strict", id="strict"),
+    pytest.param(function(strict=True, parameters=BOUND), "tools[0].function.strict", id="strict-relaxed"),
+    pytest.param(function(strict=True, parameters=OPEN), "tools[0].function.strict", id="strict-given-up"),
     pytest.param(custom(new=1), "tools[0].custom.new", id="custom"),
     pytest.param(custom(format={"type": "text", "new": 1}), "tools[0].custom.format.new", id="format"),
     pytest.param({**NATIVE, "new": 1}, "tools[0].new", id="anthropics-shape"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sent"),
+    [
+        (None, {"input_schema": {**NO_PARAMETERS, "additionalProperties": False}, "strict": True}),
+        (BOUND, {"input_schema": {
+            "type": "object", "properties": {"a": {"type": "integer", "description": "(minimum: 1)"}},
+            "additionalProperties": False}, "strict": True}),
+        (OPEN, {"input_schema": OPEN}),
+    ],
+    ids=["no parameters", "relaxed", "given up"],
+)  # fmt: skip
+def test_strict(parameters: Any, sent: Any) -> None:
+    given = {} if parameters is None else {"parameters": parameters}
+    assert translate(tools=[function(strict=True, **given)]).params["tools"] == [{"name": "f", **sent}]
+
+
+def test_the_limits_of_a_request_are_shared_by_its_strict_tools() -> None:
+    tools = [function(f"f{number}", strict=True) for number in range(21)]
+    request = translate(tools=tools)
+    assert [tool.get("strict") for tool in request.params["tools"]] == [True] * 20 + [None]
+    assert [warning.param for warning in request.warnings] == ["tools[20].function.strict"]
 
 
 @pytest.mark.parametrize(("tool", "param"), REPORTED)
@@ -322,7 +350,7 @@ REFUSED = [
     pytest.param({"tools": [function(), function()]}, "tools[1].function.name", id="same-name-twice"),
     pytest.param({"tools": [function(parameters={"type": "string"})]}, "tools[0].function.parameters", id="root-type"),
     pytest.param({"tools": [function(parameters={"anyOf": []})]}, "tools[0].function.parameters", id="root-union"),
-    pytest.param({"tools": [function(cache_control={"type": "x"})]}, "tools[0].function.cache_control", id="no-mark"),
+    pytest.param({"tools": [function(cache_control={"type": "x"})]}, "tools[0].function.cache_control.type", id="no-mark"),
     pytest.param({"tools": [function()], "tool_choice": NAMED}, "tool_choice", id="unknown-name"),
     pytest.param({"tools": [function()], "tool_choice": allowed("auto", "g")}, "tool_choice", id="unknown-allowed"),
     pytest.param({"tools": [function()], "tool_choice": "any"}, "tool_choice", id="unknown-word"),

@@ -46,7 +46,8 @@ def pdf_from_base64(encoded: str, path: str) -> DocumentBlockParam:
 
 def _from_url(url: str) -> DocumentBlockParam:
     """The API fetches it, and takes only PDFs from there."""
-    return {"type": "document", "source": {"type": "url", "url": url}}
+    scheme, _, rest = url.partition(":")
+    return {"type": "document", "source": {"type": "url", "url": f"{scheme.lower()}:{rest}"}}
 
 
 def _from_data(given: str, path: str) -> DocumentBlockParam | ImageBlockParam:

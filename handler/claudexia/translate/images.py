@@ -25,7 +25,7 @@ def to_image(part: ImagePart, path: str, report: Report) -> ImageBlockParam:
     scheme, _, rest = url.partition(":")
     match scheme.lower():
         case "https" | "http":
-            return {"type": "image", "source": {"type": "url", "url": url}}
+            return {"type": "image", "source": {"type": "url", "url": f"{scheme.lower()}:{rest}"}}
         case "data":
             return from_base64(
                 encoded_part(rest, "'data:image/...;base64,' and the encoded image", where), where

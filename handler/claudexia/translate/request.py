@@ -69,8 +69,9 @@ def to_message_params(
 ) -> MessageRequest:
     """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out.
 
-    `caching` marks what is worth caching where the client marks nothing. `recalled` are earlier answers, by the
-    keys of turns_to_recall(); what is missing there is reported, unless nobody looked. With `today`, a model that is about to retire is reported.
+    `caching` marks what is worth caching where the client marks nothing. `recalled` are earlier answers by the
+    keys of turns_to_recall(); what is missing there is reported, unless nobody looked. With `today`, so is a
+    model that is about to retire.
     """
     report = Report(strict)
     given = _rows(params, report)
