@@ -8,11 +8,9 @@ import argparse
 import sys
 from collections.abc import Mapping
 
-from claudexia.app import create_app
-from claudexia.settings import Settings
 from tests.clients.matrix import CLIENTS, README, Client, Outcome, table, with_table
 from tests.clients.running import outcome_of
-from tests.serving import KEY, UPSTREAM_KEY, serving
+from tests.serving import KEY, gateway
 from tests.stand_in.server import StandIn
 
 
@@ -38,12 +36,10 @@ def main() -> None:
 
 def _outcomes(clients: list[Client]) -> Mapping[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    with serving(StandIn()) as upstream:
-        settings = Settings(anthropic_base_url=upstream, anthropic_api_key=UPSTREAM_KEY, api_keys={"test": KEY})
-        with serving(create_app(settings)) as gateway:
-            for client in clients:
-                outcomes[client.name] = outcome_of(client, f"{gateway}/v1", KEY)
-                _tell(client.name, outcomes[client.name])
+    with gateway(StandIn()) as base_url:
+        for client in clients:
+            outcomes[client.name] = outcome_of(client, base_url, KEY)
+            _tell(client.name, outcomes[client.name])
     return outcomes
 
 
