@@ -46,19 +46,19 @@ def create_app(
 
     @routes.post("/chat/completions", response_model=None, summary="Create a chat completion")
     async def create_chat_completion(request: Request) -> Response:
-        await authenticate(request.headers, keys)
+        await authenticate(request.headers, keys, now())
         return await completions.create(request)
 
     @routes.get("/models", response_model=None, summary="List models")
     async def list_models(request: Request) -> ModelList:
-        await authenticate(request.headers, keys)
+        await authenticate(request.headers, keys, now())
         return {"object": "list", "data": listed_models(settings.model_aliases)}
 
     @routes.get(
         "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=MODEL_PARAMETER
     )
     async def retrieve_model(request: Request) -> Model:
-        await authenticate(request.headers, keys)
+        await authenticate(request.headers, keys, now())
         name = request.path_params["model"]
         model = find_model(name, settings.model_aliases)
         return model.as_listed(name if name in settings.model_aliases else None)
