@@ -51,22 +51,22 @@ def create_app(
 
     @routes.post("/chat/completions", response_model=None, summary="Create a chat completion")
     async def create_chat_completion(request: Request) -> Response:
-        return await completions.create(request, await authenticate(request.headers, keys))
+        return await completions.create(request, await authenticate(request.headers, keys, now()))
 
     @routes.post("/completions", response_model=None, summary="Complete a single prompt")
     async def create_completion(request: Request) -> Response:
-        return await completions.create(request, await authenticate(request.headers, keys), TEXT)
+        return await completions.create(request, await authenticate(request.headers, keys, now()), TEXT)
 
     @routes.get("/models", response_model=None, summary="List models")
     async def list_models(request: Request) -> ModelList:
-        await authenticate(request.headers, keys)
+        await authenticate(request.headers, keys, now())
         return {"object": "list", "data": await models.listed()}
 
     @routes.get(
         "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=MODEL_PARAMETER
     )
     async def retrieve_model(request: Request) -> Model:
-        await authenticate(request.headers, keys)
+        await authenticate(request.headers, keys, now())
         return await models.retrieve(request.path_params["model"])
 
     @routes.get("/health", response_model=None, summary="Tell that the gateway runs", openapi_extra=NO_KEY)

@@ -15,6 +15,7 @@ import httpx
 
 from claudexia import __version__
 from claudexia.app import create_app
+from claudexia.local.commands import COMMANDS, HINT, run_command
 from claudexia.local.echo import EchoTransport
 from claudexia.local.execution_environment import InitError
 from claudexia.local.lambda_server import TIMEOUT, FunctionConfiguration, serve_lambda
@@ -45,7 +46,10 @@ class _Key:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in COMMANDS:
+        return run_command(arguments[0], arguments[1:])
+    options = _parser().parse_args(arguments)
     try:
         _run(options)
     except (SettingsError, ListenError, InitError) as error:
@@ -58,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="claudexia", description="An OpenAI-compatible endpoint for Claude, on this machine."
+        prog="claudexia",
+        description="An OpenAI-compatible endpoint for Claude, on this machine.",
+        epilog=HINT,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
