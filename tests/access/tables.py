@@ -1,0 +1,112 @@
+"""The two tables that every test of the access layer runs on, one that fails as it is told, and a clock."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from claudexia.access.dynamo_table import DynamoTable
+from claudexia.access.memory_table import MemoryTable
+from claudexia.access.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError
+
+REGION = "eu-central-1"
+NAME = "claudexia-test"
+
+Now = Callable[[], datetime]
+OpenTable = Callable[[Now], AbstractContextManager[Table]]
+
+
+@dataclass
+class Clock:
+    """Says what it was set to; 20 seconds past a minute at first."""
+
+    time: datetime = datetime(2026, 11, 22, 12, 0, 20, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, **interval: float) -> None:
+        self.time += timedelta(**interval)
+
+
+def create_table(client: Any, name: str = NAME) -> None:
+    """The template's table, but for what only a deployed one needs."""
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+    )
+
+
+@contextmanager
+def memory_table(now: Now) -> Iterator[Table]:
+    yield MemoryTable(now)
+
+
+@contextmanager
+def dynamo_table(now: Now) -> Iterator[Table]:
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name=REGION)
+        create_table(client)
+        yield DynamoTable(NAME, now, lambda: client)
+
+
+# Runs a test on both: `open_table(now)` is a context manager.
+tables = pytest.mark.parametrize(
+    "open_table", [pytest.param(memory_table, id="memory"), pytest.param(dynamo_table, id="dynamodb")]
+)
+
+
+@dataclass
+class FaultyTable:
+    """`table`, counting calls by method, and failing with a TableError of the kind `fault` while there is one.
+
+    Every call waits `delay` seconds first.
+    """
+
+    table: Table
+    fault: str = ""
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.calls: dict[str, int] = {}
+
+    async def get(self, key: ItemKey) -> Item | None:
+        await self._before("get")
+        return await self.table.get(key)
+
+    async def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
+        await self._before("get_many")
+        return await self.table.get_many(keys)
+
+    async def put(self, key: ItemKey, item: Item, condition: Condition = ALWAYS) -> bool:
+        await self._before("put")
+        return await self.table.put(key, item, condition)
+
+    async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
+        await self._before("update")
+        return await self.table.update(key, change, condition)
+
+    async def delete(self, key: ItemKey) -> None:
+        await self._before("delete")
+        await self.table.delete(key)
+
+    async def query(self, partition: str, first: str = "", last: str = "\U0010ffff") -> list[tuple[str, Item]]:
+        await self._before("query")
+        return await self.table.query(partition, first, last)
+
+    async def _before(self, method: str) -> None:
+        self.calls[method] = self.calls.get(method, 0) + 1
+        await asyncio.sleep(self.delay)
+        if self.fault:
+            raise TableError(self.fault)
