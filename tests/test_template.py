@@ -1,39 +1,17 @@
-"""template.yaml, translated as CloudFormation will: what SAM and its linter let pass and AWS would not forgive."""
+"""The stack: what SAM and its linter let pass, and AWS or the people who deploy it would not forgive."""
 
 import json
 import re
-import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
-from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
+from claudexia.access.dynamo_table import PARTITION, SORT
+from claudexia.access.table import EXPIRES
 from claudexia.settings import Settings
+from tests.stack import PARAMETERS, RESOURCES, ROOT, TEMPLATE, TEXT, VARIABLES, Json, of_type, strings
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "template.yaml").read_text()
-
-Json = Any  # a template: whatever YAML holds
-
-
-def translated() -> Json:
-    source = yaml_parse(TEXT)
-    source["Resources"]["GatewayFunction"]["Properties"]["CodeUri"] = (
-        "s3://bucket/package"  # as after `sam package`
-    )
-    region = SimpleNamespace(region_name="eu-central-1")
-    return Translator({}, Parser(), boto_session=region).translate(source, {})
-
-
-TEMPLATE = yaml_parse(TEXT)
-PARAMETERS: dict[str, Json] = TEMPLATE["Parameters"]
-RESOURCES: dict[str, Json] = translated()["Resources"]
 API = RESOURCES["Api"]["Properties"]
 FUNCTION = RESOURCES["GatewayFunction"]["Properties"]
 RESPONSES: dict[str, Json] = API["Body"]["x-amazon-apigateway-gateway-responses"]
@@ -42,18 +20,6 @@ METHODS = [
     for path, methods in API["Body"]["paths"].items()
     for method, definition in methods.items()
 ]
-
-
-def of_type(*types: str) -> dict[str, Json]:
-    return {name: resource for name, resource in RESOURCES.items() if resource["Type"] in types}
-
-
-def strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from strings(item)
 
 
 def test_every_path_reaches_the_function() -> None:
@@ -85,21 +51,62 @@ def test_the_api_is_regional_and_its_stage_is_the_end_of_the_base_url() -> None:
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["v1"]
 
 
-def test_no_policy_says_star() -> None:
+# What the function may do: an action and the resource it is for.
+ALLOWED = {
+    ("logs:CreateLogStream", "GatewayLogs.Arn"),
+    ("logs:PutLogEvents", "GatewayLogs.Arn"),
+    ("secretsmanager:GetSecretValue", "AnthropicApiKeySecret"),
+    ("dynamodb:BatchGetItem", "Table.Arn"),
+    ("dynamodb:DeleteItem", "Table.Arn"),
+    ("dynamodb:GetItem", "Table.Arn"),
+    ("dynamodb:PutItem", "Table.Arn"),
+    ("dynamodb:Query", "Table.Arn"),
+    ("dynamodb:UpdateItem", "Table.Arn"),
+}
+
+
+def test_the_function_may_do_exactly_what_it_does() -> None:
     assert not of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
-    assert len(of_type("AWS::IAM::Role")) == 1
+    assert [*of_type("AWS::IAM::Role")] == ["GatewayRole"]
     role = RESOURCES["GatewayRole"]["Properties"]
+    allowed = []
     for policy in role["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement.keys() == {"Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
-            assert not [
-                text for key in ("Action", "Resource") for text in strings(statement[key]) if "*" in text
-            ]
-            assert not statement.keys() & {"NotAction", "NotResource"}
+            (resource,) = [".".join(strings(value)) for value in statement["Resource"].values()]
+            allowed += [(action, resource) for action in strings(statement["Action"])]
+    assert sorted(allowed) == sorted(ALLOWED)
     # X-Ray's actions have no resources; see the comment there.
     assert [*strings(role["ManagedPolicyArns"])] == [
         "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"
     ]
+
+
+def test_the_table_is_what_the_gateway_expects() -> None:
+    (table,) = of_type("AWS::DynamoDB::Table").values()
+    properties = table["Properties"]
+    assert properties["KeySchema"] == [
+        {"AttributeName": PARTITION, "KeyType": "HASH"},
+        {"AttributeName": SORT, "KeyType": "RANGE"},
+    ]
+    assert properties["AttributeDefinitions"] == [
+        {"AttributeName": name, "AttributeType": "S"} for name in (PARTITION, SORT)
+    ]
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": EXPIRES, "Enabled": True}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert "GlobalSecondaryIndexes" not in properties
+
+
+def test_the_table_is_hard_to_lose() -> None:
+    table = RESOURCES["Table"]
+    assert table["DeletionPolicy"] == "Retain"
+    assert table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"] is True
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    # A name would have to be given up before the stack could be deployed again beside the table that stayed.
+    assert "TableName" not in table["Properties"]
+    assert TEMPLATE["Outputs"]["TableName"]["Value"] == {"Ref": "Table"}
 
 
 def test_the_function_logs_json_to_a_group_that_forgets() -> None:
@@ -114,7 +121,7 @@ def test_both_are_traced() -> None:
 
 
 def test_the_wrapper_is_a_program_of_the_package() -> None:
-    wrapper = Path(FUNCTION["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"])
+    wrapper = Path(VARIABLES["AWS_LAMBDA_EXEC_WRAPPER"])
     assert wrapper.parent == Path("/var/task")
     program = ROOT / TEMPLATE["Resources"]["GatewayFunction"]["Properties"]["CodeUri"] / wrapper.name
     assert program.is_file()
@@ -216,26 +223,67 @@ def test_the_alias_example_in_the_description_works() -> None:
     assert [Settings.from_env({"MODEL_ALIASES": example}).model_aliases for example in examples]
 
 
+# An environment variable and the parameter that decides it.
+CHOICES = [
+    ("ANTHROPIC_BASE_URL", "AnthropicBaseUrl"),
+    ("CORS_ORIGIN", "CorsOrigin"),
+    ("COST_HEADERS", "CostHeaders"),
+    ("KEYS_ON_FAILURE", "KeysOnFailure"),
+    ("LIMITS_ON_FAILURE", "LimitsOnFailure"),
+    ("MAX_CHOICES", "MaxChoices"),
+    ("METRICS_PER_KEY", "MetricsPerKey"),
+    ("MODEL_ALIASES", "ModelAliases"),
+    ("PROMPT_CACHING", "PromptCaching"),
+]
+# Read by Lambda and by Powertools.
+NO_SETTINGS = {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
+
+
+@pytest.mark.parametrize(("variable", "parameter"), CHOICES, ids=[row[0] for row in CHOICES])
+def test_a_choice_reaches_the_function(variable: str, parameter: str) -> None:
+    assert VARIABLES[variable] == {"Ref": parameter}
+    definition = PARAMETERS[parameter]
+    for value in {definition["Default"], *definition.get("AllowedValues", [])}:
+        Settings.from_env({variable: str(value)})
+
+
+def test_the_gateway_reads_every_variable_it_is_given() -> None:
+    class Reads(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            read.add(name)
+            return default
+
+    read: set[str] = set()
+    Settings.from_env(Reads())
+    assert sorted(VARIABLES.keys() - NO_SETTINGS - read) == []
+
+
+def test_the_default_of_a_switch_is_a_string() -> None:
+    # YAML takes a bare on or off for a boolean, which CloudFormation would hand on as "true" or "false".
+    for parameter in PARAMETERS.values():
+        if parameter["Type"] == "String":
+            assert all(
+                isinstance(value, str) for value in [parameter["Default"], *parameter.get("AllowedValues", [])]
+            )
+
+
 def test_no_secret_is_written_down() -> None:
     assert PARAMETERS["AnthropicApiKey"]["NoEcho"] is True
-    assert FUNCTION["Environment"]["Variables"]["ANTHROPIC_API_KEY"] == ""
-    assert FUNCTION["Environment"]["Variables"]["CLAUDEXIA_API_KEYS"] == ""
+    assert VARIABLES["ANTHROPIC_API_KEY"] == ""
+    assert VARIABLES["CLAUDEXIA_API_KEYS"] == ""
     config = (ROOT / "samconfig.toml").read_text()
     for text in (TEXT, config):
         assert not re.search(r"sk-ant-\w|sk_cdx_\w|AKIA|[0-9a-fA-F]{32}|\d{12}", text)
     assert "AnthropicApiKey" not in config
 
 
-def test_an_update_never_loses_a_key() -> None:
-    for secret in of_type("AWS::SecretsManager::Secret").values():
-        assert secret["UpdateReplacePolicy"] == "Retain"
-        assert secret["DeletionPolicy"] == "Delete"
-
-
-def test_alarms_exist_only_for_somebody() -> None:
-    alarms = of_type("AWS::CloudWatch::Alarm", "AWS::SNS::Topic")
-    assert len(alarms) == 5
-    assert all(alarm["Condition"] == "HasAlarms" for alarm in alarms.values())
+def test_an_update_never_loses_the_key_for_anthropic() -> None:
+    assert [*of_type("AWS::SecretsManager::Secret")] == ["AnthropicApiKeySecret"]
+    secret = RESOURCES["AnthropicApiKeySecret"]
+    assert secret["UpdateReplacePolicy"] == "Retain"
+    assert secret["DeletionPolicy"] == "Delete"
+    assert secret["Properties"]["SecretString"] == {"Ref": "AnthropicApiKey"}
+    assert VARIABLES["ANTHROPIC_API_KEY_SECRET"] == {"Ref": "AnthropicApiKeySecret"}
 
 
 def output(name: str) -> str:
@@ -249,20 +297,11 @@ def test_the_outputs_can_be_pasted() -> None:
     body = re.search(r"-d '(.*)'$", output("TryIt"))
     assert body
     assert json.loads(body[1])["stream"] is True
-    for name in ("ClientKey", "SetAnthropicApiKey", "Logs"):
-        assert output(name).startswith("aws ")
+    assert output("Check") == f'uv run claudexia check {output("BaseUrl")} --key "$CLAUDEXIA_KEY"'
+    assert output("CreateKey").startswith("uv run claudexia keys create me --stack ${AWS::StackName} ")
+    assert output("DashboardUrl").startswith("https://${AWS::Region}.console.aws.amazon.com/")
+    for name in ("CreateKey", "SetAnthropicApiKey", "Logs"):
         assert "--region ${AWS::Region}" in output(name)
-
-
-@pytest.mark.parametrize(
-    "secret", ['{"default":"abc123"}', '{"default": "abc123"}', '{"other":"x","default":"abc123","z":"y"}']
-)
-def test_the_key_command_prints_what_clients_send(secret: str) -> None:
-    _, _, command = output("ClientKey").partition(" | ")
-    done = subprocess.run(
-        ["/bin/sh", "-c", command], input=secret + "\n", capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "sk_cdx_abc123\n"
 
 
 def test_sam_needs_no_flags() -> None:
