@@ -9,6 +9,7 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Express
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ from claudexia.access.table import ALWAYS, EXPIRES, Change, Condition, Item, Ite
 
 PARTITION, SORT = "pk", "sk"
 _BATCH = 100  # the most that one BatchGetItem takes
+_AT_ONCE = 32  # calls; the others wait for a thread
+_READS = {"get_item", "batch_get_item", "query"}
 _KINDS = {
     "ResourceNotFoundException": "missing",
     "AccessDeniedException": "denied",
@@ -39,6 +42,7 @@ class DynamoTable:
         self._make = client or make_client
         self._made: Any = None
         self._making = threading.Lock()
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "table")
 
     async def get(self, key: ItemKey) -> Item | None:
         answer = await self._ask("get_item", Key=_spelled(key), ConsistentRead=True)
@@ -113,7 +117,14 @@ class DynamoTable:
         return await self._call(method, refusal=refusal, TableName=self._name, **arguments)
 
     async def _call(self, method: str, *, refusal: str = "", **arguments: Any) -> Attributes:
-        return await asyncio.to_thread(self._called, method, refusal, arguments)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, self._called, method, refusal, arguments)
+        except TableError as error:
+            # A write that fell silent may have taken place, and what it adds must not be added twice.
+            if method not in _READS and error.kind != "throttled":
+                raise
+        return await loop.run_in_executor(self._threads, self._called, method, refusal, arguments)
 
     def _called(self, method: str, refusal: str, arguments: Attributes) -> Attributes:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # noqa: PLC0415 - as above
@@ -141,15 +152,15 @@ _REFUSED: Attributes = {}
 
 
 def make_client(session: Any = None, endpoint: str | None = None, timeout: float = 1.0) -> Any:
-    """A client that gives a call up after `timeout` seconds, having tried it twice."""
+    """A client that gives a call up after `timeout` seconds."""
     import boto3  # noqa: PLC0415 - slow to import
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(
         connect_timeout=timeout,
         read_timeout=timeout,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        max_pool_connections=50,
+        retries={"total_max_attempts": 1, "mode": "standard"},  # DynamoTable knows better what to repeat
+        max_pool_connections=_AT_ONCE,
     )
     return (session or boto3).client("dynamodb", endpoint_url=endpoint, config=config)
 
