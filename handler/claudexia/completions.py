@@ -9,47 +9,48 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic_core import to_json
 
-from claudexia.access.keys import Key
+from claudexia.access.keys import Key, permit_model
+from claudexia.access.limits import bounded_max_tokens
 from claudexia.access.thoughts import ThoughtStore
+from claudexia.account import Account, Books
 from claudexia.answers import Answer, begin_answers, close
 from claudexia.deadline import deadline_of, out_of_time
 from claudexia.event_stream import EventStreamResponse, while_connected
+from claudexia.memory import Memory
+from claudexia.records import RequestRecord, record_of
 from claudexia.settings import Settings
-from claudexia.telling import Keep, Telling, fold
+from claudexia.telling import Telling, fold
+from claudexia.together import both
 from claudexia.translate import (
     APIError,
     ChatCompletionStream,
     MessageRequest,
+    add_usage,
     find_model,
     parse_params,
-    replayable,
     to_chat_completion,
     to_message_params,
-    turn_key,
     turns_to_recall,
 )
-from claudexia.translate.anthropic import Message
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import invalid_request
 from claudexia.translate.fields import Warned
 from claudexia.translate.models import Model
 from claudexia.translate.openai import ChatCompletion, ChatCompletionChunk
 from claudexia.translate.response import to_completion_id
-from claudexia.translate.sse import encode
 from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_text_completion
 from claudexia.upstream import Upstream
+from claudexia.wire import asks, read_body, warnings_header
 
-_OUT_OF_TIME = encode(out_of_time().body())
 _THOUGHTLESS = Warned("messages", "Claude refused its earlier thinking here, so it was left out")
 # From this version on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
-_HEADER_LIMIT = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A way to ask: `parse` reads a body, `whole` and `chunk` give the answer's parts their shape; None is told
-    to nobody.
+    """A way to ask: `parse` reads a body, `whole` and `chunk` give the answer's parts their shape; a chunk that
+    is None is told to nobody.
     """
 
     parse: Callable[[bytes], CompletionCreateParams]
@@ -62,114 +63,169 @@ TEXT = Endpoint(lambda body: parse_params(to_chat_body(body)), to_text_completio
 
 
 @dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who asks, when, and where that is written down. `deadline` is in the loop's time."""
+
+    key: Key
+    now: datetime
+    account: Account
+    memory: Memory
+    record: RequestRecord
+    deadline: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """One request, understood."""
 
     endpoint: Endpoint
     params: CompletionCreateParams
     translated: MessageRequest
-    recalled: Sequence[str]
-    key: Key
-    now: datetime
+    caller: _Caller
+
+    @property
+    def created(self) -> int:
+        return int(self.caller.now.timestamp())
 
 
 class Completions:
-    """What answers POST requests for completions. `now` gives the time with its zone."""
+    """What answers requests for completions. `now` gives the time with its zone."""
 
     def __init__(
-        self, settings: Settings, upstream: Upstream, thoughts: ThoughtStore, now: Callable[[], datetime]
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        thoughts: ThoughtStore,
+        books: Books,
+        now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._upstream = upstream
         self._thoughts = thoughts
+        self._books = books
         self._now = now
 
     async def create(self, request: Request, key: Key, endpoint: Endpoint = CHAT) -> Response:
         """Raises APIError for everything that fails before the answer begins."""
-        deadline = deadline_of(request.scope)
-        params = endpoint.parse(await _read_body(request, self._settings.max_body))
+        record, now = record_of(request.scope), self._now()
+        record.key, record.key_id = key.name, key.id
+        account, memory = Account(self._books, key, record, now), Memory(self._thoughts, key.id, now)
+        caller = _Caller(key, now, account, memory, record, deadline_of(request.scope))
+        try:
+            return await self._created(request, caller, endpoint)
+        except BaseException as error:
+            if isinstance(error, APIError):
+                record.fail(error)
+            await account.close()
+            raise
+
+    async def _created(self, request: Request, caller: _Caller, endpoint: Endpoint) -> Response:
+        params = endpoint.parse(await read_body(request, self._settings.max_body))
         self._refuse_too_many(params.n or 1)
         try:
-            async with asyncio.timeout_at(deadline), while_connected(request.receive):
-                asked = await self._understood(params, request.headers, key, endpoint)
-                return await self._answer(asked, deadline)
+            async with asyncio.timeout_at(caller.deadline), while_connected(request.receive):
+                asked = await self._understood(params, request.headers, caller, endpoint)
+                return await self._answer(asked)
         except TimeoutError:
+            caller.record.outcome = "deadline"
             raise out_of_time() from None
 
     async def _understood(
-        self, params: CompletionCreateParams, headers: Mapping[str, str], key: Key, endpoint: Endpoint
+        self, params: CompletionCreateParams, headers: Mapping[str, str], caller: _Caller, endpoint: Endpoint
     ) -> _Asked:
-        now, model = self._now(), self._model(params.model)
-        turns = turns_to_recall(params, model)
-        recalled = await self._thoughts.recall(key.name, turns, now) if turns else {}
+        model = self._model(params, caller.key)
         translated = to_message_params(
             params,
             model,
-            strict=headers.get("x-claudexia-strict", "").lower() == "true",
-            caching=self._settings.prompt_caching and headers.get("x-claudexia-cache", "").lower() != "off",
-            recalled=recalled,
-            today=now.date(),
+            strict=asks(headers, "strict"),
+            caching=self._settings.prompt_caching and not asks(headers, "cache", "off"),
+            recalled=await caller.memory.recall(turns_to_recall(params, model)),
+            today=caller.now.date(),
         )
-        if headers.get("x-claudexia-thinking-blocks", "").lower() == "true":
+        if asks(headers, "thinking-blocks"):
             reading = replace(translated.reading, thinking_blocks=True)
             translated = replace(translated, reading=reading)
-        return _Asked(endpoint, params, translated, list(recalled), key, now)
+        return _Asked(endpoint, params, translated, caller)
 
-    async def _answer(self, asked: _Asked, deadline: float | None) -> Response:
-        params, reading = asked.params, asked.translated.reading
-        answers = await begin_answers(self._upstream, asked.translated.params, params.n or 1, asked.now)
-        headers = await self._headers(asked, answers)
-        created, keep = int(asked.now.timestamp()), self._keep(asked)
-        if not params.stream:
-            try:
-                messages = await fold(answers, keep)
-            finally:
-                await close(answers)
-            completion = to_chat_completion(messages, created=created, reading=reading)
-            body = to_json(asked.endpoint.whole(completion))
-            return Response(body, headers=headers, media_type="application/json")
-        include_usage = bool(params.stream_options and params.stream_options.include_usage)
+    async def _answer(self, asked: _Asked) -> Response:
+        params, account = asked.params, asked.caller.account
+        sent, choices = asked.translated.params, params.n or 1
+        await account.open(sent, choices, streamed=bool(params.stream))
+        beginning = begin_answers(self._upstream, sent, choices, asked.caller.now)
+        answers, limits = await both(beginning, account.headers()) if account.limited else (await beginning, {})
+        headers = {**await self._headers(asked, answers), **limits}
+        if params.stream:
+            return self._streamed(asked, answers, headers)
+        try:
+            return await self._whole(asked, answers, headers)
+        finally:
+            await close(answers)
+
+    async def _whole(self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]) -> Response:
+        account, record, translated = asked.caller.account, asked.caller.record, asked.translated
+        account.usage = add_usage(*(answer.stream.message["usage"] for answer in answers))
+        record.mark_first_token()
+        messages = await fold(answers, asked.caller.memory.keep if translated.is_kept else None)
+        account.usage = add_usage(*(message["usage"] for message in messages))
+        completion = to_chat_completion(messages, created=asked.created, reading=translated.reading)
+        account.show_cost(completion["usage"])
+        record.end()
+        await account.close()
+        body = to_json(asked.endpoint.whole(completion))
+        return Response(body, headers={**headers, **account.shown()}, media_type="application/json")
+
+    def _streamed(
+        self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]
+    ) -> EventStreamResponse:
+        caller, translated, options = asked.caller, asked.translated, asked.params.stream_options
+        include_usage = bool(options and options.include_usage)
         common = to_completion_id(answers[0].stream.message)
         streams = [
             ChatCompletionStream(
-                created=created, include_usage=include_usage, reading=reading, index=index, id=common
+                created=asked.created,
+                include_usage=include_usage,
+                reading=translated.reading,
+                index=index,
+                id=common,
             )
             for index in range(len(answers))
         ]
-        telling = Telling(answers, streams, asked.endpoint.chunk, include_usage, keep)
+        keep = caller.memory.keep if translated.is_kept else None
+        telling = Telling(
+            answers, streams, asked.endpoint.chunk, include_usage, keep, caller.account, caller.record
+        )
         return EventStreamResponse(
             telling.frames(),
             telling,
-            headers,
+            {**headers, **caller.account.shown()},
             keepalive=self._settings.keepalive,
-            deadline=deadline,
-            last_words=_OUT_OF_TIME,
+            deadline=caller.deadline,
+            last_words=telling.late,
         )
 
     async def _headers(self, asked: _Asked, answers: Sequence[Answer]) -> dict[str, str]:
         warnings = [*asked.translated.warnings]
         if any(answer.thoughtless for answer in answers):
             warnings.append(_THOUGHTLESS)
-            # Or every request to come would be refused first.
-            await self._thoughts.forget(asked.key.name, asked.recalled)
-        return {**answers[0].stream.headers, **_warnings_header(warnings)}
+            await asked.caller.memory.forget()
+        asked.caller.record.warnings = [warning.param for warning in warnings]
+        return {**answers[0].stream.headers, **warnings_header(warnings)}
 
-    def _keep(self, asked: _Asked) -> Keep | None:
-        """What remembers an answer that calls tools, if it may hold thinking."""
-        if not asked.translated.thinks or "tools" not in asked.translated.params:
-            return None
-
-        async def keep(message: Message) -> None:
-            if turn := turn_key(message):
-                await self._thoughts.remember(asked.key.name, turn, replayable(message), asked.now)
-
-        return keep
-
-    def _model(self, name: str) -> Model:
-        model = find_model(name, self._settings.model_aliases)
+    def _model(self, params: CompletionCreateParams, key: Key) -> Model:
+        """What the asked model takes, as far as this deployment and this key let it. Raises APIError."""
+        model = find_model(params.model, self._settings.model_aliases)
+        permit_model(key, params.model, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
-            return replace(model, sampling=False)
-        return model
+            model = replace(model, sampling=False)
+        most = key.limits.max_tokens
+        if most is None:
+            return model
+        bounded_max_tokens(key.limits, params.max_completion_tokens or params.max_tokens, most)
+        return replace(
+            model,
+            max_output_tokens=min(most, model.max_output_tokens or most),
+            default_max_tokens=min(most, model.default_max_tokens),
+        )
 
     def _refuse_too_many(self, choices: int) -> None:
         limit = self._settings.max_choices
@@ -180,25 +236,3 @@ class Completions:
                 "n",
                 "integer_above_max_value",
             )
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise APIError(
-                413, f"The request is larger than {limit // 2**20} MB, the limit.", code="request_too_large"
-            )
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _warnings_header(warnings: Sequence[Warned]) -> Mapping[str, str]:
-    """Names what was left out or changed, as far as a header may carry it."""
-    if not warnings:
-        return {}
-    told = "; ".join(f"{warning.param[:100]}: {warning.why}" for warning in warnings)
-    plain = "".join(char if " " <= char <= "~" else "?" for char in told)
-    return {"x-claudexia-warnings": plain if len(plain) <= _HEADER_LIMIT else f"{plain[:_HEADER_LIMIT]}..."}

@@ -1,7 +1,7 @@
 """Server-sent events to a client who may leave at any moment."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol, cast
 
@@ -124,11 +124,11 @@ class EventStreamResponse(Response):
         *,
         keepalive: float,
         deadline: float | None = None,
-        last_words: bytes = b"",
+        last_words: Callable[[], bytes] = bytes,
     ) -> None:
         """`source` is what `frames` reads from. It is closed in any case, unlike a generator never begun.
 
-        At `deadline`, in the loop's time, the stream ends with `last_words`.
+        At `deadline`, in the loop's time, the stream ends with what `last_words` gives.
         """
         super().__init__(headers={**_HEADERS, **headers})
         del self.headers["content-length"]
@@ -148,7 +148,7 @@ class EventStreamResponse(Response):
                         async for piece in self._frames:
                             await outbox.put(piece)
                 except TimeoutError:
-                    await outbox.put(self._last_words)
+                    await outbox.put(self._last_words())
                 await outbox.flush()
             finally:
                 outbox.stop()

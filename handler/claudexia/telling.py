@@ -6,8 +6,11 @@ Choices of one request are read at once; where one of them fails, all have faile
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
+from claudexia.account import Account
 from claudexia.answers import Answer, close
+from claudexia.deadline import out_of_time
 from claudexia.edge import BUG
+from claudexia.records import RequestRecord
 from claudexia.telemetry import log_bug
 from claudexia.together import gathered, interleaved
 from claudexia.translate import APIError, ChatCompletionStream, MessageAccumulator, add_usage
@@ -54,9 +57,20 @@ class Telling:
     told: Callable[[ChatCompletionChunk], object]
     include_usage: bool
     keep: Keep | None
+    account: Account
+    record: RequestRecord
 
     async def aclose(self) -> None:
+        """Also counts what the answers have used, be they whole or not."""
         await close(self.answers)
+        self.account.usage = add_usage(*(stream.spent for stream in self.streams))
+        await self.account.close()
+
+    def late(self) -> bytes:
+        """The last words of an answer that is not whole when its time is over."""
+        self.record.fail(out_of_time())
+        self.record.outcome = "deadline"
+        return encode(out_of_time().body())
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one piece per read; after a failure an error, and no [DONE]."""
@@ -70,16 +84,20 @@ class Telling:
                     self._relay(index, events, parts)
                 finally:  # what came before a failure goes out before it is told
                     if parts:
+                        self.record.mark_first_token()
                         yield b"".join(parts)
                 if self._finished:
+                    self.record.end()
                     if len(self.answers) == 1:  # of several, each was read to its end
                         await self.answers[0].stream.finish()
                     return
             raise _cut_short()
         except APIError as error:
+            self.record.fail(error)
             yield encode(error.body())
         except Exception as error:
             log_bug(error)
+            self.record.fail(BUG)
             yield encode(BUG.body())
 
     def _relay(self, index: int, events: Sequence[MessageStreamEvent], parts: list[bytes]) -> None:
@@ -95,9 +113,15 @@ class Telling:
                 self._tell(stream.feed(event), parts)
         if stream.finished and self._finished:
             if self.include_usage:
-                total = add_usage(*(stream.usage for stream in self.streams))
-                self._tell([self.streams[0].usage_chunk(total)], parts)
+                self._tell([self._usage_chunk()], parts)
             parts.append(DONE)
+
+    def _usage_chunk(self) -> ChatCompletionChunk:
+        self.account.usage = add_usage(*(stream.usage for stream in self.streams))
+        chunk = self.streams[0].usage_chunk(self.account.usage)
+        if usage := chunk.get("usage"):
+            self.account.show_cost(usage)
+        return chunk
 
     @property
     def _finished(self) -> bool:

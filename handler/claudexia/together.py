@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 async def gathered(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:
@@ -18,6 +19,12 @@ async def gathered(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def both(job: Coroutine[object, object, T], other: Coroutine[object, object, U]) -> tuple[T, U]:
+    """The results of two jobs of different kinds."""
+    first, second = await gathered([cast("Coroutine[object, object, object]", each) for each in (job, other)])
+    return cast("T", first), cast("U", second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ Pure functions and a few state machines. Time and ids are given to it; it knows 
 """
 
 from claudexia.translate.accumulate import MessageAccumulator, replayable
+from claudexia.translate.cache_marks import estimated_tokens
 from claudexia.translate.continued_turn import ContinuedTurn
 from claudexia.translate.errors import APIError
 from claudexia.translate.models import find_model
@@ -29,6 +30,7 @@ __all__ = [
     "MessageAccumulator",
     "MessageRequest",
     "add_usage",
+    "estimated_tokens",
     "find_model",
     "parse_params",
     "refuses_thinking",

@@ -64,6 +64,11 @@ def reaches(parts: object, tokens: int) -> bool:
     return False
 
 
+def estimated_tokens(parts: object) -> int:
+    """Roughly how many tokens `parts`, any JSON, are."""
+    return sum(_sizes(parts)) // _BYTES_A_TOKEN
+
+
 def _with_mark(value: object, way: Path, control: CacheControlParam | None) -> object:
     if not way:
         plain = {name: item for name, item in cast("Block", value).items() if name != "cache_control"}

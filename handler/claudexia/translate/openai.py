@@ -34,13 +34,16 @@ class CompletionTokensDetails(TypedDict):
 
 
 class CompletionUsage(TypedDict):
-    """Tokens; `prompt_tokens` includes what was read from and written to the cache."""
+    """Tokens; `prompt_tokens` includes what was read from and written to the cache. `cost` is in US dollars, and
+    no field of OpenAI's.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
+    cost: NotRequired[float]
 
 
 class Function(TypedDict):

@@ -43,13 +43,18 @@ Recalled = Mapping[str, Sequence[RecalledBlock]]
 class MessageRequest:
     """The translated request: what to send, what to tell the caller, and how to read the answer.
 
-    `thinks` tells whether the answer may hold thinking that the next request needs.
+    `thinks` tells whether the answer may hold thinking.
     """
 
     params: MessageCreateParams
     warnings: tuple[Warned, ...]
     reading: Reading
     thinks: bool
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the answer may hold thinking that the client's next request has to go on from."""
+        return self.thinks and "tools" in self.params
 
 
 def turns_to_recall(params: CompletionCreateParams, model: Model) -> list[str]:

@@ -1,0 +1,135 @@
+"""Account: what one request costs its key, from the limits it has to pass to its line in the ledger."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from claudexia.access.admission import Admission
+from claudexia.access.keys import Key
+from claudexia.access.limiter import Limiter
+from claudexia.access.limits import Limits
+from claudexia.access.prices import Prices
+from claudexia.access.usage import Ledger, UsageRecord
+from claudexia.records import RequestRecord
+from claudexia.translate import APIError, estimated_tokens
+from claudexia.translate.anthropic import Usage
+from claudexia.translate.anthropic_params import MessageCreateParams
+from claudexia.translate.openai import CompletionUsage
+
+_MICROS = 1_000_000  # in a US dollar
+_NO_MODEL = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What all requests are counted with."""
+
+    limiter: Limiter
+    ledger: Ledger
+    prices: Prices
+    shows_cost: bool = False
+
+
+class Account:
+    """One request's. `usage` is what it is known to have used so far; close() counts it."""
+
+    def __init__(self, books: Books, key: Key, record: RequestRecord, now: datetime) -> None:
+        self.usage: Usage = {}
+        self._books = books
+        self._key = key
+        self._record = record
+        self._now = now
+        self._admission: Admission | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def open(self, params: MessageCreateParams, choices: int, *, streamed: bool) -> None:
+        """Raises APIError 429 where the key has used up one of its limits."""
+        limits, record = self._key.limits, self._record
+        record.model, record.choices, record.streamed = params["model"], choices, streamed
+        counted = limits.tokens_per_minute or limits.usd_per_day_micros or limits.usd_per_month_micros
+        tokens, most = estimated_tokens(params) if counted else 0, params["max_tokens"]
+        micros = self._books.prices.estimate(params["model"], tokens, most) if counted else 0
+        try:
+            self._admission = await self._books.limiter.admit(
+                self._key.id,
+                limits,
+                tokens=(tokens + most) * choices,
+                micros=micros * choices,
+                streamed=streamed,
+            )
+        except APIError as error:
+            record.limited = error.code
+            raise
+
+    @property
+    def limited(self) -> bool:
+        return self._key.limits != Limits()
+
+    async def headers(self) -> Mapping[str, str]:
+        """`x-ratelimit-*` for the key's own limits. To be asked for while the upstream works."""
+        return await self._admission.headers() if self._admission else {}
+
+    def cost(self, usage: Usage) -> int | None:
+        """Micro-dollars; None for a model without a price."""
+        return self._books.prices.cost(self._record.model or _NO_MODEL, usage) if usage else 0
+
+    def show_cost(self, told: CompletionUsage) -> None:
+        """Adds what the usage so far costs, in US dollars, where the operator shows that."""
+        micros = self.cost(self.usage) if self._books.shows_cost else None
+        if micros is not None:
+            told["cost"] = micros / _MICROS
+
+    def shown(self) -> dict[str, str]:
+        """Headers with the key's name and, once that is known, the cost in US dollars."""
+        if not self._books.shows_cost:
+            return {}
+        micros = self._record.cost_micros
+        cost = {} if micros is None else {"x-claudexia-cost": f"{micros / _MICROS:.6f}"}
+        return {"x-claudexia-key": quote(self._key.name), **cost}
+
+    async def close(self) -> None:
+        """To be called whatever became of the request. The first call counts, and outlives its caller."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        usage, record = self.usage, self._record
+        record.cost_micros = self.cost(usage)
+        record.input_tokens = usage.get("input_tokens") or 0
+        record.cached_tokens = usage.get("cache_read_input_tokens") or 0
+        record.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
+        record.output_tokens = usage.get("output_tokens") or 0
+        record.thinking_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
+        await asyncio.gather(self._books.ledger.record(self._line()), self._settle())
+
+    async def _settle(self) -> None:
+        record = self._record
+        if self._admission:
+            tokens = (
+                record.input_tokens + record.cached_tokens + record.cache_write_tokens + record.output_tokens
+            )
+            await self._admission.settle(tokens, record.cost_micros or 0)
+
+    def _line(self) -> UsageRecord:
+        record = self._record
+        return UsageRecord(
+            at=self._now,
+            key_id=self._key.id,
+            key_name=self._key.name,
+            model=record.model or _NO_MODEL,
+            input_tokens=record.input_tokens,
+            cached_tokens=record.cached_tokens,
+            cache_write_tokens=record.cache_write_tokens,
+            output_tokens=record.output_tokens,
+            thinking_tokens=record.thinking_tokens,
+            cost_micros=record.cost_micros,
+            first_token_ms=record.first_token_ms,
+            duration_ms=record.elapsed_ms(),
+            outcome=record.outcome,
+            error_code=record.error_code,
+            streamed=record.streamed,
+            choices=record.choices,
+        )
