@@ -19,7 +19,8 @@ class Settings:
 
     `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
     characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
-    holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `cors_origin`
+    holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `prices` is
+    JSON, or the path of a file with it, that replaces prices of access/prices.json. `cors_origin`
     is the origin of a web page that may call, or `*`. `upstream_timeout` bounds the silence
     between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
     """
@@ -33,6 +34,7 @@ class Settings:
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     api_keys_secret: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: str = ""
     cors_origin: str = ""
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
@@ -41,7 +43,7 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
-        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN and MODEL_ALIASES.
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MODEL_ALIASES and PRICES.
 
         Raises SettingsError where one of them cannot be read.
         """
@@ -54,6 +56,7 @@ class Settings:
             api_keys_secret=environ.get("CLAUDEXIA_API_KEYS_SECRET", "").strip(),
             cors_origin=environ.get("CORS_ORIGIN", "").strip(),
             model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
+            prices=environ.get("PRICES", "").strip(),
         )
 
 
