@@ -19,9 +19,15 @@ class Settings:
 
     `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
     characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
+<<<<<<< HEAD
     holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `cors_origin`
     is the origin of a web page that may call, or `*`. `prompt_caching` marks what Claude should cache where the
     client marks nothing; `max_choices` bounds `n`. `upstream_timeout` bounds the silence
+=======
+    holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `prices` is
+    JSON, or the path of a file with it, that replaces prices of access/prices.json. `cors_origin`
+    is the origin of a web page that may call, or `*`. `upstream_timeout` bounds the silence
+>>>>>>> w-k-usage
     between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
     """
 
@@ -34,6 +40,7 @@ class Settings:
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     api_keys_secret: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: str = ""
     cors_origin: str = ""
     prompt_caching: bool = True
     max_choices: int = 8
@@ -44,8 +51,12 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
+<<<<<<< HEAD
         CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MAX_CHOICES, MODEL_ALIASES and
         PROMPT_CACHING.
+=======
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MODEL_ALIASES and PRICES.
+>>>>>>> w-k-usage
 
         Raises SettingsError where one of them cannot be read.
         """
@@ -59,7 +70,11 @@ class Settings:
             cors_origin=environ.get("CORS_ORIGIN", "").strip(),
             max_choices=_whole("MAX_CHOICES", environ.get("MAX_CHOICES", ""), cls.max_choices),
             model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
+<<<<<<< HEAD
             prompt_caching=_switch("PROMPT_CACHING", environ.get("PROMPT_CACHING", ""), cls.prompt_caching),
+=======
+            prices=environ.get("PRICES", "").strip(),
+>>>>>>> w-k-usage
         )
 
 

@@ -1,4 +1,4 @@
-"""The commands for a deployed gateway, beside the one that runs it on this machine: `claudexia keys`."""
+"""The commands for a deployed gateway, beside the one that runs it on this machine."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,15 @@ from importlib import import_module
 from claudexia.local.printing import CommandError
 
 # Each is a module with a main(argv) that raises CommandError, and is loaded only when it is asked for.
-COMMANDS: Mapping[str, str] = {"keys": "claudexia.local.keys_cli"}
-HINT = "Of a deployed gateway: 'claudexia keys --help' for its keys."
+COMMANDS: Mapping[str, str] = {
+    "keys": "claudexia.local.keys_cli",
+    "usage": "claudexia.local.usage_cli",
+    "check": "claudexia.local.check",
+}
+HINT = (
+    "Of a deployed gateway: 'claudexia keys --help' for its keys, 'claudexia usage --help' for what they used "
+    "and cost, 'claudexia check --help' to prove that it works."
+)
 
 
 def run_command(name: str, arguments: Sequence[str]) -> int:

@@ -1,0 +1,98 @@
+"""An endpoint that answers what `claudexia check` asks as it should be answered, but for the faults it is given."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+KEY = "sk_cdx_test"
+USAGE = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
+WORDS = ["one", " two", " three", " four", " five", " six"]
+Answer = Callable[[], Response]
+
+
+def completion(finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
+    choice = {"message": {"role": "assistant", "content": None, **message}, "finish_reason": finish_reason}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice], "usage": USAGE}
+
+
+def call(name: str = "get_weather", arguments: str = '{"city": "Paris"}') -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return completion("tool_calls", tool_calls=[{"id": "call_1", "type": "function", "function": function}])
+
+
+def error(status: int, code: str | None, message: str = "No.") -> JSONResponse:
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": body}, status)
+
+
+def chunk(**parts: Any) -> str:
+    shape = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [], **parts}
+    return f"data: {json.dumps(shape)}\n\n"
+
+
+def delta(content: str | None = None, finish_reason: str | None = None) -> str:
+    return chunk(choices=[{"delta": {"content": content}, "finish_reason": finish_reason}])
+
+
+STREAM = [*map(delta, WORDS), delta(finish_reason="stop"), chunk(usage=USAGE), "data: [DONE]\n\n"]
+
+
+def streaming(pieces: list[str], pause: float = 0.02) -> Response:
+    async def sent() -> AsyncIterator[str]:
+        for piece in pieces:
+            await asyncio.sleep(pause)
+            yield piece
+
+    return StreamingResponse(sent(), media_type="text/event-stream")
+
+
+CITY = '{"city": "Paris", "country": "France", "population": 2000000}'
+# By what is asked: what is answered.
+RIGHT: Mapping[str, Answer] = {
+    "health": lambda: JSONResponse({"status": "ok"}),
+    "models": lambda: JSONResponse({"object": "list", "data": [{"id": "claude-haiku-5-5"}]}),
+    "wrong key": lambda: error(401, "invalid_api_key"),
+    "whole": lambda: JSONResponse(completion(content="Hello.")),
+    "stream": lambda: streaming(STREAM),
+    "tool": lambda: JSONResponse(call()),
+    "tool result": lambda: JSONResponse(completion(content="Sunny.")),
+    "structured": lambda: JSONResponse(completion(content=CITY)),
+}
+
+
+def stand_in(**wrong: Answer) -> Starlette:
+    """`wrong` has what is answered in place of RIGHT, with _ for the spaces in its names."""
+    answers = {**RIGHT, **{name.replace("_", " "): answer for name, answer in wrong.items()}}
+
+    async def health(request: Request) -> Response:
+        return answers["health"]()
+
+    async def models(request: Request) -> Response:
+        known = request.headers["authorization"] == f"Bearer {KEY}"
+        return answers["models" if known else "wrong key"]()
+
+    async def complete(request: Request) -> Response:
+        return answers[_asked(await request.json())]()
+
+    routes = [
+        Route("/stage/v1/health", health),
+        Route("/stage/v1/models", models),
+        Route("/stage/v1/chat/completions", complete, methods=["POST"]),
+    ]
+    return Starlette(routes=routes)
+
+
+def _asked(body: Mapping[str, Any]) -> str:
+    if body.get("stream"):
+        return "stream"
+    if "response_format" in body:
+        return "structured"
+    if "tools" not in body:
+        return "whole"
+    return "tool result" if body["messages"][-1]["role"] == "tool" else "tool"
