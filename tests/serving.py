@@ -178,14 +178,9 @@ def gateway(upstream: Any, **settings: Any) -> Iterator[str]:
 
     `upstream` is an ASGI app. What create_app() takes beside settings is passed on to it.
     """
-    edges = {name: settings.pop(name) for name in ("now", "thoughts") if name in settings}
+    edges = {name: settings.pop(name) for name in ("now", "table") if name in settings}
     with serving(upstream) as upstream_url:
-        chosen = {"anthropic_base_url": upstream_url, **settings}
-        if "api_keys_secret" not in settings:
-            chosen = {
-                "anthropic_api_key": UPSTREAM_KEY,
-                "api_keys": {"test": KEY, "other": OTHER_KEY},
-                **chosen,
-            }
+        keys = {"api_keys": {"test": KEY, "other": OTHER_KEY}}
+        chosen = {"anthropic_base_url": upstream_url, "anthropic_api_key": UPSTREAM_KEY, **keys, **settings}
         with serving(create_app(Settings(**chosen), **edges)) as url:
             yield f"{url}/v1"

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from openai import OpenAI
 
-from claudexia.access.thoughts import MemoryThoughtStore
+from claudexia.access.memory_table import MemoryTable
 from tests.asking import first_choice
 from tests.serving import KEY, OTHER_KEY, gateway
 from tests.stand_in.server import StandIn
@@ -21,13 +22,17 @@ TOOLS: list[Any] = [
 THINKING = ("thinking", "redacted_thinking")
 
 
+def memory() -> MemoryTable:
+    return MemoryTable(lambda: datetime.now(UTC))
+
+
 @contextmanager
 def clients(
-    upstream: StandIn, *stores: MemoryThoughtStore, keys: tuple[str, ...] = (KEY,)
+    upstream: StandIn, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)
 ) -> Iterator[list[OpenAI]]:
-    """One gateway for each store, as containers are; each of `keys` asks each of them."""
+    """One gateway for each table, as containers are; each of `keys` asks each of them."""
     with ExitStack() as stack:
-        urls = [stack.enter_context(gateway(upstream, thoughts=store)) for store in stores]
+        urls = [stack.enter_context(gateway(upstream, table=table)) for table in tables]
         yield [OpenAI(base_url=url, api_key=key, max_retries=0) for url in urls for key in keys]
 
 
@@ -79,7 +84,7 @@ MODELS = [
 def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
     """The stand-in refuses a block that is not byte for byte its own, in its place and its conversation."""
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore()) as asking:
+    with clients(upstream, memory()) as asking:
         messages = run(asking, f"weather [rounds=5]{marks}", streamed, model=model, **asked)
     assert len(upstream.bodies) == 6
     assert "Result" in messages[-1]["content"]
@@ -92,8 +97,8 @@ def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bo
 
 
 def test_two_containers_take_turns_on_one_store() -> None:
-    upstream, store = StandIn(bound=True), MemoryThoughtStore()
-    with clients(upstream, store, store) as asking:
+    upstream, table = StandIn(bound=True), memory()
+    with clients(upstream, table, table) as asking:
         run(asking, "weather [rounds=5]", model="claude-sonnet-5-5")
     assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 5
 
@@ -119,7 +124,7 @@ def half_way(client: OpenAI) -> list[Any]:
 
 def test_a_lost_store_is_told() -> None:
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore(), MemoryThoughtStore()) as (knowing, forgetful):
+    with clients(upstream, memory(), memory()) as (knowing, forgetful):
         messages = half_way(knowing)
         assert Listener(knowing).warnings(messages) == ""
         assert "messages[1]" in Listener(forgetful).warnings(messages)
@@ -128,7 +133,7 @@ def test_a_lost_store_is_told() -> None:
 
 def test_thoughts_belong_to_the_key_that_asked() -> None:
     upstream = StandIn()
-    with clients(upstream, MemoryThoughtStore(), keys=(KEY, OTHER_KEY)) as (owner, other):
+    with clients(upstream, memory(), keys=(KEY, OTHER_KEY)) as (owner, other):
         messages = half_way(owner)
         assert "messages[1]" in Listener(other).warnings(messages)
     assert thoughts_sent(upstream.bodies[-1]) == [[]]
@@ -144,7 +149,7 @@ def test_thoughts_belong_to_the_key_that_asked() -> None:
 )
 def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[str, Any], told: str) -> None:
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore()) as (client,):
+    with clients(upstream, memory()) as (client,):
         messages = half_way(client)
         if "content" in edited:
             messages[1].update(edited)
@@ -157,7 +162,7 @@ def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[st
 def test_refused_thinking_is_left_out_once_and_for_all() -> None:
     """The question before it was edited, so the block's signature no longer holds."""
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore()) as (client,):
+    with clients(upstream, memory()) as (client,):
         messages = half_way(client)
         messages[0]["content"] = "weather [rounds=1], please"
         asked = len(upstream.bodies)
@@ -172,7 +177,7 @@ def test_refused_thinking_is_left_out_once_and_for_all() -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore(), MemoryThoughtStore()) as (client, forgetful):
+    with clients(upstream, memory(), memory()) as (client, forgetful):
         asked: dict[str, Any] = {
             "model": "claude-sonnet-5-5", "tools": TOOLS, "messages": [{"role": "user", "content": "weather [redacted]"}],
             "extra_headers": {"x-claudexia-thinking-blocks": "true"},

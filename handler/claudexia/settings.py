@@ -3,10 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from claudexia.translate import APIError, find_model
 
 KEY_PREFIX = "sk_cdx_"
+OnFailure = Literal["open", "closed"]
 
 
 class SettingsError(ValueError):
@@ -17,18 +19,21 @@ class SettingsError(ValueError):
 class Settings:
     """What the gateway runs with. Secrets are left out of `repr`.
 
-    `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
-    characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
-<<<<<<< HEAD
-    holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `cors_origin`
-    is the origin of a web page that may call, or `*`. `prompt_caching` marks what Claude should cache where the
-    client marks nothing; `max_choices` bounds `n`. `upstream_timeout` bounds the silence
-=======
-    holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `prices` is
-    JSON, or the path of a file with it, that replaces prices of access/prices.json. `cors_origin`
-    is the origin of a web page that may call, or `*`. `upstream_timeout` bounds the silence
->>>>>>> w-k-usage
-    between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
+    anthropic_api_key_secret    a secret in AWS Secrets Manager with the key; `anthropic_api_key` wins
+    api_keys                    a key's name -> its secret; where there are any, they are the only ones
+    table                       a DynamoDB table for keys, limits, usage and thoughts; without it, memory
+    keys_on_failure             what becomes of a request when the table cannot be asked for its key,
+    limits_on_failure           and when it cannot be counted: "closed" refuses it, "open" lets it pass
+    model_aliases               a name clients ask for (`*` matches any run of characters) -> a Claude model id
+    prices                      JSON, or the path of a file with it, that replaces prices of access/prices.json
+    shows_cost                  tells each caller what the answer cost, and by which key
+    prompt_caching              marks what Claude should cache where the client marks nothing
+    max_choices                 bounds `n`
+    cors_origin                 the origin of a web page that may call, or `*`
+    metrics, metrics_per_key    whether metrics are written, and whether each key has some of its own
+    upstream_timeout            bounds the silence between two pieces of an upstream answer, in seconds
+    keepalive                   how long a stream may be silent, in seconds
+    max_body                    the largest request, in bytes
     """
 
     anthropic_api_key: str = field(default="", repr=False)
@@ -38,12 +43,17 @@ class Settings:
     # https://platform.claude.com/docs/en/api/versioning
     anthropic_version: str = "2023-06-01"
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
-    api_keys_secret: str = ""
+    table: str = ""
+    keys_on_failure: OnFailure = "closed"
+    limits_on_failure: OnFailure = "open"
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     prices: str = ""
-    cors_origin: str = ""
+    shows_cost: bool = False
     prompt_caching: bool = True
     max_choices: int = 8
+    cors_origin: str = ""
+    metrics: bool = False
+    metrics_per_key: bool = True
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     max_body: int = 32 * 1024 * 1024
@@ -51,31 +61,60 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
-<<<<<<< HEAD
-        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MAX_CHOICES, MODEL_ALIASES and
-        PROMPT_CACHING.
-=======
-        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN, MODEL_ALIASES and PRICES.
->>>>>>> w-k-usage
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
+        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES and PROMPT_CACHING.
 
-        Raises SettingsError where one of them cannot be read.
+        Metrics are on where AWS_LAMBDA_FUNCTION_NAME says that this is Lambda. `sam local`, which sets
+        AWS_SAM_LOCAL, has no table. Raises SettingsError where one of them cannot be read.
         """
+        read = _Environment(environ)
+        emulated = read.text("AWS_SAM_LOCAL") == "true"
         return cls(
-            anthropic_api_key=environ.get("ANTHROPIC_API_KEY", "").strip(),
-            anthropic_api_key_secret=environ.get("ANTHROPIC_API_KEY_SECRET", "").strip(),
-            anthropic_base_url=environ.get("ANTHROPIC_BASE_URL", "").strip() or cls.anthropic_base_url,
-            anthropic_version=environ.get("ANTHROPIC_VERSION", "").strip() or cls.anthropic_version,
-            api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
-            api_keys_secret=environ.get("CLAUDEXIA_API_KEYS_SECRET", "").strip(),
-            cors_origin=environ.get("CORS_ORIGIN", "").strip(),
-            max_choices=_whole("MAX_CHOICES", environ.get("MAX_CHOICES", ""), cls.max_choices),
-            model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
-<<<<<<< HEAD
-            prompt_caching=_switch("PROMPT_CACHING", environ.get("PROMPT_CACHING", ""), cls.prompt_caching),
-=======
-            prices=environ.get("PRICES", "").strip(),
->>>>>>> w-k-usage
+            anthropic_api_key=read.text("ANTHROPIC_API_KEY"),
+            anthropic_api_key_secret=read.text("ANTHROPIC_API_KEY_SECRET"),
+            anthropic_base_url=read.text("ANTHROPIC_BASE_URL", cls.anthropic_base_url),
+            anthropic_version=read.text("ANTHROPIC_VERSION", cls.anthropic_version),
+            api_keys=_api_keys(read.text("CLAUDEXIA_API_KEYS")),
+            table="" if emulated else read.text("CLAUDEXIA_TABLE"),
+            keys_on_failure=read.on_failure("KEYS_ON_FAILURE", cls.keys_on_failure),
+            limits_on_failure=read.on_failure("LIMITS_ON_FAILURE", cls.limits_on_failure),
+            model_aliases=_model_aliases(read.text("MODEL_ALIASES")),
+            prices=read.text("PRICES"),
+            shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
+            prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
+            max_choices=read.count("MAX_CHOICES", cls.max_choices),
+            cors_origin=read.text("CORS_ORIGIN"),
+            metrics=read.switch("CLAUDEXIA_METRICS", bool(read.text("AWS_LAMBDA_FUNCTION_NAME"))),
+            metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
         )
+
+
+class _Environment:
+    """Variables as values of a kind; one that is empty or not there takes the default."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def count(self, name: str, default: int) -> int:
+        text = self.text(name)
+        if text and (not text.isdecimal() or int(text) < 1):
+            raise SettingsError(f"{name}: expected a whole number from 1 on.")
+        return int(text) if text else default
+
+    def switch(self, name: str, default: bool) -> bool:
+        return self._one_of(name, "on", "off", "on" if default else "off") == "on"
+
+    def on_failure(self, name: str, default: OnFailure) -> OnFailure:
+        return "open" if self._one_of(name, "open", "closed", default) == "open" else "closed"
+
+    def _one_of(self, name: str, one: str, other: str, default: str) -> str:
+        text = self.text(name, default).lower()
+        if text not in (one, other):
+            raise SettingsError(f"{name}: expected '{one}' or '{other}'.")
+        return text
 
 
 def _api_keys(text: str) -> dict[str, str]:
@@ -96,22 +135,6 @@ def _model_aliases(text: str) -> dict[str, str]:
                 f"MODEL_ALIASES: {target!r}, meant by {name!r}, is no Claude model id."
             ) from None
     return aliases
-
-
-def _whole(setting: str, text: str, default: int) -> int:
-    if not text.strip():
-        return default
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise SettingsError(f"{setting}: expected a whole number from 1 on.")
-    return int(text)
-
-
-def _switch(setting: str, text: str, default: bool) -> bool:
-    if not text.strip():
-        return default
-    if text.strip().lower() not in ("on", "off"):
-        raise SettingsError(f"{setting}: expected 'on' or 'off'.")
-    return text.strip().lower() == "on"
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:

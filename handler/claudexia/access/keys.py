@@ -7,15 +7,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from pydantic import TypeAdapter
-
 from claudexia.access.key_format import checksum_holds, digest, is_formatted
 from claudexia.access.limits import Limits
-from claudexia.secret import Secret
-from claudexia.settings import KEY_PREFIX
 from claudexia.translate import APIError
 
-_KEYS = TypeAdapter(dict[str, str])
 _CHALLENGE = {"www-authenticate": "Bearer"}
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -72,25 +67,6 @@ class MemoryKeyStore:
             if hmac.compare_digest(known, digest):
                 found = key
         return found
-
-
-class SecretKeyStore:
-    """Keys from a secret: a JSON object name -> secret, where the prefix sk_cdx_ may be left out."""
-
-    checksummed = False
-
-    def __init__(self, secret: Secret) -> None:
-        self._secret = secret
-        self._text = ""
-        self._keys = MemoryKeyStore({})
-
-    async def find(self, digest: str) -> Key | None:
-        text = await self._secret.get()
-        if text != self._text:
-            stored = _KEYS.validate_json(text)
-            prefixed = {name: KEY_PREFIX + value.removeprefix(KEY_PREFIX) for name, value in stored.items()}
-            self._text, self._keys = text, MemoryKeyStore(prefixed)
-        return await self._keys.find(digest)
 
 
 async def authenticate(headers: Mapping[str, str], store: KeyStore, now: datetime) -> Key:

@@ -115,7 +115,7 @@ def _run(options: argparse.Namespace) -> None:
         if getattr(options, name) and not options.as_lambda:
             raise SettingsError(f"--{name} says how a Lambda function runs; give --lambda with it.")
     upstream = _upstream(options.upstream, Settings.from_env(os.environ))
-    key = _key(replace(upstream.settings, api_keys_secret=""))  # the key that is shown has to open the door
+    key = _key(upstream.settings)
     with listen(options.host, options.port) as listener:
         greeting = _greeting(upstream, key, base_url(listener), as_lambda=options.as_lambda)
         if options.as_lambda:
@@ -144,7 +144,6 @@ def _environ(settings: Settings) -> Mapping[str, str]:
         "ANTHROPIC_API_KEY_SECRET": settings.anthropic_api_key_secret,
         "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
         "CLAUDEXIA_API_KEYS": ",".join(f"{name}:{secret}" for name, secret in settings.api_keys.items()),
-        "CLAUDEXIA_API_KEYS_SECRET": settings.api_keys_secret,
     }
 
 
