@@ -18,6 +18,7 @@ from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
 from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers, allow_origin
+from claudexia.metrics import Metrics
 from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate import find_model, listed_models
@@ -70,7 +71,7 @@ def create_app(
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, metrics=Metrics(settings))
     if settings.cors_origin:
         allow_origin(app, settings.cors_origin)
     add_error_handlers(app)

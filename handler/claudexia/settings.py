@@ -20,7 +20,8 @@ class Settings:
     `api_keys` maps a key's name to its secret, `model_aliases` a name clients ask for (`*` matches any run of
     characters) to a Claude model id. The settings ending in `_secret` name a secret in AWS Secrets Manager that
     holds the same: the key itself, or a JSON object name -> secret; what is given directly wins. `cors_origin`
-    is the origin of a web page that may call, or `*`. `upstream_timeout` bounds the silence
+    is the origin of a web page that may call, or `*`. `metrics` says whether any are written, and
+    `metrics_per_key` whether each key has some of its own. `upstream_timeout` bounds the silence
     between two pieces of an upstream answer; it and `keepalive` are seconds, `max_body` is bytes.
     """
 
@@ -34,6 +35,8 @@ class Settings:
     api_keys_secret: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     cors_origin: str = ""
+    metrics: bool = False
+    metrics_per_key: bool = True
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     max_body: int = 32 * 1024 * 1024
@@ -41,10 +44,12 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
-        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CORS_ORIGIN and MODEL_ALIASES.
+        CLAUDEXIA_API_KEYS, CLAUDEXIA_API_KEYS_SECRET, CLAUDEXIA_METRICS, CORS_ORIGIN, METRICS_PER_KEY and
+        MODEL_ALIASES. Metrics are on where AWS_LAMBDA_FUNCTION_NAME says that this is Lambda.
 
         Raises SettingsError where one of them cannot be read.
         """
+        on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in environ
         return cls(
             anthropic_api_key=environ.get("ANTHROPIC_API_KEY", "").strip(),
             anthropic_api_key_secret=environ.get("ANTHROPIC_API_KEY_SECRET", "").strip(),
@@ -53,6 +58,8 @@ class Settings:
             api_keys=_api_keys(environ.get("CLAUDEXIA_API_KEYS", "")),
             api_keys_secret=environ.get("CLAUDEXIA_API_KEYS_SECRET", "").strip(),
             cors_origin=environ.get("CORS_ORIGIN", "").strip(),
+            metrics=_switch("CLAUDEXIA_METRICS", environ.get("CLAUDEXIA_METRICS", ""), on_lambda),
+            metrics_per_key=_switch("METRICS_PER_KEY", environ.get("METRICS_PER_KEY", ""), cls.metrics_per_key),
             model_aliases=_model_aliases(environ.get("MODEL_ALIASES", "")),
         )
 
@@ -75,6 +82,14 @@ def _model_aliases(text: str) -> dict[str, str]:
                 f"MODEL_ALIASES: {target!r}, meant by {name!r}, is no Claude model id."
             ) from None
     return aliases
+
+
+def _switch(setting: str, text: str, default: bool) -> bool:
+    if not text.strip():
+        return default
+    if text.strip().lower() not in ("on", "off"):
+        raise SettingsError(f"{setting}: expected 'on' or 'off'.")
+    return text.strip().lower() == "on"
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:
