@@ -11,6 +11,10 @@ READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"ANTHROPIC_API_KEY": " k "}, {"anthropic_api_key": "k"}),
     ({"ANTHROPIC_BASE_URL": ""}, {"anthropic_base_url": "https://api.anthropic.com"}),
     ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_1, b:sk_cdx_2,"}, {"api_keys": {"a": "sk_cdx_1", "b": "sk_cdx_2"}}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, {"metrics": True}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "CLAUDEXIA_METRICS": "off"}, {"metrics": False}),
+    ({"CLAUDEXIA_METRICS": " On "}, {"metrics": True}),
+    ({"METRICS_PER_KEY": "off"}, {"metrics_per_key": False}),
     ({"MODEL_ALIASES": "gpt-4o=claude-opus-5.5"}, {"model_aliases": {"gpt-4o": "claude-opus-5.5"}}),
 ]
 
@@ -27,6 +31,8 @@ def test_read(environ: dict[str, str], expected: dict[str, Any]) -> None:
         ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,b:"}, "entry 2"),
         ({"CLAUDEXIA_API_KEYS": "a:secret"}, "'a' must start with 'sk_cdx_'"),
         ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,a:sk_cdx_secret2"}, "'a' stands there twice"),
+        ({"CLAUDEXIA_METRICS": "yes"}, "CLAUDEXIA_METRICS: expected 'on' or 'off'"),
+        ({"METRICS_PER_KEY": "secret"}, "METRICS_PER_KEY: expected 'on' or 'off'"),
         ({"MODEL_ALIASES": "gpt-4o"}, "entry 1 is not of the form name=value"),
         ({"MODEL_ALIASES": "gpt-4o=gpt-5"}, "'gpt-5', meant by 'gpt-4o', is no Claude model id"),
     ],

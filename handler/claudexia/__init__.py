@@ -16,7 +16,9 @@ Where things are; imports only point down this list:
     upstream        the Messages API over httpx: status first, then events
     access          who may call
     secret          a secret of the gateway's own, given or stored
+    metrics         what is counted
     telemetry       what is logged
+    records         the facts about one request
     settings        what an operator can choose
     translate       the core: pure functions and one state machine; no clock, no HTTP, no AWS
 """

@@ -14,13 +14,16 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
 from claudexia import __version__
-from claudexia.access.keys import MemoryKeyStore, SecretKeyStore, authenticate
-from claudexia.access.thoughts import MemoryThoughtStore, ThoughtStore
+from claudexia.access.keys import authenticate
+from claudexia.access.prices import Prices
+from claudexia.access.stores import open_stores
+from claudexia.access.table import Table
+from claudexia.account import Books
 from claudexia.completions import TEXT, Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers, allow_origin
+from claudexia.metrics import Metrics
 from claudexia.model_list import Models
-from claudexia.secret import StoredSecret
 from claudexia.settings import Settings
 from claudexia.translate.openai import Model, ModelList
 from claudexia.upstream import Upstream
@@ -30,17 +33,19 @@ def create_app(
     settings: Settings,
     *,
     transport: httpx.AsyncBaseTransport | None = None,
-    thoughts: ThoughtStore | None = None,
+    table: Table | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> FastAPI:
-    """The gateway. `transport` replaces the network to the upstream, `thoughts` where answers with
-    tool calls are kept, `now` the clock.
+    """The gateway. `transport` replaces the network to the upstream, `table` the one that the settings
+    name, `now` the clock.
     """
+    metrics = Metrics(settings)
+    stores = open_stores(settings, table, now, metrics.table_failed)
+    keys = stores.keys
     upstream = Upstream(settings, transport)
-    completions = Completions(settings, upstream, thoughts or MemoryThoughtStore(), now)
+    books = Books(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
+    completions = Completions(settings, upstream, stores.thoughts, books, now)
     models = Models(upstream, settings.model_aliases, now)
-    stored = StoredSecret(settings.api_keys_secret) if settings.api_keys_secret else None
-    keys = SecretKeyStore(stored) if stored and not settings.api_keys else MemoryKeyStore(settings.api_keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -76,7 +81,7 @@ def create_app(
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, metrics=metrics)
     if settings.cors_origin:
         allow_origin(app, settings.cors_origin)
     add_error_handlers(app)

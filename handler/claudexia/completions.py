@@ -17,7 +17,7 @@ from claudexia.answers import Answer, begin_answers, close
 from claudexia.deadline import deadline_of, out_of_time
 from claudexia.event_stream import EventStreamResponse, while_connected
 from claudexia.memory import Memory
-from claudexia.records import RequestRecord, record_of
+from claudexia.records import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.telling import Telling, fold
 from claudexia.together import both
@@ -208,7 +208,7 @@ class Completions:
         if any(answer.thoughtless for answer in answers):
             warnings.append(_THOUGHTLESS)
             await asked.caller.memory.forget()
-        asked.caller.record.warnings = [warning.param for warning in warnings]
+        asked.caller.record.warnings = field_names(warning.param for warning in warnings)
         return {**answers[0].stream.headers, **warnings_header(warnings)}
 
     def _model(self, params: CompletionCreateParams, key: Key) -> Model:

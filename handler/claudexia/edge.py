@@ -1,44 +1,54 @@
-"""What every response gets: an id, a duration, and OpenAI's shape even where the gateway has a bug."""
+"""What every request gets: an id, a line in the log, and OpenAI's shape even where the gateway has a bug."""
 
-import time
+import os
+import re
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from claudexia.elsewhere import elsewhere
-from claudexia.telemetry import log_bug
+from claudexia.metrics import Metrics
+from claudexia.records import RequestRecord, record_of
+from claudexia.telemetry import log_bug, log_request
 from claudexia.translate import APIError
 
 BUG = APIError(500, "The gateway failed to handle this request.", type="server_error")
+
+_CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+_TRACE_ROOT = re.compile(r"(?:^|;)Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;|$)")
 
 
 class Edge:
     """Pure ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
+        # Provisioned concurrency has started the process long before anybody waits for it.
+        self._cold = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "provisioned-concurrency"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        arrived = time.perf_counter()
-        begun = False
+        record = self._record(Headers(scope=scope))
+        record.put_into(scope)
 
         async def send_marked(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("x-request-id", f"req_{uuid4().hex}")
-                headers["openai-processing-ms"] = str(round((time.perf_counter() - arrived) * 1000))
+                record.status = message["status"]
+                _mark(MutableHeaders(scope=message), record)
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                record.end()
 
         try:
             await self._app(scope, receive, send_marked)
@@ -46,9 +56,36 @@ class Edge:
             return
         except Exception as error:
             log_bug(error)
-            if begun:  # the server then breaks the connection off, which no client takes for success
+            record.fail(BUG)
+            if record.status:  # the server then breaks the connection off, which no client takes for success
                 raise RuntimeError("the response broke off") from None
             await render(BUG)(scope, receive, send_marked)
+        finally:
+            record.endpoint = getattr(scope.get("route"), "path", None)
+            record.duration_ms = record.elapsed_ms()
+            log_request(record)
+            self._metrics.request(record)
+
+    def _record(self, headers: Headers) -> RequestRecord:
+        asked = (headers.get(name, "") for name in _CORRELATION_HEADERS)
+        trace = _TRACE_ROOT.search(headers.get("x-amzn-trace-id", ""))
+        cold, self._cold = self._cold, False
+        return RequestRecord(
+            request_id=f"req_{uuid4().hex}",
+            correlation_id=next(filter(_ID.fullmatch, asked), None),
+            trace_id=trace[1] if trace else None,
+            cold_start=cold,
+        )
+
+
+def _mark(headers: MutableHeaders, record: RequestRecord) -> None:
+    """The upstream's own request id is the one that clients are given, where there is one."""
+    shown = headers.setdefault("x-request-id", record.request_id)
+    if shown != record.request_id and _ID.fullmatch(shown):
+        record.upstream_request_id = shown
+    if record.correlation_id:
+        headers["x-correlation-id"] = record.correlation_id
+    headers["openai-processing-ms"] = str(record.elapsed_ms())
 
 
 def allow_origin(app: FastAPI, origin: str) -> None:
@@ -58,7 +95,13 @@ def allow_origin(app: FastAPI, origin: str) -> None:
         allow_origins=[origin],
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
-        expose_headers=["retry-after", "x-claudexia-warnings", "x-request-id", "x-should-retry"],
+        expose_headers=[
+            "retry-after",
+            "x-claudexia-warnings",
+            "x-correlation-id",
+            "x-request-id",
+            "x-should-retry",
+        ],
     )
 
 
@@ -70,6 +113,7 @@ def add_error_handlers(app: FastAPI) -> None:
     """What the routes and the router raise, in OpenAI's envelope."""
 
     async def on_api_error(request: Request, error: APIError) -> JSONResponse:
+        record_of(request.scope).fail(error)
         return render(error)
 
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
@@ -78,7 +122,8 @@ def add_error_handlers(app: FastAPI) -> None:
             message, code = f"Method not allowed {where}.", "method_not_allowed"
         else:
             message, code = f"Invalid URL {where}.{elsewhere(request.url.path)}", None
-        return render(APIError(error.status_code, message, code=code, headers=error.headers or {}))
+        told = APIError(error.status_code, message, code=code, headers=error.headers or {})
+        return await on_api_error(request, told)
 
     app.exception_handlers[APIError] = on_api_error
     app.exception_handlers[HTTPException] = on_http_exception

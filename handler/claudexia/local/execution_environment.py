@@ -25,6 +25,8 @@ _RESERVED = {
     "LAMBDA_TASK_ROOT": _TASK_ROOT,
 }
 _REGION = "us-east-1"
+# A terminal is told what goes wrong and not each request, unless somebody asks for it.
+_QUIET = {"CLAUDEXIA_METRICS": "off", "POWERTOOLS_LOG_LEVEL": "WARNING"}
 
 
 class InitError(Exception):
@@ -109,7 +111,7 @@ def _environ(environ: Mapping[str, str], concurrency: int) -> dict[str, str]:
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
     several = {"AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)} if concurrency > 1 else {}
     own = {**_RESERVED, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, **several}
-    return {**environ, **own}
+    return {**_QUIET, **environ, **own}
 
 
 def _ending(status: int) -> str:
