@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +76,15 @@ def gateway_process(upstream: Upstream, **env: str) -> Iterator[GatewayProcess]:
     ):
         assert process.stdout
         running = GatewayProcess(process.stdout.readline().strip())
-        try:
-            yield running
-        finally:
-            process.send_signal(signal.SIGTERM)
-            running.stdout, running.stderr = process.communicate(timeout=20)
+        # A pipe that nobody reads stops the process that writes.
+        with ThreadPoolExecutor() as readers:
+            written = [readers.submit(pipe.read) for pipe in (process.stdout, process.stderr) if pipe]
+            try:
+                yield running
+            finally:
+                process.send_signal(signal.SIGTERM)
+                running.stdout, running.stderr = (reading.result(timeout=20) for reading in written)
+                process.wait(20)
     assert process.returncode == 0, running.stderr
 
 

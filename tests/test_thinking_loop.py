@@ -27,9 +27,7 @@ def memory() -> MemoryTable:
 
 
 @contextmanager
-def clients(
-    upstream: StandIn, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)
-) -> Iterator[list[OpenAI]]:
+def clients(upstream: StandIn, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)) -> Iterator[list[OpenAI]]:
     """One gateway for each table, as containers are; each of `keys` asks each of them."""
     with ExitStack() as stack:
         urls = [stack.enter_context(gateway(upstream, table=table)) for table in tables]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -153,13 +154,14 @@ class Completions:
         await account.open(sent, choices, streamed=bool(params.stream))
         beginning = begin_answers(self._upstream, sent, choices, asked.caller.now)
         answers, limits = await both(beginning, account.headers()) if account.limited else (await beginning, {})
-        headers = {**await self._headers(asked, answers), **limits}
-        if params.stream:
-            return self._streamed(asked, answers, headers)
-        try:
-            return await self._whole(asked, answers, headers)
-        finally:
-            await close(answers)
+        async with AsyncExitStack() as unfinished:
+            unfinished.push_async_callback(close, answers)
+            headers = {**await self._headers(asked, answers), **limits}
+            if not params.stream:
+                return await self._whole(asked, answers, headers)
+            response = self._streamed(asked, answers, headers)
+            unfinished.pop_all()
+            return response
 
     async def _whole(self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]) -> Response:
         account, record, translated = asked.caller.account, asked.caller.record, asked.translated

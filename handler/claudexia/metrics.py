@@ -28,7 +28,7 @@ from claudexia.settings import Settings
 from claudexia.telemetry import SERVICE, log_fact
 
 NAMESPACE = "Claudexia"
-_COUNTED = "/chat/completions"  # a probe of /health or a look at /models is no traffic
+_COUNTED = {"/chat/completions", "/completions"}  # a probe of /health or a look at /models is no traffic
 _FAILED = {"error", "refused", "deadline"}
 _THROTTLED = {"rate_limit_exceeded", "insufficient_quota"}
 _DIMENSION_LIMIT = 255
@@ -83,7 +83,7 @@ class Metrics:
             return
         if record.cold_start:
             _emit({"ColdStarts": (MetricUnit.Count, 1)}, {})
-        if record.endpoint != _COUNTED:
+        if record.endpoint not in _COUNTED:
             return
         model = {"model": record.model} if record.model and record.output_tokens else None
         _emit(_values(_OF_A_REQUEST, record), {}, *([model] if model else []))

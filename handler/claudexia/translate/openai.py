@@ -34,8 +34,8 @@ class CompletionTokensDetails(TypedDict):
 
 
 class CompletionUsage(TypedDict):
-    """Tokens; `prompt_tokens` includes what was read from and written to the cache. `cost` is in US dollars, and
-    no field of OpenAI's.
+    """Tokens; `prompt_tokens` includes what was read from and written to the cache. `cost` is in US dollars,
+    and no field of OpenAI's.
     """
 
     prompt_tokens: int

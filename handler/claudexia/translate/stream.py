@@ -50,7 +50,6 @@ from claudexia.translate.told_calls import CustomCall, FunctionCall, LegacyFunct
 from claudexia.translate.told_thinking import Thinking
 from claudexia.translate.usage import merge_usage
 
-
 _CHARACTERS_A_TOKEN = 4  # about, of English text
 
 
