@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from claudexia.translate.fields import Composed, Ignored, Rejected, To, Verdict
@@ -16,7 +17,11 @@ BEGIN, END = "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
 
 
 def table() -> str:
-    rows = [f"| `{name}` | {told} |\n" for name, verdict in VERDICTS.items() for told in [_told(verdict)]]
+    """Neighbours with the same verdict share a row."""
+    rows = [
+        f"| {', '.join(f'`{name}`' for name, _ in fields)} | {told} |\n"
+        for told, fields in groupby(VERDICTS.items(), key=lambda field: _told(field[1]))
+    ]
     return "| OpenAI field | what happens |\n|---|---|\n" + "".join(rows)
 
 

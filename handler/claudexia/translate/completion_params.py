@@ -54,7 +54,7 @@ class CompletionCreateParams(Params):
     messages: Annotated[list[ChatMessage], Field(min_length=1), Composed("messages, system")]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
-    max_completion_tokens: Annotated[_Count | None, To("max_tokens", note="capped at the model's limit")] = None
+    max_completion_tokens: Annotated[_Count | None, To("max_tokens", note="capped at the model's limit, raised where thinking left no room")] = None
     max_tokens: Annotated[_Count | None, To("max_tokens", yields_to="max_completion_tokens")] = None
     temperature: Annotated[
         float | None, Field(ge=0, le=2), To("temperature", convert.at_most(1.0), "at most 1")
@@ -63,7 +63,7 @@ class CompletionCreateParams(Params):
     stop: Annotated[str | list[str] | None, To("stop_sequences", convert.stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
-    tools: Annotated[list[Tool] | None, Composed("tools", "function tools")] = None
+    tools: Annotated[list[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[
