@@ -31,7 +31,7 @@ from claudexia.translate import (
 from claudexia.translate.anthropic import Message
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import invalid_request
-from claudexia.translate.fields import Warned
+from claudexia.translate.fields import Report, Warned
 from claudexia.translate.models import Model
 from claudexia.translate.openai import ChatCompletion, ChatCompletionChunk
 from claudexia.translate.response import to_completion_id
@@ -40,7 +40,6 @@ from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_
 from claudexia.upstream import Upstream
 
 _OUT_OF_TIME = encode(out_of_time().body())
-_THOUGHTLESS = Warned("messages", "Claude refused its earlier thinking here, so it was left out")
 # From this version on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
 _HEADER_LIMIT = 4000
@@ -63,12 +62,13 @@ TEXT = Endpoint(lambda body: parse_params(to_chat_body(body)), to_text_completio
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request, understood."""
+    """One request, understood. `refused` hears of recalled thinking that the upstream does not take."""
 
     endpoint: Endpoint
     params: CompletionCreateParams
     translated: MessageRequest
     recalled: Sequence[str]
+    refused: Report
     key: Key
     now: datetime
 
@@ -100,12 +100,13 @@ class Completions:
         self, params: CompletionCreateParams, headers: Mapping[str, str], key: Key, endpoint: Endpoint
     ) -> _Asked:
         now, model = self._now(), self._model(params.model)
+        strict = headers.get("x-claudexia-strict", "").lower() == "true"
         turns = turns_to_recall(params, model)
         recalled = await self._thoughts.recall(key.name, turns, now) if turns else {}
         translated = to_message_params(
             params,
             model,
-            strict=headers.get("x-claudexia-strict", "").lower() == "true",
+            strict=strict,
             caching=self._settings.prompt_caching and headers.get("x-claudexia-cache", "").lower() != "off",
             recalled=recalled,
             today=now.date(),
@@ -113,11 +114,13 @@ class Completions:
         if headers.get("x-claudexia-thinking-blocks", "").lower() == "true":
             reading = replace(translated.reading, thinking_blocks=True)
             translated = replace(translated, reading=reading)
-        return _Asked(endpoint, params, translated, list(recalled), key, now)
+        return _Asked(endpoint, params, translated, list(recalled), Report(strict), key, now)
 
     async def _answer(self, asked: _Asked, deadline: float | None) -> Response:
         params, reading = asked.params, asked.translated.reading
-        answers = await begin_answers(self._upstream, asked.translated.params, params.n or 1, asked.now)
+        answers = await begin_answers(
+            self._upstream, asked.translated.params, params.n or 1, asked.now, asked.refused
+        )
         headers = await self._headers(asked, answers)
         created, keep = int(asked.now.timestamp()), self._keep(asked)
         if not params.stream:
@@ -147,9 +150,8 @@ class Completions:
         )
 
     async def _headers(self, asked: _Asked, answers: Sequence[Answer]) -> dict[str, str]:
-        warnings = [*asked.translated.warnings]
-        if any(answer.thoughtless for answer in answers):
-            warnings.append(_THOUGHTLESS)
+        warnings = [*asked.translated.warnings, *asked.refused.warnings]
+        if asked.refused.warnings:
             # Or every request to come would be refused first.
             await self._thoughts.forget(asked.key.name, asked.recalled)
         return {**answers[0].stream.headers, **_warnings_header(warnings)}
