@@ -176,7 +176,7 @@ def test_nothing_is_cited_beside_a_schema(block: Any, enabled: bool) -> None:
     """The API refuses both at once."""
     block = {**block, "citations": {"enabled": enabled}}
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    request = {
+    request: dict[str, Any] = {
         "model": "claude-opus-4-5",
         "messages": [
             {"role": "user", "content": [block]},
