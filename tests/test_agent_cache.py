@@ -88,3 +88,43 @@ def test_a_clients_own_mark_is_the_only_one(part: dict[str, Any]) -> None:
     assert completion.usage
     assert completion.usage.prompt_tokens_details
     assert completion.usage.prompt_tokens_details.cached_tokens
+
+
+SCHEMA: Any = {
+    "type": "json_schema",
+    "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}},
+}
+GROWING: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "a schema": ([{"role": "user", "content": "b"}], {"response_format": SCHEMA}),
+    "a system message between turns": (
+        [{"role": "user", "content": "b"}, {"role": "system", "content": "Be brief."}], {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_else_is_asked_does_not_cost_the_cache(name: str) -> None:
+    more, given = GROWING[name]
+    messages: list[Any] = [{"role": "system", "content": LONG}, {"role": "user", "content": "a"}]
+    upstream = StandIn()
+    with gateway(upstream) as url:
+        create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.create
+        before = create(model="claude-sonnet-5-5", messages=messages, **given).usage
+        messages += [{"role": "assistant", "content": "c"}, *more]
+        after = create(model="claude-sonnet-5-5", messages=messages, **given).usage
+    assert before
+    assert before.prompt_tokens_details
+    assert after
+    assert after.prompt_tokens_details
+    assert after.prompt_tokens_details.cached_tokens == before.prompt_tokens_details.cache_write_tokens > 1000
+
+
+def test_more_marks_than_claude_takes_are_reported() -> None:
+    part = {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}
+    messages: Any = [{"role": "system", "content": [part] * 6}, {"role": "user", "content": "hi"}]
+    upstream = StandIn()
+    with gateway(upstream) as url:
+        create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.with_raw_response.create
+        raw = create(model="claude-sonnet-5-5", messages=messages)
+    assert raw.headers["x-claudexia-warnings"] == "cache_control: Claude takes 4 marks, so 2 of 6 were left out"
+    assert marks(upstream.bodies[0]) == 4

@@ -5,9 +5,10 @@ from enum import Enum
 from typing import Any, Literal
 
 import pytest
-from openai import OpenAI
+from openai import BadRequestError, ContentFilterFinishReasonError, LengthFinishReasonError, OpenAI
 from pydantic import BaseModel, Field
 
+from tests.asking import first_choice
 from tests.serving import KEY, Reply, Upstream, gateway, sse, text_events
 from tests.stand_in.server import StandIn
 
@@ -60,37 +61,73 @@ def test_what_was_relaxed_is_reported_and_strict_mode_refuses_it() -> None:
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.with_raw_response.create
         raw = create(model=MODELS[0], response_format=form, **asked())
+        with pytest.raises(BadRequestError) as caught:
+            create(
+                model=MODELS[0], response_format=form, extra_headers={"x-claudexia-strict": "true"}, **asked()
+            )
+    assert caught.value.param == "response_format.json_schema.schema"
+    assert len(upstream.bodies) == 1
     assert "age" in raw.headers["x-claudexia-warnings"]
     sent = upstream.bodies[0]["output_config"]["format"]["schema"]["properties"]["age"]
     assert "minimum" not in sent
     assert "18" in sent["description"]
 
 
-def test_tools_and_a_schema_together() -> None:
-    tool: Any = {
-        "type": "function",
-        "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}},
-    }
-    upstream = StandIn()
+TOOL: Any = {
+    "type": "function",
+    "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_schema_in_a_tool_loop(model: str, streamed: bool) -> None:
+    """The tool is called as without the schema, and the last answer follows it."""
+    order: Any = {"type": "json_schema", "json_schema": {"name": "order", "schema": Order.model_json_schema()}}
+    upstream = StandIn(bound=True)
+    messages: list[Any] = [{"role": "user", "content": "Use the tool."}]
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        messages: list[Any] = [{"role": "user", "content": "Use the tool, then give me an order."}]
-        first = client.chat.completions.parse(
-            model=MODELS[0], messages=messages, tools=[], response_format=Order
-        )
-        assert first.choices[0].message.parsed
-        called = client.chat.completions.create(model=MODELS[0], messages=messages, tools=[tool])
-        call = (called.choices[0].message.tool_calls or [])[0]
-        messages += [
-            called.choices[0].message,
-            {"role": "tool", "tool_call_id": call.id, "content": "found"},
-        ]
-        form: Any = {"type": "json_schema", "json_schema": {"name": "o", "schema": Order.model_json_schema()}}
-        last = client.chat.completions.create(
-            model=MODELS[0], messages=messages, tools=[tool], response_format=form
-        )
-    text = last.choices[0].message.content or ""
-    assert Order.model_validate_json(text[text.index("{") :]).kind == "order"
+        given: dict[str, Any] = {"model": model, "tools": [TOOL], "response_format": order}
+        called = first_choice(client, streamed, messages=messages, **given)
+        assert called.finish_reason == "tool_calls"
+        (call,) = called.message.tool_calls
+        messages += [called.message, {"role": "tool", "tool_call_id": call.id, "content": "found"}]
+        last = first_choice(client, streamed, messages=messages, **given)
+    assert Order.model_validate_json(last.message.content).kind == "order"
+    assert all(body["output_config"]["format"]["type"] == "json_schema" for body in upstream.bodies)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("stop_reason", "raised"),
+    [("max_tokens", LengthFinishReasonError), ("refusal", ContentFilterFinishReasonError)],
+)
+def test_an_answer_that_is_no_whole_object_is_not_parsed(
+    stop_reason: str, raised: type[Exception], streamed: bool
+) -> None:
+    """OpenAI's SDK tells these from a malformed answer by the finish_reason."""
+    with gateway(Upstream(Reply([sse(*text_events('{"kind": "ord', stop_reason))]))) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        with pytest.raises(raised):
+            if streamed:
+                with client.chat.completions.stream(
+                    model=MODELS[0], response_format=Order, **asked()
+                ) as stream:
+                    stream.get_final_completion()
+            else:
+                client.chat.completions.parse(model=MODELS[0], response_format=Order, **asked())
+
+
+def test_each_of_several_streamed_choices_is_one_object() -> None:
+    with gateway(StandIn()) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        texts = ["", ""]
+        for chunk in client.chat.completions.create(
+            model=MODELS[0], response_format={"type": "json_object"}, stream=True, n=2, **asked("capital")
+        ):
+            texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert [json.loads(text) for text in texts] == [{"answer": "Paris"}] * 2
 
 
 @pytest.mark.parametrize("model", MODELS)

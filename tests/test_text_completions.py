@@ -1,9 +1,12 @@
 """POST /v1/completions, as the OpenAI SDK asks it."""
 
+from typing import Any
+
 import pytest
 from openai import BadRequestError, OpenAI
 
 from tests.serving import KEY, Upstream, gateway
+from tests.stand_in.server import StandIn
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -23,6 +26,18 @@ def test_a_single_prompt(streamed: bool) -> None:
             assert completion.usage
     assert (text, reason) == ("Hello there", "stop")
     assert upstream.bodies[0]["messages"][0]["content"][0]["text"] == "Say hi"
+
+
+@pytest.mark.parametrize("asked", [None, {"include_usage": True}], ids=["not asked", "asked"])
+def test_usage_comes_last_and_only_when_asked_for(asked: Any) -> None:
+    with gateway(StandIn()) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        *told, last = client.completions.create(
+            model="claude-haiku-4-5", prompt="Say hi", stream=True, stream_options=asked
+        )
+    assert not any(chunk.usage for chunk in told)
+    assert (last.usage is not None) == bool(asked)
+    assert last.choices == [] if asked else last.choices[0].finish_reason == "stop"
 
 
 def test_two_prompts_are_refused() -> None:

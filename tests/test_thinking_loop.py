@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 
 from claudexia.access.memory_table import MemoryTable
 from tests.asking import first_choice
@@ -157,19 +157,152 @@ def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[st
     assert thoughts_sent(upstream.bodies[-1]) == [[]]
 
 
-def test_refused_thinking_is_left_out_once_and_for_all() -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
+def test_refused_thinking_is_left_out_once_and_for_all(
+    model: str, asked: dict[str, Any], streamed: bool
+) -> None:
     """The question before it was edited, so the block's signature no longer holds."""
     upstream = StandIn(bound=True)
     with clients(upstream, memory()) as (client,):
-        messages = half_way(client)
+        create = client.chat.completions.with_raw_response.create
+        messages = run([client], "weather [rounds=1]", model=model, **asked)[:-1]
         messages[0]["content"] = "weather [rounds=1], please"
-        asked = len(upstream.bodies)
-        assert "thinking" in Listener(client).warnings(messages)
-        assert len(upstream.bodies) == asked + 2
+        again: dict[str, Any] = {
+            "model": model,
+            "messages": messages,
+            "tools": TOOLS,
+            "stream": streamed,
+            **asked,
+        }
+        before = len(upstream.bodies)
+        with pytest.raises(BadRequestError) as caught:
+            create(extra_headers={"x-claudexia-strict": "true"}, **again)
+        assert caught.value.param == "messages"
+        assert len(upstream.bodies) == before + 1
+        raw = create(**again)
+        assert "messages: Claude refused its earlier thinking" in raw.headers["x-claudexia-warnings"]
+        assert len(upstream.bodies) == before + 3
         assert thoughts_sent(upstream.bodies[-2]) != [[]]
         assert thoughts_sent(upstream.bodies[-1]) == [[]]
-        Listener(client).warnings(messages)
-        assert len(upstream.bodies) == asked + 3
+        create(**again)
+        assert len(upstream.bodies) == before + 4
+
+
+def swapped(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+    return [{**answer, "tool_calls": answer["tool_calls"][::-1]}, *results]
+
+
+def in_parts(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+    return [{**answer, "content": [{"type": "text", "text": answer["content"]}]}, *results]
+
+
+def later(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+    asked = [{"role": "user", "content": "Thanks."}, {"role": "assistant", "content": "Welcome."}]
+    return [
+        answer,
+        *results,
+        {"role": "assistant", "content": "It is fine."},
+        *asked,
+        {"role": "user", "content": "a"},
+    ]
+
+
+# What clients do to a conversation that leaves Claude's answer what it was.
+HANDLED: dict[str, Any] = {
+    "results in another order": lambda answer, results: [answer, *results[::-1]],
+    "calls in another order": swapped,
+    "text left out": lambda answer, results: [{**answer, "content": None}, *results],
+    "text emptied": lambda answer, results: [{**answer, "content": ""}, *results],
+    "text in parts": in_parts,
+    "a question after the results": lambda answer, results: [answer, *results, {"role": "user", "content": "Hurry."}],
+    "a plain turn between": later,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
+@pytest.mark.parametrize("handled", HANDLED.values(), ids=HANDLED)
+def test_thinking_is_restored_however_clients_handle_it(
+    handled: Any, model: str, asked: dict[str, Any]
+) -> None:
+    """In strict mode, so that nothing is lost without an error."""
+    upstream = StandIn(bound=True)
+    with clients(upstream, memory()) as (client,):
+        question, answer, *results = run([client], "weather [rounds=1] [interleaved]", model=model, **asked)[
+            :-1
+        ]
+        messages = [question, *handled(answer, results)]
+        client.chat.completions.create(
+            model=model, messages=messages, tools=TOOLS, extra_headers={"x-claudexia-strict": "true"}, **asked
+        )
+    assert len(upstream.bodies) == 3
+    assert len(thoughts_sent(upstream.bodies[-1])[0]) == 2
+
+
+def test_each_of_several_choices_is_restored() -> None:
+    upstream = StandIn(bound=True)
+    with clients(upstream, memory()) as (client,):
+        asked: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
+        completion = client.chat.completions.create(model="claude-sonnet-5-5", messages=asked, tools=TOOLS, n=2)
+        for choice in completion.choices:
+            answer = plain(choice.message)
+            results = [
+                {"role": "tool", "tool_call_id": c["id"], "content": "fine"} for c in answer["tool_calls"]
+            ]
+            assert Listener(client).warnings([*asked, answer, *results]) == ""
+    restored = [thoughts_sent(body)[0] for body in upstream.bodies[2:]]
+    assert len(restored) == 2
+    assert restored[0]
+    assert restored[1]
+    assert restored[0] != restored[1]
+
+
+def test_custom_calls_are_restored() -> None:
+    upstream = StandIn(bound=True)
+    tools: Any = [{"type": "custom", "custom": {"name": "run_code"}}]
+    with clients(upstream, memory()) as (client,):
+        messages: list[Any] = [{"role": "user", "content": "Use the tool [rounds=1]."}]
+        for _ in range(2):
+            completion = client.chat.completions.create(
+                model="claude-sonnet-5-5", messages=messages, tools=tools,
+                extra_headers={"x-claudexia-strict": "true"},
+            )  # fmt: skip
+            message = completion.choices[0].message
+            messages += [message.model_dump(exclude_none=True)]
+            for call in message.tool_calls or []:
+                assert call.type == "custom"
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": "fine"})
+    assert [len(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [1]
+
+
+def test_tools_that_are_absent_later_do_not_break_the_loop() -> None:
+    """Other tools before it are another conversation for the signature: reported, and answered."""
+    upstream = StandIn(bound=True)
+    with clients(upstream, memory()) as (client,):
+        raw = client.chat.completions.with_raw_response.create(
+            model="claude-sonnet-5-5", messages=half_way(client)
+        )
+        assert "thinking" in raw.headers["x-claudexia-warnings"]
+        assert raw.parse().choices[0].message.content == "Result: get_weather: fine; get_time: fine"
+
+
+def test_legacy_calls_have_no_id_to_be_known_by() -> None:
+    upstream = StandIn(bound=True)
+    functions: Any = [tool["function"] for tool in TOOLS]
+    with clients(upstream, memory()) as (client,):
+        create = client.chat.completions.with_raw_response.create
+        messages: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
+        message = (
+            create(model="claude-sonnet-5-5", messages=messages, functions=functions).parse().choices[0].message
+        )
+        assert message.function_call
+        messages.append(
+            {"role": "assistant", "content": message.content, "function_call": message.function_call}
+        )
+        messages.append({"role": "function", "name": message.function_call.name, "content": "fine"})
+        raw = create(model="claude-sonnet-5-5", messages=messages, functions=functions)
+    assert "messages[1]: the thinking" in raw.headers["x-claudexia-warnings"]
+    assert raw.parse().choices[0].message.content == "Result: fine"
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

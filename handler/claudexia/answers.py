@@ -12,6 +12,7 @@ from claudexia.together import gathered
 from claudexia.translate import APIError, ContinuedTurn, refuses_thinking, thoughtless
 from claudexia.translate.anthropic import MessageStreamEvent
 from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
+from claudexia.translate.fields import Report
 from claudexia.upstream import MessageStream, Upstream
 
 # Claude pauses after ten rounds of its server tools.
@@ -20,22 +21,12 @@ _MOST_RESUMPTIONS = 8
 
 
 class Answer:
-    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case.
-
-    `thoughtless` says that the upstream refused the thinking of earlier turns and answered without it.
-    """
+    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case."""
 
     def __init__(
-        self,
-        upstream: Upstream,
-        params: MessageCreateParams,
-        now: datetime,
-        stream: MessageStream,
-        *,
-        thoughtless: bool,
+        self, upstream: Upstream, params: MessageCreateParams, now: datetime, stream: MessageStream
     ) -> None:
         self.stream = stream
-        self.thoughtless = thoughtless
         self._upstream = upstream
         self._params = params
         self._now = now
@@ -71,13 +62,16 @@ class Answer:
 
 
 async def begin_answers(
-    upstream: Upstream, params: MessageCreateParams, count: int, now: datetime
+    upstream: Upstream, params: MessageCreateParams, count: int, now: datetime, report: Report
 ) -> list[Answer]:
-    """`count` answers to the same request, asked for at once. Raises APIError where one does not begin."""
+    """`count` answers to the same request, asked for at once. Raises APIError where one does not begin.
+
+    `report` is told of thinking that was refused and left out, and nothing else.
+    """
     answers: list[Answer] = []
 
     async def begin() -> None:
-        answers.append(await _begun(upstream, params, now))
+        answers.append(await _begun(upstream, params, now, report))
 
     try:
         await gathered([begin() for _ in range(count)])
@@ -92,11 +86,12 @@ async def close(answers: Sequence[Answer]) -> None:
         await answer.aclose()
 
 
-async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime) -> Answer:
+async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime, report: Report) -> Answer:
     try:
-        return Answer(upstream, params, now, await upstream.open(params, now), thoughtless=False)
+        return Answer(upstream, params, now, await upstream.open(params, now))
     except APIError as error:
         bare = thoughtless(params)
         if bare == params or not refuses_thinking(error):
             raise
-    return Answer(upstream, bare, now, await upstream.open(bare, now), thoughtless=True)
+    report.warn("messages", "Claude refused its earlier thinking here, so it was left out")
+    return Answer(upstream, bare, now, await upstream.open(bare, now))

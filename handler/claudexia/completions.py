@@ -35,7 +35,7 @@ from claudexia.translate import (
 )
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import invalid_request
-from claudexia.translate.fields import Warned
+from claudexia.translate.fields import Report
 from claudexia.translate.models import Model
 from claudexia.translate.openai import ChatCompletion, ChatCompletionChunk
 from claudexia.translate.response import to_completion_id
@@ -43,7 +43,6 @@ from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_
 from claudexia.upstream import Upstream
 from claudexia.wire import asks, read_body, warnings_header
 
-_THOUGHTLESS = Warned("messages", "Claude refused its earlier thinking here, so it was left out")
 # From this version on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
 
@@ -77,11 +76,12 @@ class _Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request, understood."""
+    """One request, understood. `refused` hears of recalled thinking that the upstream does not take."""
 
     endpoint: Endpoint
     params: CompletionCreateParams
     translated: MessageRequest
+    refused: Report
     caller: _Caller
 
     @property
@@ -134,11 +134,11 @@ class Completions:
     async def _understood(
         self, params: CompletionCreateParams, headers: Mapping[str, str], caller: _Caller, endpoint: Endpoint
     ) -> _Asked:
-        model = self._model(params, caller.key)
+        model, strict = self._model(params, caller.key), asks(headers, "strict")
         translated = to_message_params(
             params,
             model,
-            strict=asks(headers, "strict"),
+            strict=strict,
             caching=self._settings.prompt_caching and not asks(headers, "cache", "off"),
             recalled=await caller.memory.recall(turns_to_recall(params, model)),
             today=caller.now.date(),
@@ -146,13 +146,13 @@ class Completions:
         if asks(headers, "thinking-blocks"):
             reading = replace(translated.reading, thinking_blocks=True)
             translated = replace(translated, reading=reading)
-        return _Asked(endpoint, params, translated, caller)
+        return _Asked(endpoint, params, translated, Report(strict), caller)
 
     async def _answer(self, asked: _Asked) -> Response:
         params, account = asked.params, asked.caller.account
         sent, choices = asked.translated.params, params.n or 1
         await account.open(sent, choices, streamed=bool(params.stream))
-        beginning = begin_answers(self._upstream, sent, choices, asked.caller.now)
+        beginning = begin_answers(self._upstream, sent, choices, asked.caller.now, asked.refused)
         answers, limits = await both(beginning, account.headers()) if account.limited else (await beginning, {})
         async with AsyncExitStack() as unfinished:
             unfinished.push_async_callback(close, answers)
@@ -206,9 +206,8 @@ class Completions:
         )
 
     async def _headers(self, asked: _Asked, answers: Sequence[Answer]) -> dict[str, str]:
-        warnings = [*asked.translated.warnings]
-        if any(answer.thoughtless for answer in answers):
-            warnings.append(_THOUGHTLESS)
+        warnings = [*asked.translated.warnings, *asked.refused.warnings]
+        if asked.refused.warnings:
             await asked.caller.memory.forget()
         asked.caller.record.warnings = field_names(warning.param for warning in warnings)
         return {**answers[0].stream.headers, **warnings_header(warnings)}

@@ -65,6 +65,21 @@ REQUEST: dict[str, Any] = {
     "max_tokens": 5, "temperature": 1.0, "top_p": 0.9, "stop": ["x"], "n": 1, "stream": True,
     "stream_options": {"include_usage": True}, "user": "u", "seed": 1, "logit_bias": {}, "parallel_tool_calls": False,
 }  # fmt: skip
+# Fields that not every request has: each damaged one gets some of them.
+SETTINGS: dict[str, Any] = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "o", "description": "d", "strict": True, "schema": {
+        "type": "object", "required": ["a"],
+        "properties": {"a": {"type": ["string", "null"], "minLength": 2}, "b": {"$ref": "#/$defs/B"}},
+        "$defs": {"B": {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["x", None]}]}},
+    }}},
+    "reasoning_effort": "high", "reasoning": {"effort": "low", "max_tokens": 3000, "exclude": False, "enabled": True},
+    "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "summarized"}, "max_tokens": 3000,
+    "web_search_options": {"search_context_size": "low", "user_location": {"type": "approximate", "approximate": {
+        "city": "c", "country": "DE", "region": "r", "timezone": "Europe/Berlin"}}},
+    "functions": [{"name": "g", "parameters": {"type": "object", "properties": {}}}], "function_call": {"name": "g"},
+    "prompt_cache_options": {"mode": "implicit", "ttl": "30m"}, "prompt_cache_retention": "24h",
+    "cache_control": {"type": "ephemeral", "ttl": "1h"}, "prompt_cache_key": "k", "safety_identifier": "s",
+}  # fmt: skip
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1.5, 1e300, 10**30, "", " ", "x", "\x00", "é\n", [], {}, [None], ["x"], [[]], {"a": 1},
     {"type": "text"}, [{"type": "text", "text": "a"}], "user", "assistant", "tool", "system", "function", "thinking",
@@ -100,6 +115,19 @@ def damaged(chance: random.Random) -> dict[str, Any]:
     return request
 
 
+def configured(chance: random.Random) -> dict[str, Any]:
+    """Some of the settings, one or two things in them broken."""
+    chosen = [name for name in SETTINGS if chance.random() < 0.4]
+    request = {**copy.deepcopy(REQUEST), **copy.deepcopy({name: SETTINGS[name] for name in chosen})}
+    if chance.random() < 0.3:
+        del request["tools"], request["tool_choice"]
+    request["messages"] = request["messages"][: chance.choice([2, 5, 13])]
+    for name in chance.sample(chosen, min(len(chosen), chance.randint(0, 2))):
+        container, key = chance.choice([(request, name), *places(request[name])])
+        container[key] = copy.deepcopy(chance.choice(VALUES))
+    return request
+
+
 def shuffled(chance: random.Random) -> dict[str, Any]:
     """The same messages in any order, calls mostly with their results."""
     calls = [[2, 3, 4], [2, 4, 3], [6, 7], [8, 9], [10, 11]]
@@ -112,7 +140,7 @@ def shuffled(chance: random.Random) -> dict[str, Any]:
     return {**REQUEST, "messages": messages[: chance.randint(1, len(messages))]}
 
 
-@pytest.mark.parametrize("disorder", [damaged, shuffled])
+@pytest.mark.parametrize("disorder", [damaged, configured, shuffled])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-5-5", "claude-from-next-year"])
 def test_disordered_requests(disorder: Callable[[random.Random], Any], seed: int, model: str) -> None:
@@ -126,6 +154,7 @@ def test_disordered_requests(disorder: Callable[[random.Random], Any], seed: int
         except APIError as error:
             assert 400 <= error.status < 500
             assert error.body()["error"]["message"]
+            assert error.body()["error"]["param"]
         else:
             assert_accepted(json.loads(json.dumps(sent)), frozenset({"input_schema draft"}))
             accepted += 1

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from claudexia.translate import APIError
+from claudexia.translate import APIError, find_model, parse_params, to_message_params
 from claudexia.translate.fields import Report
 from claudexia.translate.response_format import ResponseFormat
 from claudexia.translate.structured import Structure, to_structure
+from tests.stand_in.rules import assert_accepted
 
 FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
 PERSON = {
@@ -163,3 +164,41 @@ def test_the_same_request_gives_the_same_bytes() -> None:
         )
 
     assert sent() == sent()
+
+
+DOCUMENT: Any = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
+FOUND: Any = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "x"}]}
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["cited", "not cited"])
+@pytest.mark.parametrize("block", [DOCUMENT, FOUND], ids=["document", "search_result"])
+def test_nothing_is_cited_beside_a_schema(block: Any, enabled: bool) -> None:
+    """The API refuses both at once."""
+    block = {**block, "citations": {"enabled": enabled}}
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    request: dict[str, Any] = {
+        "model": "claude-opus-4-5",
+        "messages": [
+            {"role": "user", "content": [block]},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": [block]},
+        ],
+    }
+    free = to_message_params(parse_params(json.dumps(request).encode()), find_model("claude-opus-4-5", {}))
+    assert not free.warnings
+    assert json.dumps(free.params).count('"enabled"') == 2
+    request["response_format"] = json_schema(schema=PERSON)
+    held = to_message_params(parse_params(json.dumps(request).encode()), find_model("claude-opus-4-5", {}))
+    assert [warned.param for warned in held.warnings] == (["response_format"] if enabled else [])
+    assert_accepted(json.loads(json.dumps(held.params)))
+
+
+def test_json_objects_are_never_begun_by_the_client() -> None:
+    """After `{` the object could not be told from one that stands inside of it."""
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "{"}]
+    request = {"model": "claude-opus-4-5", "messages": messages, "response_format": {"type": "json_object"}}
+    translated = to_message_params(
+        parse_params(json.dumps(request).encode()), find_model("claude-opus-4-5", {})
+    )
+    assert translated.params["messages"][-1]["role"] == "user"
+    assert [warned.param for warned in translated.warnings] == ["response_format", "messages[1]"]

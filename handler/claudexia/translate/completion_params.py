@@ -54,7 +54,9 @@ class CompletionCreateParams(Params):
     messages: Annotated[list[ChatMessage], Field(min_length=1), Composed("messages, system")]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
-    max_completion_tokens: Annotated[_Count | None, To("max_tokens", note="capped at the model's limit, raised where thinking left no room")] = None
+    max_completion_tokens: Annotated[
+        _Count | None, To("max_tokens", note="capped at the model's limit, raised where thinking left no room")
+    ] = None
     max_tokens: Annotated[_Count | None, To("max_tokens", yields_to="max_completion_tokens")] = None
     temperature: Annotated[
         float | None, Field(ge=0, le=2), To("temperature", convert.at_most(1.0), "at most 1")

@@ -18,7 +18,7 @@ from claudexia.translate.messages import Conversation
 from claudexia.translate.models import Model, retirement_warning
 from claudexia.translate.reading import Reading
 from claudexia.translate.replay import RecalledBlock, tool_call_keys
-from claudexia.translate.structured import Structure, to_structure
+from claudexia.translate.structured import Structure, to_structure, uncited
 from claudexia.translate.thinking import ThinkingPlan, to_thinking
 from claudexia.translate.tool_names import ToolNames
 from claudexia.translate.tools import Tooling, to_tooling
@@ -91,10 +91,13 @@ def to_message_params(
     if recalled is not None and plan.active:
         _tell_unrecalled(conversation.unrecalled, report)
     _settle_sampling(given, model, plan.active, report)
+    # An object that the client has begun itself could not be told from what stands inside of it.
+    prose = output is None and not structure.json_object
+    turns = conversation.turns(prefill=model.prefill and not plan.active and prose)
     sent: MessageCreateParams = {
         "model": model.id,
         "max_tokens": plan.max_tokens,
-        "messages": conversation.turns(prefill=model.prefill and not plan.active and output is None),
+        "messages": turns if output is None else uncited(turns, report),
         "stream": True,
         **given,  # type: ignore[typeddict-item]  # the rows' targets are this type's keys; a test proves it
     }

@@ -7,8 +7,14 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from claudexia.translate.anthropic_params import JSONOutputFormatParam
+from claudexia.translate.anthropic_params import (
+    ContentBlockParam,
+    InputBlockParam,
+    JSONOutputFormatParam,
+    MessageParam,
+)
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.response_format import JSONObjectFormat, JSONSchemaFormat, ResponseFormat
@@ -24,6 +30,7 @@ _FOLLOWING = (
     "Your answer is parsed as it stands and must be valid under this JSON Schema:\n{schema}"
 )
 _TOLD = 5
+_CITED = {"enabled": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,27 @@ def to_structure(response_format: ResponseFormat | None, report: Report) -> Stru
         case JSONSchemaFormat():
             return _following(response_format, report)
     return Structure()
+
+
+def uncited(turns: Sequence[MessageParam], report: Report) -> list[MessageParam]:
+    """`turns` as the API takes them beside a format: without the citations of documents and search results."""
+    bare: list[MessageParam] = [
+        {"role": turn["role"], "content": [_uncited(block) for block in turn["content"]]} for turn in turns
+    ]
+    if bare != list(turns):
+        report.warn(
+            "response_format",
+            "Claude cites nothing while it is held to a schema, so citations were switched off",
+        )
+    return bare
+
+
+def _uncited(block: ContentBlockParam) -> ContentBlockParam:
+    if block.get("citations") == _CITED:
+        return cast("ContentBlockParam", {key: value for key, value in block.items() if key != "citations"})
+    if block["type"] == "tool_result" and "content" in block:
+        return {**block, "content": [cast("InputBlockParam", _uncited(part)) for part in block["content"]]}
+    return block
 
 
 def _following(response_format: JSONSchemaFormat, report: Report) -> Structure:
