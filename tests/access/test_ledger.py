@@ -2,33 +2,16 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
 from claudexia.access.memory_table import MemoryTable
 from claudexia.access.usage import DayUsage, Ledger, Outcome, Totals, UsageRecord, totals
 from tests.access.atomic import atomic_tables
+from tests.access.records import RECORD
 from tests.access.tables import Clock, FaultyTable, OpenTable, tables
 
-RECORD = UsageRecord(
-    at=datetime(2026, 11, 22, 12, tzinfo=UTC),
-    key_id="AAAABBBBCCCC",
-    key_name="alice",
-    model="claude-sonnet-5-5",
-    input_tokens=10,
-    cached_tokens=200,
-    cache_write_tokens=30,
-    output_tokens=40,
-    thinking_tokens=5,
-    cost_micros=1234,
-    first_token_ms=500,
-    duration_ms=2000,
-    outcome="ok",
-    error_code=None,
-    streamed=True,
-    choices=1,
-)
 TOTALS = Totals(1, 0, 10, 200, 30, 40, 5, 1234, 0)
 
 

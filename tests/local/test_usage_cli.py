@@ -13,27 +13,17 @@ import pytest
 from moto import mock_aws
 
 from claudexia.access.dynamo_table import DynamoTable
-from claudexia.access.usage import Ledger, UsageRecord
+from claudexia.access.usage import Ledger
 from claudexia.local.cli import main
+from tests.access.records import RECORD as RECORDED
 from tests.access.tables import NAME, REGION, create_table
 
-RECORD = UsageRecord(
+RECORD = replace(
+    RECORDED,
     at=datetime(2026, 11, 3, 12, tzinfo=UTC),
-    key_id="AAAABBBBCCCC",
-    key_name="alice",
-    model="claude-sonnet-5-5",
     input_tokens=1000,
-    cached_tokens=200,
-    cache_write_tokens=30,
     output_tokens=4000,
-    thinking_tokens=5,
     cost_micros=1_500_000,
-    first_token_ms=500,
-    duration_ms=2000,
-    outcome="ok",
-    error_code=None,
-    streamed=True,
-    choices=1,
 )
 RECORDS = [
     RECORD,

@@ -1,21 +1,15 @@
 """Files in messages: PDFs, text and images by what their bytes show, everything else refused with a reason."""
 
-import base64
 import json
 from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
+from claudexia.translate import APIError, parse_params
 from claudexia.translate.files import MAX_BASE64
-from tests.stand_in.rules import assert_accepted
+from tests.translate.one_part import MODEL, encoded, translated
 
-MODEL = "claude-sonnet-5-5"
 PDF, PNG = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"\x89PNG\r\n\x1a\n" + bytes(8)
-
-
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def pdf(title: str | None = None) -> dict[str, Any]:
@@ -28,21 +22,7 @@ def text(data: str) -> dict[str, Any]:
 
 
 def translate(file: Any, role: str = "user") -> tuple[Any, list[str]]:
-    content = [{"type": "file", "file": file}]
-    messages: list[Any] = [{"role": "user", "content": content}]
-    if role == "tool":
-        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        messages = [
-            {"role": "user", "content": "a"},
-            {"role": "assistant", "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "1", "content": content},
-        ]
-    request = to_message_params(
-        parse_params(json.dumps({"model": MODEL, "messages": messages}).encode()), find_model(MODEL, {})
-    )
-    assert_accepted(json.loads(json.dumps(request.params)))
-    block: Any = request.params["messages"][-1]["content"][0]
-    return (block["content"][0] if role == "tool" else block), [warning.param for warning in request.warnings]
+    return translated({"type": "file", "file": file}, role)
 
 
 READ = [

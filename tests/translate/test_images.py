@@ -1,13 +1,12 @@
 """Images in messages: URLs passed on, data sniffed and checked."""
 
-import base64
-import json
 from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
+from claudexia.translate import APIError
 from claudexia.translate.images import MAX_BASE64
+from tests.translate.one_part import encoded, translated
 
 PNG, JPEG, GIF, WEBP = (
     b"\x89PNG\r\n\x1a\n" + bytes(8),
@@ -17,24 +16,8 @@ PNG, JPEG, GIF, WEBP = (
 )
 
 
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def translate(image_url: Any, role: str = "user") -> tuple[Any, list[str]]:
-    content = [{"type": "image_url", "image_url": image_url}]
-    messages: list[Any] = [{"role": "user", "content": content}]
-    if role == "tool":
-        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        messages = [
-            {"role": "user", "content": "a"},
-            {"role": "assistant", "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "1", "content": content},
-        ]
-    body = json.dumps({"model": "claude-sonnet-5-5", "messages": messages}).encode()
-    request = to_message_params(parse_params(body), find_model("claude-sonnet-5-5", {}))
-    block: Any = request.params["messages"][-1]["content"][0]
-    return (block["content"][0] if role == "tool" else block), [warning.param for warning in request.warnings]
+    return translated({"type": "image_url", "image_url": image_url}, role)
 
 
 @pytest.mark.parametrize("role", ["user", "tool"])
