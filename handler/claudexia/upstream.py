@@ -146,7 +146,7 @@ class MessageStream:
             opening = next((event for event in self._first if event["type"] != "ping"), None)
         if opening["type"] == "error":
             raise self.error(opening)
-        if opening["type"] != "message_start":
+        if opening["type"] != "message_start" or not _is_message(opening.get("message")):
             raise upstream_failed("The upstream's answer did not begin with a message.")
         self.message = opening["message"]
 
@@ -189,6 +189,13 @@ class MessageStream:
         if "content-encoding" in self._received:  # not asked for, but proxies exist
             return self._response.aiter_bytes()
         return cast("httpx.AsyncByteStream", self._response.stream)
+
+
+def _is_message(value: object) -> bool:
+    """What all that follows builds on: an id, a model, and counts that can be added up."""
+    if not isinstance(value, dict) or not isinstance(value.get("usage") or {}, dict):
+        return False
+    return isinstance(value.get("id"), str) and isinstance(value.get("model"), str)
 
 
 def _transport(base_url: str) -> httpx.AsyncHTTPTransport:
