@@ -325,3 +325,22 @@ def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
         messages = [*asked["messages"], answer, *results]
         assert Listener(forgetful).warnings(messages) == ""
     assert thoughts_sent(upstream.bodies[-1]) == [kept]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_blocks_that_a_client_returns_find_their_place(streamed: bool) -> None:
+    """Claude thought twice, before its words and after them: `thinking_blocks` alone would not tell."""
+    upstream = StandIn(bound=True)
+    with clients(upstream, MemoryThoughtStore()) as (client,):
+        messages: list[Any] = [{"role": "user", "content": "weather [interleaved]"}]
+        message = first_choice(
+            client, streamed, model="claude-sonnet-5-5", messages=messages, tools=TOOLS,
+            extra_headers={"x-claudexia-thinking-blocks": "true"},
+        ).message  # fmt: skip
+        kept = [
+            {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
+        ]
+        results = [{"role": "tool", "tool_call_id": call.id, "content": "fine"} for call in message.tool_calls]
+        messages += [{**plain(message), "thinking_blocks": kept}, *results]
+        assert Listener(client).warnings(messages) == ""
+    assert thoughts_sent(upstream.bodies[-1]) == [kept]

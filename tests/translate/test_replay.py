@@ -201,7 +201,19 @@ def test_thinking_of_the_client_wins_over_what_was_recalled() -> None:
     assert told.answer == [other, use()]
 
 
-def test_the_keys_are_the_smallest_ids_of_calls_without_thinking() -> None:
+def test_thinking_of_the_client_gets_its_place_from_what_was_recalled() -> None:
+    """The fields beside the content do not tell that Claude thought again after its first words."""
+    again = {**THOUGHT, "signature": "t"}
+    answer = [THOUGHT, {"type": "text", "text": "I look."}, again, use()]
+    returned = assistant("I look.", call(), thinking_blocks=[THOUGHT, again])
+    assert tell(returned, "x", recalled={"x": answer}).answer == answer
+    changed = {**returned, "content": "I looked."}
+    told = tell(changed, "x", recalled={"x": answer})
+    assert told.answer == [THOUGHT, again, {"type": "text", "text": "I looked."}, use()]
+    assert told.warned == []
+
+
+def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content() -> None:
     messages = [
         USER,
         assistant("no call"),
@@ -212,9 +224,11 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking() -> None:
         assistant("", call("d"), thinking_blocks=[{"type": "thinking", "thinking": "unsigned"}]),
         *results("d"),
         assistant([use("e")]),
+        *results("e"),
+        assistant([THOUGHT, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
-    assert tool_call_keys(parsed(messages)) == ["a", "d", "e"]
+    assert tool_call_keys(parsed(messages)) == ["a", "c", "d", "e"]
 
 
 def test_messages_without_any_thinking_are_counted() -> None:

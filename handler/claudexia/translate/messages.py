@@ -31,7 +31,7 @@ from claudexia.translate.message_params import (
 )
 from claudexia.translate.models import Model
 from claudexia.translate.native_params import ToolResultBlock
-from claudexia.translate.replay import RecalledBlock, client_ids, is_thought, restored
+from claudexia.translate.replay import RecalledBlock, client_ids, places_thinking, restored, signatures
 from claudexia.translate.tool_names import ToolNames
 from claudexia.translate.turns import Turns
 
@@ -125,7 +125,7 @@ class Conversation:
             return
         if self._turns.newest_role == "user":
             self._refuse_unanswered()
-        if calls and not any(is_thought(block) for block in blocks):
+        if calls and not places_thinking(message):
             blocks = self._recall(index, message, blocks, path)
         self._turns.add_assistant(index, blocks)
         self._unanswered.expect(calls, function_call_id(index) if message.function_call else None)
@@ -134,7 +134,10 @@ class Conversation:
     def _recall(
         self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], path: str
     ) -> list[ContentBlockParam]:
-        recalled = self._recalled.get(min(client_ids(message), default=""))
+        recalled, own = self._recalled.get(min(client_ids(message), default="")), signatures(blocks)
+        if own:  # is the client's to give; only its place is looked up
+            same = recalled is not None and signatures(recalled) == own
+            return (restored(recalled or (), blocks, path, self._report) if same else None) or blocks
         if recalled is None:
             self.unrecalled.append(index)
             return blocks

@@ -27,6 +27,7 @@ Thought = ThinkingBlockParam | RedactedThinkingBlockParam
 # What the model was given back, if anything, and where it stood in the request.
 _Found = tuple[Thought | None, str]
 
+_THOUGHTS = ("thinking", "redacted_thinking")
 _REFUSAL = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 _UNSIGNED = "thinking without its signature cannot be sent back"
 
@@ -46,12 +47,12 @@ def report_unsigned(path: str, report: Report) -> None:
 
 
 def is_thought(block: ContentBlockParam) -> TypeGuard[Thought]:
-    return block["type"] in ("thinking", "redacted_thinking")
+    return block["type"] in _THOUGHTS
 
 
 def own_thinking(message: AssistantMessage, path: str, report: Report) -> list[Thought]:
     """The signed thinking in the fields beside the content; none where the content has some itself."""
-    if any(True for thought, _ in _in_content(message) if thought):
+    if places_thinking(message):
         return []
     # Some clients send the same thinking in both fields.
     for found in (list(_in_blocks(message)), list(_in_details(message))):
@@ -71,17 +72,28 @@ def client_ids(message: AssistantMessage) -> list[str]:
 
 
 def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
-    """What to look up for Conversation(recalled=...), for each message that calls tools without thinking.
+    """What to look up for Conversation(recalled=...), for each message that calls tools.
 
-    A key is the smallest of the client's tool-call ids in that message.
+    A key is the smallest of the client's tool-call ids in that message. One with thinking in its content has
+    all that it needs.
     """
     return [
         min(ids)
         for message in messages
         if isinstance(message, AssistantMessage)
+        and not places_thinking(message)
         and (ids := client_ids(message))
-        and not any(thought for thought, _ in _all(message))
     ]
+
+
+def places_thinking(message: AssistantMessage) -> bool:
+    """Whether signed thinking stands in the content. In the fields beside it, nobody sees what it followed."""
+    return any(thought for thought, _ in _in_content(message))
+
+
+def signatures(blocks: Sequence[RecalledBlock] | Sequence[ContentBlockParam]) -> list[object]:
+    """What thinking is known by, block by block."""
+    return [block.get("signature") or block.get("data") for block in blocks if block["type"] in _THOUGHTS]
 
 
 def restored(
@@ -122,12 +134,6 @@ def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
         for turn in messages
     ]
     return [turn for turn in bare if turn["content"]]
-
-
-def _all(message: AssistantMessage) -> Iterator[_Found]:
-    yield from _in_content(message)
-    yield from _in_blocks(message)
-    yield from _in_details(message)
 
 
 def _in_content(message: AssistantMessage) -> Iterator[_Found]:
