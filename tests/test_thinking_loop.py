@@ -331,7 +331,7 @@ def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
 def test_blocks_that_a_client_returns_find_their_place(streamed: bool) -> None:
     """Claude thought twice, before its words and after them: `thinking_blocks` alone would not tell."""
     upstream = StandIn(bound=True)
-    with clients(upstream, MemoryThoughtStore()) as (client,):
+    with clients(upstream, memory()) as (client,):
         messages: list[Any] = [{"role": "user", "content": "weather [interleaved]"}]
         message = first_choice(
             client, streamed, model="claude-sonnet-5-5", messages=messages, tools=TOOLS,
