@@ -71,7 +71,7 @@ class Telling:
                 finally:  # what came before a failure goes out before it is told
                     if parts:
                         yield b"".join(parts)
-                if self._finished:
+                if self.streams[index].finished and self._finished:
                     if len(self.answers) == 1:  # of several, each was read to its end
                         await self.answers[0].stream.finish()
                     return
