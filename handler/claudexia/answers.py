@@ -31,11 +31,10 @@ class Answer:
         self._params = params
         self._now = now
 
-    async def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
-        if not self._may_pause:
-            async for events in self.stream:
-                yield events
-            return
+    def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
+        return self._whole_turn() if self._may_pause else aiter(self.stream)
+
+    async def _whole_turn(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
         turn = ContinuedTurn()
         for resumptions in range(_MOST_RESUMPTIONS + 1):
             if resumptions:

@@ -86,7 +86,7 @@ class Telling:
                     if parts:
                         self.record.mark_first_token()
                         yield b"".join(parts)
-                if self._finished:
+                if self.streams[index].finished and self._finished:
                     self.record.end()
                     if len(self.answers) == 1:  # of several, each was read to its end
                         await self.answers[0].stream.finish()

@@ -1,9 +1,9 @@
 """Several things at once, where the first failure of one of them is the failure of all."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -32,15 +32,28 @@ class _End:
     error: Exception | None = None
 
 
-async def interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncGenerator[tuple[int, T], None]:
+def interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncIterator[tuple[int, T]]:
     """What `sources` yield, each with its source's index, in the order it comes.
 
     No source gets ahead of the reader by more than one item.
     """
-    if len(sources) == 1:
-        async for only in sources[0]:
-            yield 0, only
-        return
+    return _Alone(sources[0]) if len(sources) == 1 else _interleaved(sources)
+
+
+class _Alone(Generic[T]):
+    """No generator, as the readers of one answer leave it midway: asyncio would make a task to close it."""
+
+    def __init__(self, source: AsyncIterable[T]) -> None:
+        self._items = aiter(source)
+
+    def __aiter__(self) -> "_Alone[T]":
+        return self
+
+    async def __anext__(self) -> tuple[int, T]:
+        return 0, await anext(self._items)
+
+
+async def _interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncGenerator[tuple[int, T], None]:
     items: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
 
     async def read(index: int, source: AsyncIterable[T]) -> None:

@@ -7,7 +7,7 @@ clients retry already, and a request that reached the API may have been paid for
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterator, Mapping
 from datetime import datetime
 from typing import cast
 
@@ -156,10 +156,17 @@ class MessageStream:
     def _failure_headers(self) -> dict[str, str]:
         return {**self.headers, **retry_headers(self._received)}
 
-    async def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
-        yield self._first
-        async for events in self._reads:
-            yield events
+    # No generator: one more around each event, and asyncio makes a task to close it once it is left midway.
+    def __aiter__(self) -> "MessageStream":
+        return self
+
+    def __anext__(self) -> Awaitable[list[MessageStreamEvent]]:
+        return self._taken() if self._first else anext(self._reads)
+
+    async def _taken(self) -> list[MessageStreamEvent]:
+        """What begin() has read."""
+        first, self._first = self._first, []
+        return first
 
     async def finish(self) -> None:
         """To be called after the message's last event: only a connection read to its end is used again.

@@ -1,8 +1,9 @@
 """A stand-in for the Messages API that answers at once, so that only the relays' own work is left to measure.
 
-HTTP/1.1 with keep-alive over plain sockets, one HTTP chunk per event as the API sends them. The request's
-`max_tokens` is the number of deltas. The whole answer is one write, but for PAUSING: there the first delta comes
-alone, as it does in life, and the rest a little later. `processes.py` runs it.
+HTTP/1.1 with keep-alive over plain sockets, one HTTP chunk per event as the API sends them. The request says
+in its text how many deltas it wants, for relays leave that as it is. The whole answer is one write, but for
+PAUSING: there the first delta comes alone, as it does in life, and the rest a little later. `processes.py` runs
+it.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ _WORDS = [
     "in",
     "full.",
 ]
+_WANTED = re.compile(rb"Take (\d+) words\.")
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEAD = "\r\n".join(
     (
@@ -59,6 +61,11 @@ _HEAD = "\r\n".join(
         "anthropic-organization-id: 7c0ad1f4-8f4e-4c31-9d3b-0d1f3f0e6a52",
     )
 )
+
+
+def asking_for(count: int) -> str:
+    """The words in a request that ask for `count` deltas."""
+    return f"Take {count} words."
 
 
 def words(count: int) -> list[str]:
@@ -126,9 +133,10 @@ class _Connection(asyncio.Protocol):
         if not (ended and length) or len(rest) < int(length[1]):
             return
         self._received = rest[int(length[1]) :]
-        asked = json.loads(rest[: int(length[1])])
-        opening, rest = _response(asked["max_tokens"])
-        if asked["model"] == PAUSING:
+        body = rest[: int(length[1])]
+        wanted = _WANTED.search(body)
+        opening, rest = _response(int(wanted[1]) if wanted else 0)
+        if PAUSING.encode() in body:
             self._transport.write(opening)
             asyncio.get_running_loop().call_later(_PAUSE, self._transport.write, rest)
         else:

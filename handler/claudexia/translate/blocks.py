@@ -99,6 +99,8 @@ def to_assistant_content(
     path = f"messages[{index}]"
     blocks: list[ContentBlockParam] = [*own_thinking(message, path, report)]
     calls: list[Call] = []
+    if isinstance(message.content, str):
+        blocks += _text(message.content)
     for place, part in _parts(message.content, path):
         check_extras(part, place, report)
         if isinstance(part, ToolUseBlock):
@@ -134,14 +136,19 @@ def _calls_beside(
 
 
 def _parts(content: str | Iterable[Part] | None, path: str) -> Iterator[tuple[str, Part]]:
-    """Each part with the place where it stands; a string is one part of text."""
-    if isinstance(content, str):
-        content = [TextPart(type="text", text=content)]
-    for index, part in enumerate(content or []):
-        yield f"{path}.content[{index}]", part
+    """Each part with the place where it stands; a string has none."""
+    if content and not isinstance(content, str):
+        for index, part in enumerate(content):
+            yield f"{path}.content[{index}]", part
+
+
+def _text(text: str) -> list[TextBlockParam]:
+    return [text_block(text)] if text.strip() else []
 
 
 def _input(content: str | Iterable[Part] | None, path: str, report: Report) -> list[InputBlockParam]:
+    if isinstance(content, str):
+        return [*_text(content)]
     blocks: list[InputBlockParam] = []
     for place, part in _parts(content, path):
         if not isinstance(part, ToolResultBlock):

@@ -14,6 +14,7 @@ Block = Mapping[str, object]
 TTL = Literal["5m", "1h"]
 
 _BYTES_A_TOKEN = 4
+_ENDLESS = 2**40  # bytes, more than any request has
 # Rough and rather too small: a page of a PDF takes more.
 _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
 
@@ -56,17 +57,12 @@ def ephemeral(ttl: TTL) -> CacheControlParam:
 
 def reaches(parts: object, tokens: int) -> bool:
     """Whether `parts`, any JSON, hold at least `tokens` by a cheap estimate that stops as soon as it knows."""
-    missing = tokens * _BYTES_A_TOKEN
-    for size in _sizes(parts):
-        missing -= size
-        if missing <= 0:
-            return True
-    return False
+    return _missing(parts, tokens * _BYTES_A_TOKEN) <= 0
 
 
 def estimated_tokens(parts: object) -> int:
     """Roughly how many tokens `parts`, any JSON, are."""
-    return sum(_sizes(parts)) // _BYTES_A_TOKEN
+    return (_ENDLESS - _missing(parts, _ENDLESS)) // _BYTES_A_TOKEN
 
 
 def _with_mark(value: object, way: Path, control: CacheControlParam | None) -> object:
@@ -81,19 +77,28 @@ def _with_mark(value: object, way: Path, control: CacheControlParam | None) -> o
     return {**fields, step: _with_mark(fields[step], rest, control)}
 
 
-def _sizes(value: object) -> Iterator[int]:
-    """The bytes of all text in `value`, piece by piece."""
+def _missing(value: object, wanted: int) -> int:
+    """What the text in `value` leaves of `wanted` bytes; once that is nothing, no more is read."""
+    if isinstance(value, str):
+        return wanted - (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
+    if isinstance(value, list | tuple):
+        for item in value:
+            if wanted <= 0:
+                break
+            wanted = _missing(item, wanted)
+    elif isinstance(value, dict):
+        return _missing_fields(value, wanted)
+    return wanted
+
+
+def _missing_fields(value: Mapping[str, object], wanted: int) -> int:
     match value:
-        case str():
-            yield len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
         case {"type": "document", "source": {"type": "text", "data": text}}:
-            yield from _sizes(text)
+            return _missing(text, wanted)
         case {"type": "image" | "document" | "thinking" | "redacted_thinking" as kind}:
-            yield _TOKENS[kind] * _BYTES_A_TOKEN
-        case Mapping():
-            for name, item in value.items():
-                yield len(name)
-                yield from _sizes(item)
-        case list() | tuple():
-            for item in value:
-                yield from _sizes(item)
+            return wanted - _TOKENS[kind] * _BYTES_A_TOKEN
+    for name, item in value.items():
+        wanted = _missing(item, wanted - len(name))
+        if wanted <= 0:
+            break
+    return wanted

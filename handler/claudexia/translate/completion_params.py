@@ -6,7 +6,7 @@ are kept, so that they can be reported and are never dropped in silence.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from claudexia.translate import convert
 from claudexia.translate.cache_params import CacheControl, PromptCacheOptions
@@ -50,6 +50,8 @@ _Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 class CompletionCreateParams(Params):
     """The body of POST /v1/chat/completions."""
+
+    model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
     messages: Annotated[list[ChatMessage], Field(min_length=1), Composed("messages, system")]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]

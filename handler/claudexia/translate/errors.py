@@ -13,6 +13,7 @@ to branch on `error.type` and `error.details.error_code`; where a cause has neit
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic_core import from_json
 
@@ -68,8 +69,7 @@ def model_not_found(model: str) -> APIError:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """How one kind of upstream failure is told; `message` replaces one that is not for clients."""
 
     status: int

@@ -6,13 +6,12 @@ rows, the tests hold them against the newest OpenAI SDK, and the README's table 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from claudexia.translate.errors import APIError, unsupported
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     """One thing the gateway did differently from what was asked: which field, and why."""
 
     param: str
@@ -42,8 +41,7 @@ def unchanged(value: object, warn: Callable[[str], None]) -> object:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class To:
+class To(NamedTuple):
     """Native: `convert(value)` goes to the Messages API parameter `target` (dots lead into objects).
 
     Where two fields share a target, the field named by `yields_to` wins when both are set.
@@ -55,24 +53,21 @@ class To:
     yields_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(NamedTuple):
     """Native, but only together with other fields: `target` says where it ends, a function in the core how."""
 
     target: str
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(NamedTuple):
     """A hint that only shades quality: left out, and said so unless the value is one of `harmless`."""
 
     why: str
     harmless: Sequence[object] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A promise Claude cannot keep: a 400, unless the value is one of `harmless`."""
 
     why: str

@@ -105,7 +105,8 @@ class Conversation:
     def _add_user(self, index: int, message: UserMessage, path: str) -> None:
         """A tool's result may also come as Anthropic's own block inside the user's message."""
         results: list[ContentBlockParam] = []
-        for place, part in enumerate(message.content or []):
+        parts = message.content if isinstance(message.content, list) else []
+        for place, part in enumerate(parts):
             if isinstance(part, ToolResultBlock):
                 where = f"{path}.content[{place}]"
                 check_extras(part, where, self._report)

@@ -96,7 +96,7 @@ def find_model(name: str, aliases: Mapping[str, str]) -> Model:
     if not wanted.startswith("claude-"):
         raise model_not_found(name)
     known = _KNOWN.get(wanted) or _KNOWN.get(undated(wanted)) or _UNKNOWN
-    return replace(known, id=wanted)
+    return known if known.id == wanted else replace(known, id=wanted)
 
 
 def undated(name: str) -> str:

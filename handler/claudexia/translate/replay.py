@@ -137,7 +137,8 @@ def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
 
 
 def _in_content(message: AssistantMessage) -> Iterator[_Found]:
-    for index, part in enumerate(message.content or []):
+    parts = message.content if isinstance(message.content, list) else []
+    for index, part in enumerate(parts):
         if isinstance(part, ThinkingBlock | RedactedThinkingBlock):
             yield to_thought(part), f"content[{index}]"
 

@@ -13,7 +13,7 @@ from claudexia.translate.blocks import text_block
 from claudexia.translate.caching import settle_cache
 from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.extras import check_extras
-from claudexia.translate.fields import Ignored, Rejected, Report, To, Verdict, Warned
+from claudexia.translate.fields import Composed, Ignored, Rejected, Report, To, Verdict, Warned
 from claudexia.translate.messages import Conversation
 from claudexia.translate.models import Model, retirement_warning
 from claudexia.translate.reading import Reading
@@ -28,6 +28,7 @@ VERDICTS: Mapping[str, Verdict] = {
     name: next(row for row in info.metadata if isinstance(row, Verdict))
     for name, info in CompletionCreateParams.model_fields.items()
 }
+_ROWS = {name: row for name, row in VERDICTS.items() if not isinstance(row, Composed)}
 # In order of preference: the API takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 # With thinking on, top_p is the only one that may differ from its default, and only so far.
@@ -167,8 +168,9 @@ def _ending(model: Model, today: date | None) -> list[Warned]:
 def _rows(params: CompletionCreateParams, report: Report) -> dict[str, object]:
     """Every field that stands for itself, by its Messages API name."""
     sent: dict[str, object] = {}
-    for name, row in VERDICTS.items():
-        value = getattr(params, name)
+    given = params.model_fields_set
+    for name, row in _ROWS.items():
+        value = getattr(params, name) if name in given else None
         if value is None:
             continue
         match row:

@@ -40,9 +40,7 @@ class EventDecoder:
 def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
     events: list[MessageStreamEvent] = []
     for block in blocks:
-        data = b"\n".join(
-            line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")
-        )
+        data = _data(block)
         if not data:
             continue
         try:
@@ -52,6 +50,13 @@ def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
         if isinstance(event, dict) and "type" in event:
             events.append(event)  # type: ignore[arg-type]  # unknown types are skipped by those who read it
     return events
+
+
+def _data(block: bytes) -> bytes:
+    before, _, data = block.partition(b"\ndata:")
+    if data and b"\n" not in data and not before.startswith(b"data:"):  # as the API writes every event
+        return data
+    return b"\n".join(line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))
 
 
 def encode(chunk: object) -> bytes:

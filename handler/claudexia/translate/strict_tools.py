@@ -4,12 +4,14 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from claudexia.translate.anthropic_params import JSONSchema, ToolParam, ToolUnionParam
 from claudexia.translate.fields import Report
-from claudexia.translate.schema import Adapted, fit_strict
 from claudexia.translate.tool_definitions import Definition
+
+if TYPE_CHECKING:
+    from claudexia.translate.schema import Adapted
 
 
 def strict_definitions(
@@ -22,6 +24,8 @@ def strict_definitions(
     asking = [definition for definition in definitions if _asks(definition)]
     if not asking:
         return [definition.param for definition in definitions]
+    from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
+
     tools = [cast("ToolParam", definition.param) for definition in asking]
     fitted = fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output)
     return [
@@ -36,7 +40,7 @@ def _asks(definition: Definition) -> bool:
     return bool(definition.strict_at or ("input_schema" in definition.param and definition.param.get("strict")))
 
 
-def _settled(definition: Definition, adapted: Adapted, report: Report) -> ToolUnionParam:
+def _settled(definition: Definition, adapted: "Adapted", report: Report) -> ToolUnionParam:
     tool, path = cast("ToolParam", definition.param), definition.strict_at or definition.named_at
     if not adapted.fits:
         report.warn(path, f"Claude cannot be held to the schema ({adapted.misfit}), so it follows it freely")

@@ -6,8 +6,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from claudexia.translate.anthropic_params import (
     ContentBlockParam,
@@ -18,7 +17,6 @@ from claudexia.translate.anthropic_params import (
 from claudexia.translate.extras import check_extras
 from claudexia.translate.fields import Report
 from claudexia.translate.response_format import JSONObjectFormat, JSONSchemaFormat, ResponseFormat
-from claudexia.translate.schema import adapt, has_object_root
 
 _SCHEMA = "response_format.json_schema.schema"
 _OBJECT = (
@@ -33,8 +31,7 @@ _TOLD = 5
 _CITED = {"enabled": True}
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """`format` is what the API enforces; without it `instruction` asks, and the answer may need JSONObjectText.
 
     json_object    whether all that counts of the answer is one JSON object
@@ -85,6 +82,8 @@ def _following(response_format: JSONSchemaFormat, report: Report) -> Structure:
     if asked.schema_ is None:
         report.warn(_SCHEMA, "it is missing, so Claude is asked in words for any JSON object")
         return Structure(instruction=_OBJECT, json_object=True)
+    from claudexia.translate.schema import adapt, has_object_root  # noqa: PLC0415  # most requests have none
+
     schema = asked.schema_
     if asked.description and not schema.get("description"):
         schema = {**schema, "description": asked.description}

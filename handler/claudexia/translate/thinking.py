@@ -16,7 +16,7 @@ https://platform.claude.com/docs/en/build-with-claude/effort
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from claudexia.translate.anthropic_params import ThinkingConfigParam
 from claudexia.translate.completion_params import CompletionCreateParams
@@ -37,8 +37,7 @@ _FORCED = "does not go with a forced tool_choice"
 _UNSIGNED = "needs the thinking that came before the tool results, which was not sent back"
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingPlan:
+class ThinkingPlan(NamedTuple):
     """`thinking` and `effort` are sent unless None; `max_tokens` is final. `shown`: thinking that arrives is
     told to the client. `active`: the model may answer with thinking blocks."""
 

@@ -5,7 +5,7 @@ and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools#c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from claudexia.translate.anthropic_params import ToolChoiceParam, ToolUnionParam
 from claudexia.translate.completion_params import CompletionCreateParams
@@ -30,8 +30,7 @@ _WORDS: Mapping[str, ToolChoiceParam] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """The choice that the client made, and the field that it stands in."""
 
     field: str

@@ -4,8 +4,7 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-too
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from claudexia.translate.anthropic_params import JSONSchema, ServerToolParam, ToolParam, ToolUnionParam
 from claudexia.translate.errors import invalid_request, missing, unsupported
@@ -34,8 +33,7 @@ _TEXT_INPUT: JSONSchema = {
 _MARKS = {"cache_control", "prompt_cache_breakpoint"}
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """`named_at` is the path of its name and `strict_at` that of the flag that asks for strict, "" without.
 
     A `custom` tool takes its text as the one property `input`.
