@@ -1,18 +1,18 @@
 """A stand-in for the Messages API that answers at once, so that only the relays' own work is left to measure.
 
-HTTP/1.1 with keep-alive over plain sockets, one HTTP chunk per event as the API sends them. The request's
-`max_tokens` is the number of deltas. The whole answer is one write, but for PAUSING: there the first delta comes
-alone, as it does in life, and the rest a little later. `processes.py` runs it.
+One HTTP chunk per event as the API sends them. The question says how many deltas it wants, since a gateway may
+raise max_tokens. The whole answer is one write, but for PAUSING: there the first delta comes alone, as it does in
+life, and the rest a little later. `processes.py` runs it.
 """
 
 import asyncio
 import json
 import re
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import cast
+
+from tests.benchmarks.answering import Answering, serve
 
 MODEL = "claude-sonnet-5-5"
 PAUSING = "claude-haiku-5-5"
@@ -41,7 +41,7 @@ _WORDS = [
     "in",
     "full.",
 ]
-_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_DELTAS = re.compile(rb"in (\d+) deltas")
 _HEAD = "\r\n".join(
     (
         "HTTP/1.1 200 OK",
@@ -112,33 +112,19 @@ def _event(data: Mapping[str, object], padding: int = 5) -> bytes:
     return f"event: {data['type']}\ndata: {compact[:-1]}{' ' * padding}}}\n\n".encode()
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, ended, rest = self._received.partition(b"\r\n\r\n")
-        length = _CONTENT_LENGTH.search(head)
-        if not (ended and length) or len(rest) < int(length[1]):
-            return
-        self._received = rest[int(length[1]) :]
-        asked = json.loads(rest[: int(length[1])])
-        opening, rest = _response(asked["max_tokens"])
+class _Connection(Answering):
+    def answer(self, head: bytes, body: bytes) -> None:
+        asked = json.loads(body)
+        deltas = _DELTAS.search(body)
+        if not deltas:
+            raise ValueError("nobody said how many deltas")
+        opening, rest = _response(int(deltas[1]))
         if asked["model"] == PAUSING:
-            self._transport.write(opening)
-            asyncio.get_running_loop().call_later(_PAUSE, self._transport.write, rest)
+            self.transport.write(opening)
+            asyncio.get_running_loop().call_later(_PAUSE, self.transport.write, rest)
         else:
-            self._transport.write(opening + rest)
-
-
-async def _serve(listener: socket.socket) -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, sock=listener)
-    await server.serve_forever()
+            self.transport.write(opening + rest)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    asyncio.run(serve(_Connection, int(sys.argv[1])))

@@ -23,16 +23,21 @@ class Job:
     deltas: int
     whole: bool = False
     model: str = MODEL
+    key: str = KEY
+
+    @property
+    def _asked(self) -> str:
+        return f"{_QUESTION}Tell it in {self.deltas} deltas."
 
     def to_gateway(self) -> bytes:
         system = {"role": "system", "content": _SYSTEM}
         body = {
             "model": self.model,
-            "messages": [system, {"role": "user", "content": _QUESTION}],
+            "messages": [system, {"role": "user", "content": self._asked}],
             "max_tokens": self.deltas,
             "stream": not self.whole,
         }
-        return to_request("/v1/chat/completions", json.dumps(body).encode(), KEY)
+        return to_request("/v1/chat/completions", json.dumps(body).encode(), self.key)
 
     def to_pass_through(self) -> bytes:
         return self._to_messages("/whole" if self.whole else "/stream")
@@ -44,7 +49,7 @@ class Job:
         body = {
             "model": self.model,
             "max_tokens": self.deltas,
-            "messages": [{"role": "user", "content": _QUESTION}],
+            "messages": [{"role": "user", "content": self._asked}],
             "system": _SYSTEM,
             "stream": True,
         }
