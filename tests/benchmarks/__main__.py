@@ -1,8 +1,8 @@
 """What the gateway costs beside a raw httpx-to-Starlette pass-through: `uv run python -m tests.benchmarks`.
 
-Both relay the same fake upstream's answers in the same run, under the same uvicorn. Ratios are what counts:
-the absolute figures are this machine's. Nothing is held against a limit, but an answer that lost a word ends
-the run.
+Both relay the same fake upstream's answers in the same run, under the same uvicorn. A second table shows what
+keys and limits in a table add to the first token. Ratios are what counts: the absolute figures are this machine's.
+Nothing is asserted of them, but an answer that lost a word ends the run.
 """
 
 import argparse
@@ -11,6 +11,8 @@ import platform
 import sys
 import tempfile
 
+from tests.benchmarks.access_cells import measure_access
+from tests.benchmarks.access_servers import running_with_keys
 from tests.benchmarks.cells import FULL, SMALLEST, Pair, Sizes, measure
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.processes import running
@@ -28,17 +30,25 @@ def main() -> None:
         "--smallest", action="store_true", help="only show that it runs: the figures mean nothing"
     )
     options = parser.parse_args()
-    pairs = asyncio.run(_run(max(1, options.passes), SMALLEST if options.smallest else FULL))
+    relayed, accessed = asyncio.run(_run(max(1, options.passes), SMALLEST if options.smallest else FULL))
     sys.stdout.write(
         f"{platform.python_implementation()} {platform.python_version()}, {options.passes} passes; the cold "
-        f"import stands beside that of fastapi, httpx and mangum\n\n{to_table(pairs)}\n"
+        f"import stands beside that of fastapi, httpx and mangum\n\n"
+        f"{to_table(relayed, '', 'gateway', 'pass-through')}\n\n"
+        f"{to_table(accessed, 'ms to first token, key and limits', 'in a table', 'in settings')}\n"
     )
 
 
-async def _run(passes: int, sizes: Sizes) -> list[Pair]:
+async def _run(passes: int, sizes: Sizes) -> tuple[list[Pair], list[Pair]]:
+    relayed: list[Pair] = []
+    accessed: list[Pair] = []
     with tempfile.TemporaryDirectory() as cache, running() as servers:
         imports = ColdImport(cache)
-        return [pair for turn in range(passes) async for pair in measure(servers, imports, sizes, turn)]
+        async with running_with_keys(servers) as access:
+            for turn in range(passes):
+                relayed += [pair async for pair in measure(servers, imports, sizes, turn)]
+                accessed += [pair async for pair in measure_access(servers, access, sizes.timed, turn)]
+    return relayed, accessed
 
 
 if __name__ == "__main__":

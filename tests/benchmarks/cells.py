@@ -6,9 +6,10 @@ it is their ratio that is worth reading.
 
 import asyncio
 import statistics
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from random import Random
 
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.fake_upstream import PAUSING
@@ -17,7 +18,7 @@ from tests.benchmarks.load import Answer, Connection
 from tests.benchmarks.processes import Server, Servers
 
 _SETTLED = 0.02  # seconds in which a relay cleans up after its last answer
-_SHORT = 3
+SHORT = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class _Relay:
+class Relay:
+    """Who is asked, and for what."""
+
     server: Server
     request: bytes
     check: Callable[[Answer], None]
@@ -55,23 +58,23 @@ async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int
         row = f"CPU µs per event, {deltas:,} deltas"
         yield await _cpu(row, servers, Job(deltas), times, times * deltas, turn)
     for name, whole in (("streamed", False), ("whole", True)):
-        row = f"CPU µs per request, {_SHORT} deltas {name}"
-        yield await _cpu(row, servers, Job(_SHORT, whole), sizes.requests, sizes.requests, turn)
-    yield await _first_token(servers, sizes.timed, turn)
+        row = f"CPU µs per request, {SHORT} deltas {name}"
+        yield await _cpu(row, servers, Job(SHORT, whole), sizes.requests, sizes.requests, turn)
+    yield await _first_token(servers, sizes.timed)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 
 
-def _relays(servers: Servers, job: Job) -> tuple[_Relay, _Relay]:
+def _relays(servers: Servers, job: Job) -> tuple[Relay, Relay]:
     return (
-        _Relay(servers.gateway, job.to_gateway(), job.check_gateway),
-        _Relay(servers.pass_through, job.to_pass_through(), job.check_messages),
+        Relay(servers.gateway, job.to_gateway(), job.check_gateway),
+        Relay(servers.pass_through, job.to_pass_through(), job.check_messages),
     )
 
 
 async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, turn: int) -> Pair:
     """CPU time of both relays for `times` requests each, by turns, over connections that are already warm."""
     relays = _relays(servers, job)[:: -1 if turn % 2 else 1]
-    answers: dict[_Relay, list[Answer]] = {relay: [] for relay in relays}
+    answers: dict[Relay, list[Answer]] = {relay: [] for relay in relays}
     with _connected(relays) as connections:
         for relay in relays:
             answers[relay].append(await connections[relay].ask(relay.request))
@@ -88,25 +91,31 @@ async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, tur
     return Pair(row, used[servers.gateway], used[servers.pass_through])
 
 
-async def _first_token(servers: Servers, times: int, turn: int) -> Pair:
+async def _first_token(servers: Servers, times: int) -> Pair:
     """What either relay adds to the upstream's own time to the first delta, in ms: the medians' difference."""
-    job = Job(_SHORT, model=PAUSING)
-    direct = _Relay(servers.upstream, job.to_upstream(), job.check_messages)
-    relays = [direct, *_relays(servers, job)[:: -1 if turn % 2 else 1]]
-    took: dict[Server, list[float]] = {relay.server: [] for relay in relays}
+    job = Job(SHORT, model=PAUSING)
+    direct = Relay(servers.upstream, job.to_upstream(), job.check_messages)
+    gateway, pass_through = _relays(servers, job)
+    typical = await first_tokens([direct, gateway, pass_through], times)
+    own = typical[direct]
+    return Pair("added ms to first token", typical[gateway] - own, typical[pass_through] - own)
+
+
+async def first_tokens(relays: Sequence[Relay], times: int) -> Mapping[Relay, float]:
+    """Median ms to the first delta of each, of `times` requests by turns: whom one follows is left to chance."""
+    took: dict[Relay, list[float]] = {relay: [] for relay in relays}
+    chance = Random(times)  # noqa: S311 - the same order in every run
     with _connected(relays) as connections:
         for n in range(times + 1):
-            for relay in relays:
+            for relay in chance.sample(relays, len(relays)):
                 answer = await connections[relay].ask(relay.request)
                 relay.check(answer)
                 if n:  # the first opens connections
-                    took[relay.server].append(answer.first * 1000)
-    typical = {server: statistics.median(times) for server, times in took.items()}
-    own = typical[servers.upstream]
-    return Pair("added ms to first token", typical[servers.gateway] - own, typical[servers.pass_through] - own)
+                    took[relay].append(answer.first * 1000)
+    return {relay: statistics.median(each) for relay, each in took.items()}
 
 
 @contextmanager
-def _connected(relays: Iterable[_Relay]) -> Iterator[Mapping[_Relay, Connection]]:
+def _connected(relays: Iterable[Relay]) -> Iterator[Mapping[Relay, Connection]]:
     with ExitStack() as stack:
         yield {relay: stack.enter_context(Connection(relay.server.port)) for relay in relays}

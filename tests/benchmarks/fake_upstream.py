@@ -1,19 +1,18 @@
 """A stand-in for the Messages API that answers at once, so that only the relays' own work is left to measure.
 
-HTTP/1.1 with keep-alive over plain sockets, one HTTP chunk per event as the API sends them. The request says
-in its text how many deltas it wants, for relays leave that as it is. The whole answer is one write, but for
-PAUSING: there the first delta comes alone, as it does in life, and the rest a little later. `processes.py` runs
-it.
+One HTTP chunk per event as the API sends them. The question says how many deltas it wants, since a gateway may
+raise max_tokens. The whole answer is one write, but for PAUSING: there the first delta comes alone, as it does in
+life, and the rest a little later. `processes.py` runs it.
 """
 
 import asyncio
 import json
 import re
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import cast
+
+from tests.benchmarks.answering import Answering, serve
 
 MODEL = "claude-sonnet-5-5"
 PAUSING = "claude-haiku-5-5"
@@ -42,8 +41,7 @@ _WORDS = [
     "in",
     "full.",
 ]
-_WANTED = re.compile(rb"Take (\d+) words\.")
-_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_DELTAS = re.compile(rb"in (\d+) deltas")
 _HEAD = "\r\n".join(
     (
         "HTTP/1.1 200 OK",
@@ -61,11 +59,6 @@ _HEAD = "\r\n".join(
         "anthropic-organization-id: 7c0ad1f4-8f4e-4c31-9d3b-0d1f3f0e6a52",
     )
 )
-
-
-def asking_for(count: int) -> str:
-    """The words in a request that ask for `count` deltas."""
-    return f"Take {count} words."
 
 
 def words(count: int) -> list[str]:
@@ -119,34 +112,19 @@ def _event(data: Mapping[str, object], padding: int = 5) -> bytes:
     return f"event: {data['type']}\ndata: {compact[:-1]}{' ' * padding}}}\n\n".encode()
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self) -> None:
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, ended, rest = self._received.partition(b"\r\n\r\n")
-        length = _CONTENT_LENGTH.search(head)
-        if not (ended and length) or len(rest) < int(length[1]):
-            return
-        self._received = rest[int(length[1]) :]
-        body = rest[: int(length[1])]
-        wanted = _WANTED.search(body)
-        opening, rest = _response(int(wanted[1]) if wanted else 0)
-        if PAUSING.encode() in body:
-            self._transport.write(opening)
-            asyncio.get_running_loop().call_later(_PAUSE, self._transport.write, rest)
+class _Connection(Answering):
+    def answer(self, head: bytes, body: bytes) -> None:
+        asked = json.loads(body)
+        deltas = _DELTAS.search(body)
+        if not deltas:
+            raise ValueError("nobody said how many deltas")
+        opening, rest = _response(int(deltas[1]))
+        if asked["model"] == PAUSING:
+            self.transport.write(opening)
+            asyncio.get_running_loop().call_later(_PAUSE, self.transport.write, rest)
         else:
-            self._transport.write(opening + rest)
-
-
-async def _serve(listener: socket.socket) -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, sock=listener)
-    await server.serve_forever()
+            self.transport.write(opening + rest)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    asyncio.run(serve(_Connection, int(sys.argv[1])))

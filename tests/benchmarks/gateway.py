@@ -1,7 +1,18 @@
-"""The gateway, as a process to be measured."""
+"""The gateway, as a process to be measured.
+
+KEY is its only one, unless CLAUDEXIA_TABLE names the DynamoDB table that has them, or BENCHMARK_KEYS holds
+what a table in memory is to begin with: JSON, pairs of a sort key and an item.
+"""
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
+from claudexia.access.key_items import item_key
+from claudexia.access.memory_table import MemoryTable
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.benchmarks.serving import serve
@@ -10,7 +21,22 @@ KEY = "sk_cdx_benchmark"
 
 
 def _gateway(upstream: str) -> FastAPI:
-    return create_app(Settings(anthropic_base_url=upstream, anthropic_api_key="x", api_keys={"benchmark": KEY}))
+    name, kept = os.environ.get("CLAUDEXIA_TABLE", ""), os.environ.get("BENCHMARK_KEYS", "")
+    settings = Settings(
+        anthropic_base_url=upstream,
+        anthropic_api_key="x",
+        api_keys={} if name or kept else {"benchmark": KEY},
+        table=name,
+        limits_on_failure="closed",  # or what was not counted would be measured as counted
+    )
+    return create_app(settings, table=asyncio.run(_in_memory(kept)) if kept else None)
+
+
+async def _in_memory(kept: str) -> MemoryTable:
+    table = MemoryTable(lambda: datetime.now(UTC))
+    for digest, item in json.loads(kept):
+        await table.put(item_key(digest), item)
+    return table
 
 
 if __name__ == "__main__":

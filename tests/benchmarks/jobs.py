@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.benchmarks.fake_upstream import MODEL, asking_for, words
+from tests.benchmarks.fake_upstream import MODEL, words
 from tests.benchmarks.gateway import KEY
 from tests.benchmarks.load import Answer, to_request
 
 _SYSTEM = "You tell stories to machines, and you tell them in full. " * 6
 _QUESTION = "Tell the one about the gateway, and leave nothing out of it. " * 12
-_LIMIT = 8192  # tokens; more than any answer here, and the gateway adds room to think
 
 
 class LostDataError(Exception):
@@ -24,16 +23,21 @@ class Job:
     deltas: int
     whole: bool = False
     model: str = MODEL
+    key: str = KEY
+
+    @property
+    def _asked(self) -> str:
+        return f"{_QUESTION}Tell it in {self.deltas} deltas."
 
     def to_gateway(self) -> bytes:
         system = {"role": "system", "content": _SYSTEM}
         body = {
             "model": self.model,
-            "messages": [system, {"role": "user", "content": self._question}],
-            "max_tokens": _LIMIT,
+            "messages": [system, {"role": "user", "content": self._asked}],
+            "max_tokens": self.deltas,
             "stream": not self.whole,
         }
-        return to_request("/v1/chat/completions", json.dumps(body).encode(), KEY)
+        return to_request("/v1/chat/completions", json.dumps(body).encode(), self.key)
 
     def to_pass_through(self) -> bytes:
         return self._to_messages("/whole" if self.whole else "/stream")
@@ -44,16 +48,12 @@ class Job:
     def _to_messages(self, path: str) -> bytes:
         body = {
             "model": self.model,
-            "max_tokens": _LIMIT,
-            "messages": [{"role": "user", "content": self._question}],
+            "max_tokens": self.deltas,
+            "messages": [{"role": "user", "content": self._asked}],
             "system": _SYSTEM,
             "stream": True,
         }
         return to_request(path, json.dumps(body).encode(), KEY)
-
-    @property
-    def _question(self) -> str:
-        return f"{_QUESTION}{asking_for(self.deltas)}"
 
     def check_gateway(self, answer: Answer) -> None:
         """Raises LostDataError."""

@@ -61,9 +61,9 @@ class Connection:
         return Answer(int(head.split(b" ", 2)[1]), whole, first)
 
 
-def to_request(path: str, body: bytes, key: str) -> bytes:
+def to_request(path: str, body: bytes, key: str, method: str = "POST") -> bytes:
     head = (
-        f"POST {path} HTTP/1.1",
+        f"{method} {path} HTTP/1.1",
         "host: 127.0.0.1",
         "accept: application/json",
         f"authorization: Bearer {key}",

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 _PATIENCE = 5.0
+_OURS = ("AWS_", "BENCHMARK_", "CLAUDEXIA_")
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,10 @@ class Server:
 
     port: int
     pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def cpu_ns(self) -> int:
         """The CPU time it has used so far, all threads together, read from outside.
@@ -31,6 +36,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Servers:
+    """`core` is for whoever is measured, `other_core` for the rest; None where they cannot be chosen."""
+
+    core: int | None
+    other_core: int | None
     upstream: Server
     gateway: Server
     pass_through: Server
@@ -38,24 +47,25 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """All three, ready for connections; ended on the way out."""
+    """All three servers, ready for connections; ended on the way out."""
     theirs, ours = _cores()
     _pin(0, ours)
     with ExitStack() as stack:
-        upstream = stack.enter_context(_server("fake_upstream", ours))
-        url = f"http://127.0.0.1:{upstream.port}"
-        gateway = stack.enter_context(_server("gateway", theirs, url))
-        pass_through = stack.enter_context(_server("pass_through", theirs, url))
-        yield Servers(upstream, gateway, pass_through)
+        upstream = stack.enter_context(server("fake_upstream", ours))
+        gateway = stack.enter_context(server("gateway", theirs, upstream.url))
+        pass_through = stack.enter_context(server("pass_through", theirs, upstream.url))
+        yield Servers(theirs, ours, upstream, gateway, pass_through)
 
 
 @contextmanager
-def _server(module: str, core: int | None, *arguments: str) -> Iterator[Server]:
+def server(module: str, core: int | None, *arguments: str, **more: str) -> Iterator[Server]:
+    """A new process of a module of this folder; `more` is added to its environment."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         # It listens before the process starts, so that connecting to it is never too early.
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(descriptor), *arguments]
-        process = subprocess.Popen(command, pass_fds=[descriptor])
+        process = subprocess.Popen(command, env={**plain, **more}, pass_fds=[descriptor])
     try:
         _pin(process.pid, core)
         yield Server(port, process.pid)

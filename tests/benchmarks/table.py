@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from tests.benchmarks.cells import Pair
 
 _WIDTHS = (38, 10, 14, 12, 13, 13)
-_HEAD = ("", "gateway", "pass-through", "difference", "ratio median", "ratio least")
+_HEAD = ("difference", "ratio median", "ratio least")
 
 
-def to_table(pairs: Iterable[Pair]) -> str:
-    """One line per row: medians over the passes, and the ratio's median and minimum, taken pass by pass."""
+def to_table(pairs: Iterable[Pair], title: str, gateway: str, baseline: str) -> str:
+    """One line per row: medians over the passes, and the ratio's median and minimum, taken pass by pass.
+
+    `gateway` and `baseline` are what the two are called above their columns.
+    """
     rows: dict[str, list[Pair]] = {}
     for pair in pairs:
         rows.setdefault(pair.row, []).append(pair)
-    return "\n".join([_line(_HEAD), *(_line((name, *_figures(passes))) for name, passes in rows.items())])
+    head = (title, gateway, baseline, *_HEAD)
+    return "\n".join([_line(head), *(_line((name, *_figures(passes))) for name, passes in rows.items())])
 
 
 def _figures(passes: list[Pair]) -> Iterable[str]:

@@ -13,6 +13,14 @@ ROWS = (
     "CPU µs per request, 3 deltas whole",
     "added ms to first token",
     "cold import, CPU ms",
+    "warm, memory, no limits",
+    "warm, memory, five limits",
+    "warm, DynamoDB, no limits",
+    "warm, DynamoDB, five limits",
+    "cold, first request, no limits",
+    "cold, first request, five limits",
+    "cold, from the start, no limits",
+    "cold, from the start, five limits",
 )
 
 
@@ -23,7 +31,7 @@ def test_the_smallest_run_prints_every_row() -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -1,0 +1,40 @@
+"""What both stand-ins speak: HTTP/1.1 with keep-alive over plain sockets, with no more of it than is asked."""
+
+import asyncio
+import re
+import socket
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import cast
+
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+
+
+class Answering(asyncio.Protocol):
+    """One connection, on which one request comes at a time."""
+
+    def __init__(self) -> None:
+        self._received = b""
+
+    @abstractmethod
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Writes the answer to `transport`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, ended, rest = self._received.partition(b"\r\n\r\n")
+        length = _CONTENT_LENGTH.search(head)
+        if not (ended and length) or len(rest) < int(length[1]):
+            return
+        self._received = rest[int(length[1]) :]
+        self.answer(head, rest[: int(length[1])])
+
+
+async def serve(connect: Callable[[], Answering], descriptor: int) -> None:
+    """On the listening socket whose fd is `descriptor`."""
+    listener = socket.socket(fileno=descriptor)
+    server = await asyncio.get_running_loop().create_server(connect, sock=listener)
+    await server.serve_forever()

@@ -1,0 +1,61 @@
+"""A stand-in for DynamoDB that answers at once, so that only the gateway's own work is left to measure.
+
+What is put can be got and queried. An update is taken and forgotten: no limit is ever reached. It has no TLS and
+no distance, which come on top in life. `processes.py` runs it.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tests.benchmarks.answering import Answering, serve
+
+_OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
+_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n"
+
+Attributes = dict[str, Any]  # an item as DynamoDB spells it
+
+
+class _Items:
+    """Of every table at once: there is only one."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], Attributes] = {}
+
+    def answer(self, operation: str, asked: Mapping[str, Any]) -> Attributes:
+        """Raises KeyError for an operation that no benchmark needs."""
+        if operation == "PutItem":
+            self._items[_key(asked["Item"])] = asked["Item"]
+            return {}
+        if operation == "GetItem":
+            item = self._items.get(_key(asked["Key"]))
+            return {"Item": item} if item else {}
+        if operation == "Query":
+            partition = asked["ExpressionAttributeValues"][":partition"]
+            return {"Items": [item for item in self._items.values() if item["pk"] == partition]}
+        return {"UpdateItem": {}}[operation]
+
+
+def _key(attributes: Attributes) -> tuple[str, str]:
+    return attributes["pk"]["S"], attributes["sk"]["S"]
+
+
+class _Connection(Answering):
+    def __init__(self, items: _Items) -> None:
+        super().__init__()
+        self._items = items
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        operation = _OPERATION.search(head)
+        if not operation:
+            raise ValueError(f"no operation in {head!r}")
+        answer = json.dumps(self._items.answer(operation[1].decode(), json.loads(body))).encode()
+        self.transport.write(_HEAD.format(len(answer)).encode() + answer)
+
+
+if __name__ == "__main__":
+    kept = _Items()
+    asyncio.run(serve(lambda: _Connection(kept), int(sys.argv[1])))
