@@ -22,7 +22,8 @@ IO = {"httpx", "aws_lambda_powertools"}
 LAYERS = [
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
-    ("claudexia.access.keys", WEB | VENDORS | {"httpx"}),
+    ("claudexia.access.stores", WEB | VENDORS | IO),
+    ("claudexia.account", WEB | VENDORS | IO),
     ("claudexia.upstream", WEB | VENDORS),
     ("claudexia.main", VENDORS | {"uvicorn", "claudexia.local", "pydantic.v1"}),
 ]

@@ -19,8 +19,6 @@ from pydantic_core import from_json
 
 from claudexia.translate.openai import ErrorResponse
 
-# Why a field is refused that Claude could serve.
-NOT_YET = "this version of the gateway does not translate it yet"
 NO_RETRY = {"x-should-retry": "false"}
 
 
