@@ -97,6 +97,8 @@ def allow_origin(app: FastAPI, origin: str) -> None:
         allow_headers=["*"],
         expose_headers=[
             "retry-after",
+            "x-claudexia-cost",
+            "x-claudexia-key",
             "x-claudexia-warnings",
             "x-correlation-id",
             "x-request-id",
