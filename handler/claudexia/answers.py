@@ -5,12 +5,14 @@ paused is taken up again.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import cast
 
+from claudexia.spending import Spending
 from claudexia.together import gathered
 from claudexia.translate import APIError, ContinuedTurn, refuses_thinking, thoughtless
-from claudexia.translate.anthropic import MessageStreamEvent
+from claudexia.translate.anthropic import MessageStreamEvent, Usage
 from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
 from claudexia.upstream import MessageStream, Upstream
 
@@ -36,6 +38,7 @@ class Answer:
     ) -> None:
         self.stream = stream
         self.thoughtless = thoughtless
+        self._spending = Spending(stream.message["usage"])
         self._upstream = upstream
         self._params = params
         self._now = now
@@ -43,6 +46,7 @@ class Answer:
     async def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
         if not self._may_pause:
             async for events in self.stream:
+                self._spending.feed(events)
                 yield events
             return
         turn = ContinuedTurn()
@@ -50,10 +54,16 @@ class Answer:
             if resumptions:
                 await self._resume(turn)
             async for events in self.stream:
+                self._spending.feed(events)
                 yield [part for event in events for part in turn.feed(event)]
             if not turn.paused:
                 return
         yield turn.give_up()
+
+    @property
+    def spent(self) -> Usage:
+        """What it has used so far, also if it is not read to its end."""
+        return self._spending.usage
 
     async def aclose(self) -> None:
         await self.stream.aclose()
@@ -71,25 +81,23 @@ class Answer:
 
 
 async def begin_answers(
-    upstream: Upstream, params: MessageCreateParams, count: int, now: datetime
-) -> list[Answer]:
-    """`count` answers to the same request, asked for at once. Raises APIError where one does not begin."""
-    answers: list[Answer] = []
+    upstream: Upstream, params: MessageCreateParams, count: int, now: datetime, answers: list[Answer]
+) -> None:
+    """Asks `count` times at once, and puts each answer that begins into `answers`, whose owner closes them.
+
+    Raises APIError where one does not begin.
+    """
 
     async def begin() -> None:
         answers.append(await _begun(upstream, params, now))
 
-    try:
-        await gathered([begin() for _ in range(count)])
-    except BaseException:
-        await close(answers)
-        raise
-    return answers
+    await gathered([begin() for _ in range(count)])
 
 
 async def close(answers: Sequence[Answer]) -> None:
-    for answer in answers:
-        await answer.aclose()
+    async with AsyncExitStack() as closing:  # each of them, whatever becomes of the others
+        for answer in answers:
+            closing.push_async_callback(answer.aclose)
 
 
 async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime) -> Answer:

@@ -27,8 +27,9 @@ class Background:
         return task
 
     async def done(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Waits for what has been started, not for what others start meanwhile."""
+        if tasks := set(self._tasks):
+            await asyncio.wait(tasks)
 
 
 class Reservation:
