@@ -2,63 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from openai import AuthenticationError, BadRequestError, OpenAI, PermissionDeniedError, RateLimitError
+from openai import AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError
 
-from claudexia.access.key_store import TableKeyStore
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import DayUsage, Ledger, totals
-from tests.serving import Reply, Upstream, gateway, sse, start, text_events
+from claudexia.access.usage import totals
+from tests.deployment import ASKED, deployment
+from tests.serving import Reply, Upstream, sse, start, text_events
 from tests.stand_in.server import StandIn
-
-MODEL = "claude-haiku-4-5"
-ASKED: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 12, 0, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
-@dataclass
-class Deployment:
-    url: str
-    clock: Clock
-    table: MemoryTable
-    keys: TableKeyStore
-
-    def key(self, name: str = "me", **facts: Any) -> str:
-        given = {"owner": "", "note": "", "expires": None, "models": (), "limits": Limits(), **facts}
-        return asyncio.run(self.keys.create(name, **given))[1]
-
-    def client(self, secret: str) -> OpenAI:
-        return OpenAI(base_url=self.url, api_key=secret, max_retries=0)
-
-    def usage(self) -> list[DayUsage]:
-        return asyncio.run(Ledger(self.table, failed=lambda kind: None).month("2026-11"))
-
-
-@contextmanager
-def deployment(upstream: Any = None, **settings: Any) -> Iterator[Deployment]:
-    clock = Clock()
-    table = MemoryTable(clock)
-    with gateway(upstream or Upstream(), table=table, now=clock, api_keys={}, **settings) as url:
-        yield Deployment(url, clock, table, TableKeyStore(table, clock))
 
 
 def test_a_key_from_the_table() -> None:
@@ -76,14 +33,14 @@ def test_a_key_from_the_table() -> None:
 def test_a_revoked_key_is_refused_within_a_minute_and_an_expired_one_at_once() -> None:
     with deployment() as deployed:
         revoked = deployed.key("revoked")
-        expiring = deployed.key("expiring", expires=deployed.clock.now + timedelta(seconds=30))
+        expiring = deployed.key("expiring", expires=deployed.clock.time + timedelta(seconds=30))
         for secret in (revoked, expiring):
             deployed.client(secret).models.list()
         asyncio.run(deployed.keys.revoke("revoked"))
-        deployed.clock.pass_(seconds=31)
+        deployed.clock.advance(seconds=31)
         with pytest.raises(AuthenticationError, match="expired"):
             deployed.client(expiring).models.list()
-        deployed.clock.pass_(seconds=30)
+        deployed.clock.advance(seconds=30)
         with pytest.raises(AuthenticationError, match="revoked"):
             deployed.client(revoked).models.list()
 
@@ -112,7 +69,7 @@ def test_requests_per_minute() -> None:
             client.chat.completions.create(**ASKED)
         assert caught.value.code == "rate_limit_exceeded"
         assert 0 < int(caught.value.response.headers["retry-after"]) <= 60
-        deployed.clock.pass_(minutes=1)
+        deployed.clock.advance(minutes=1)
         client.chat.completions.create(**ASKED)
 
 
@@ -142,7 +99,7 @@ def test_money() -> None:
             client.chat.completions.create(max_tokens=1, **ASKED)
         assert caught.value.code == "insufficient_quota"
         assert caught.value.response.headers["x-should-retry"] == "false"
-        deployed.clock.pass_(days=1)
+        deployed.clock.advance(days=1)
         options: Any = {"include_usage": True}
         *_, last = client.chat.completions.create(max_tokens=1, stream=True, stream_options=options, **ASKED)
         assert last.usage

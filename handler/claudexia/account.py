@@ -72,7 +72,8 @@ class Account:
                 streamed=streamed,
             )
         except APIError as error:
-            record.limited = error.code
+            if error.status == 429:  # else its limits could not be counted
+                record.limited = error.code
             raise
 
     @property

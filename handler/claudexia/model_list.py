@@ -38,7 +38,7 @@ class Models:
         ]
 
     async def retrieve(self, key: Key, name: str) -> Model:
-        """Raises APIError 404 `model_not_found` where `name` is no Claude model, 403 where it is not the key's."""
+        """Raises APIError 404 `model_not_found` where `name` is no Claude model, 403 where not the key's."""
         # A wrong name is worth no look at the upstream.
         permit_model(key, name, find_model(name, self._aliases).id)
         return listed_model(name, self._aliases, self._now().date(), await self._look())

@@ -33,7 +33,7 @@ class Spending:
 
     @property
     def usage(self) -> Usage:
-        """Of an answer that was cut off nobody tells, so what it wrote is counted; to leave early is not free."""
+        """Of an answer that was cut off nobody tells, so its text is counted; to leave early is not free."""
         told = self._usage.get("output_tokens") or 0
         written = self._characters // _CHARACTERS_A_TOKEN
         return add_usage(self._earlier, {**self._usage, "output_tokens": max(told, written)})

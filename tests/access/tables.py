@@ -1,9 +1,9 @@
 """The two tables that every test of the access layer runs on, one that fails as it is told, and a clock."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,12 +71,13 @@ tables = pytest.mark.parametrize(
 class FaultyTable:
     """`table`, counting calls by method, and failing with a TableError of the kind `fault` while there is one.
 
-    Every call waits `delay` seconds first.
+    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there.
     """
 
     table: Table
     fault: str = ""
     delay: float = 0.0
+    slow: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.calls: dict[str, int] = {}
@@ -107,6 +108,6 @@ class FaultyTable:
 
     async def _before(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
-        await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.slow.get(method, self.delay))
         if self.fault:
             raise TableError(self.fault)
