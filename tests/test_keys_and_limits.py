@@ -162,3 +162,47 @@ def test_thinking_survives_on_the_table() -> None:
     with deployment(upstream) as deployed:
         run([deployed.client(deployed.key())], "weather [rounds=3]", model="claude-sonnet-5-5")
     assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 3
+
+
+def test_a_key_sees_the_models_that_it_may_ask() -> None:
+    with deployment(model_aliases={"gpt-4o": "claude-haiku-4-5", "o3": "claude-opus-5-5"}) as deployed:
+        client = deployed.client(deployed.key(models=("claude-haiku-*",)))
+        listed = {model.id for model in client.models.list()}
+        assert {"claude-haiku-4-5", "gpt-4o"} <= listed
+        assert not {name for name in listed if name == "o3" or "opus" in name or "sonnet" in name}
+        assert client.models.retrieve("gpt-4o").id == "gpt-4o"
+        with pytest.raises(PermissionDeniedError, match="claude-haiku-"):
+            client.models.retrieve("claude-opus-5-5")
+        every = {model.id for model in deployed.client(deployed.key("all")).models.list()}
+        assert listed < every
+
+
+def test_a_model_without_a_price_counts_tokens_and_is_reported() -> None:
+    with deployment(shows_cost=True) as deployed:
+        asked = {**ASKED, "model": "claude-fable-5-2"}
+        raw = deployed.client(deployed.key()).chat.completions.with_raw_response.create(**asked)
+        assert "x-claudexia-cost" not in raw.headers
+        assert "cost" not in json.loads(raw.text)["usage"]
+        assert deployed.counted() == (1, 0, 7, 2)
+        (day,) = deployed.usage()
+        assert (day.totals.unpriced, day.totals.cost_micros) == (1, 0)
+
+
+def test_the_gateways_role_allows_the_calls_that_it_makes() -> None:
+    """Keys, limits, usage, and thinking that is kept, found again, refused and forgotten; by two processes."""
+    from tests.test_template import ALLOWED  # noqa: PLC0415 - it translates the whole stack
+    from tests.test_thinking_loop import TOOLS, run  # noqa: PLC0415 - the same loop
+
+    upstream = StandIn(bound=True)
+    with deployment(upstream) as one, deployment(upstream, one.kept) as other:
+        secret = one.key(limits=Limits(requests_per_minute=50, concurrent_streams=1))
+        made = [each.client(secret) for each in (one, other)]
+        messages = run(made, "weather [rounds=2]", model="claude-sonnet-5-5")
+        messages[0]["content"] = "weather [rounds=2], please"  # the thinking was about another question
+        run_on: Any = {"model": "claude-sonnet-5-5", "messages": messages[:-1], "tools": TOOLS}
+        made[0].chat.completions.create(**run_on)
+        called = {*one.table.calls, *other.table.calls}
+    names = {"get": "GetItem", "get_many": "BatchGetItem", "put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem", "query": "Query"}  # fmt: skip
+    assert {f"dynamodb:{names[method]}" for method in called} == {
+        action for action, _ in ALLOWED if action.startswith("dynamodb:")
+    }

@@ -124,11 +124,13 @@ def test_a_metric_tells(kind: str) -> None:
             "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION,
         }  # fmt: skip
         with gateway_process(Upstream(), **env) as process:
+            assert told(post(process.url, secrets["known"], stream=True)) == (200, "whole")
             table.fault = kind
-            assert told(post(process.url, secrets["known"])) == (503, "service_unavailable")
+            assert told(post(process.url, secrets["unseen"])) == (503, "service_unavailable")
     kinds = [line["kind"] for line in process.metrics if "TableFailures" in line]
     assert kinds == [kind]
-    assert secrets["known"] not in process.stdout + process.stderr
+    assert not any(secret in process.stdout + process.stderr for secret in secrets.values())
+    assert [line.get("key") for line in process.requests] == ["known", None]
 
 
 def test_clocks_that_differ_at_a_minutes_edge_overrun_no_minute() -> None:

@@ -109,12 +109,15 @@ class FaultyTable:
 
     @asynccontextmanager
     async def _call(self, method: str) -> AsyncIterator[None]:
-        self.calls[method] = self.calls.get(method, 0) + 1
         self.running += 1
         try:
-            await asyncio.sleep(self.slow.get(method, self.delay))
-            if self.fault:
-                raise TableError(self.fault)
+            await self._before(method)
             yield
         finally:
             self.running -= 1
+
+    async def _before(self, method: str) -> None:
+        self.calls[method] = self.calls.get(method, 0) + 1
+        await asyncio.sleep(self.slow.get(method, self.delay))
+        if self.fault:
+            raise TableError(self.fault)

@@ -91,9 +91,8 @@ class Limiter:
             self._failed(kind)
         if error := self._refusal(reservations, now):
             given_back = self._give_back(reservations)
-            if (
-                not late and "timeout" not in kinds
-            ):  # before it is told: the client may ask again at once, for less
+            if not late and "timeout" not in kinds:
+                # Before it is told: the client may ask again at once, for less.
                 await asyncio.shield(given_back)
             raise error
 
