@@ -46,6 +46,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b""})
 
 
+async def settled() -> None:
+    """There is nothing to wait for."""
+
+
 async def ask(edge: Edge, facts: Facts) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": json.dumps(facts).encode(), "more_body": False}
@@ -57,7 +61,7 @@ async def ask(edge: Edge, facts: Facts) -> None:
 
 
 async def main() -> None:
-    edge = Edge(app, Metrics(Settings.from_env()))
+    edge = Edge(app, Metrics(Settings.from_env()), settled)
     await asyncio.gather(*(ask(edge, facts) for facts in json.load(sys.stdin)))
 
 

@@ -322,4 +322,7 @@ def test_a_web_page_may_call_where_it_is_allowed_to() -> None:
     assert [answer.status_code for answer in answers] == [200, 401]
     for answer in (preflight, *answers):
         assert answer.headers["access-control-allow-origin"] == "https://chat.test"
+    shown = answers[0].headers["access-control-expose-headers"]
+    for name in ("retry-after", "x-claudexia-cost", "x-ratelimit-remaining-tokens", "x-request-id"):
+        assert name in shown
     assert "access-control-allow-origin" not in stranger.headers

@@ -23,7 +23,6 @@ LAYERS = [
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
     ("claudexia.access.stores", WEB | VENDORS | IO),
-    ("claudexia.account", WEB | VENDORS | IO),
     ("claudexia.upstream", WEB | VENDORS),
     ("claudexia.main", VENDORS | {"uvicorn", "claudexia.local", "pydantic.v1"}),
 ]

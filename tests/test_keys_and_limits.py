@@ -2,63 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from openai import AuthenticationError, BadRequestError, OpenAI, PermissionDeniedError, RateLimitError
+from openai import AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError
 
-from claudexia.access.key_store import TableKeyStore
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import DayUsage, Ledger, totals
-from tests.serving import Reply, Upstream, gateway, sse, start, text_events
+from claudexia.access.usage import totals
+from tests.deployment import ASKED, deployment
+from tests.serving import Reply, Upstream, sse, start, text_events
 from tests.stand_in.server import StandIn
-
-MODEL = "claude-haiku-4-5"
-ASKED: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 12, 0, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, **time: float) -> None:
-        self.now += timedelta(**time)
-
-
-@dataclass
-class Deployment:
-    url: str
-    clock: Clock
-    table: MemoryTable
-    keys: TableKeyStore
-
-    def key(self, name: str = "me", **facts: Any) -> str:
-        given = {"owner": "", "note": "", "expires": None, "models": (), "limits": Limits(), **facts}
-        return asyncio.run(self.keys.create(name, **given))[1]
-
-    def client(self, secret: str) -> OpenAI:
-        return OpenAI(base_url=self.url, api_key=secret, max_retries=0)
-
-    def usage(self) -> list[DayUsage]:
-        return asyncio.run(Ledger(self.table, failed=lambda kind: None).month("2026-11"))
-
-
-@contextmanager
-def deployment(upstream: Any = None, **settings: Any) -> Iterator[Deployment]:
-    clock = Clock()
-    table = MemoryTable(clock)
-    with gateway(upstream or Upstream(), table=table, now=clock, api_keys={}, **settings) as url:
-        yield Deployment(url, clock, table, TableKeyStore(table, clock))
 
 
 def test_a_key_from_the_table() -> None:
@@ -76,14 +33,14 @@ def test_a_key_from_the_table() -> None:
 def test_a_revoked_key_is_refused_within_a_minute_and_an_expired_one_at_once() -> None:
     with deployment() as deployed:
         revoked = deployed.key("revoked")
-        expiring = deployed.key("expiring", expires=deployed.clock.now + timedelta(seconds=30))
+        expiring = deployed.key("expiring", expires=deployed.clock.time + timedelta(seconds=30))
         for secret in (revoked, expiring):
             deployed.client(secret).models.list()
         asyncio.run(deployed.keys.revoke("revoked"))
-        deployed.clock.pass_(seconds=31)
+        deployed.clock.advance(seconds=31)
         with pytest.raises(AuthenticationError, match="expired"):
             deployed.client(expiring).models.list()
-        deployed.clock.pass_(seconds=30)
+        deployed.clock.advance(seconds=30)
         with pytest.raises(AuthenticationError, match="revoked"):
             deployed.client(revoked).models.list()
 
@@ -112,7 +69,7 @@ def test_requests_per_minute() -> None:
             client.chat.completions.create(**ASKED)
         assert caught.value.code == "rate_limit_exceeded"
         assert 0 < int(caught.value.response.headers["retry-after"]) <= 60
-        deployed.clock.pass_(minutes=1)
+        deployed.clock.advance(minutes=1)
         client.chat.completions.create(**ASKED)
 
 
@@ -142,7 +99,7 @@ def test_money() -> None:
             client.chat.completions.create(max_tokens=1, **ASKED)
         assert caught.value.code == "insufficient_quota"
         assert caught.value.response.headers["x-should-retry"] == "false"
-        deployed.clock.pass_(days=1)
+        deployed.clock.advance(days=1)
         options: Any = {"include_usage": True}
         *_, last = client.chat.completions.create(max_tokens=1, stream=True, stream_options=options, **ASKED)
         assert last.usage
@@ -205,3 +162,47 @@ def test_thinking_survives_on_the_table() -> None:
     with deployment(upstream) as deployed:
         run([deployed.client(deployed.key())], "weather [rounds=3]", model="claude-sonnet-5-5")
     assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 3
+
+
+def test_a_key_sees_the_models_that_it_may_ask() -> None:
+    with deployment(model_aliases={"gpt-4o": "claude-haiku-4-5", "o3": "claude-opus-5-5"}) as deployed:
+        client = deployed.client(deployed.key(models=("claude-haiku-*",)))
+        listed = {model.id for model in client.models.list()}
+        assert {"claude-haiku-4-5", "gpt-4o"} <= listed
+        assert not {name for name in listed if name == "o3" or "opus" in name or "sonnet" in name}
+        assert client.models.retrieve("gpt-4o").id == "gpt-4o"
+        with pytest.raises(PermissionDeniedError, match="claude-haiku-"):
+            client.models.retrieve("claude-opus-5-5")
+        every = {model.id for model in deployed.client(deployed.key("all")).models.list()}
+        assert listed < every
+
+
+def test_a_model_without_a_price_counts_tokens_and_is_reported() -> None:
+    with deployment(shows_cost=True) as deployed:
+        asked = {**ASKED, "model": "claude-fable-5-2"}
+        raw = deployed.client(deployed.key()).chat.completions.with_raw_response.create(**asked)
+        assert "x-claudexia-cost" not in raw.headers
+        assert "cost" not in json.loads(raw.text)["usage"]
+        assert deployed.counted() == (1, 0, 7, 2)
+        (day,) = deployed.usage()
+        assert (day.totals.unpriced, day.totals.cost_micros) == (1, 0)
+
+
+def test_the_gateways_role_allows_the_calls_that_it_makes() -> None:
+    """Keys, limits, usage, and thinking that is kept, found again, refused and forgotten; by two processes."""
+    from tests.test_template import ALLOWED  # noqa: PLC0415 - it translates the whole stack
+    from tests.test_thinking_loop import TOOLS, run  # noqa: PLC0415 - the same loop
+
+    upstream = StandIn(bound=True)
+    with deployment(upstream) as one, deployment(upstream, one.kept) as other:
+        secret = one.key(limits=Limits(requests_per_minute=50, concurrent_streams=1))
+        made = [each.client(secret) for each in (one, other)]
+        messages = run(made, "weather [rounds=2]", model="claude-sonnet-5-5")
+        messages[0]["content"] = "weather [rounds=2], please"  # the thinking was about another question
+        run_on: Any = {"model": "claude-sonnet-5-5", "messages": messages[:-1], "tools": TOOLS}
+        made[0].chat.completions.create(**run_on)
+        called = {*one.table.calls, *other.table.calls}
+    names = {"get": "GetItem", "get_many": "BatchGetItem", "put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem", "query": "Query"}  # fmt: skip
+    assert {f"dynamodb:{names[method]}" for method in called} == {
+        action for action, _ in ALLOWED if action.startswith("dynamodb:")
+    }

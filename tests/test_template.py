@@ -60,7 +60,6 @@ ALLOWED = {
     ("dynamodb:DeleteItem", "Table.Arn"),
     ("dynamodb:GetItem", "Table.Arn"),
     ("dynamodb:PutItem", "Table.Arn"),
-    ("dynamodb:Query", "Table.Arn"),
     ("dynamodb:UpdateItem", "Table.Arn"),
 }
 

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
 
-from claudexia.access.admission import Admission
+from starlette.requests import ClientDisconnect
+
+from claudexia.access.admission import Admission, Background
 from claudexia.access.keys import Key
 from claudexia.access.limiter import Limiter
 from claudexia.access.limits import Limits
 from claudexia.access.prices import Prices
 from claudexia.access.usage import Ledger, UsageRecord
+from claudexia.edge import BUG
 from claudexia.records import RequestRecord
 from claudexia.translate import APIError, estimated_tokens
 from claudexia.translate.anthropic import Usage
@@ -20,16 +23,25 @@ from claudexia.translate.openai import CompletionUsage
 
 _MICROS = 1_000_000  # in a US dollar
 _NO_MODEL = "unknown"
+# Seconds that an answer waits to be counted. A table takes milliseconds, and one that fails is not waited for:
+# at a deadline, a second is left for the last words.
+_PATIENCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What all requests are counted with."""
+    """What all requests are counted with. `closing` are the accounts that are being closed."""
 
     limiter: Limiter
     ledger: Ledger
     prices: Prices
     shows_cost: bool = False
+    closing: Background = field(default_factory=Background)
+
+    async def settled(self) -> None:
+        """Waits until what is over has been counted: Lambda freezes a process when its invocation has ended."""
+        await self.closing.done()
+        await self.limiter.settled()
 
 
 class Account:
@@ -60,7 +72,8 @@ class Account:
                 streamed=streamed,
             )
         except APIError as error:
-            record.limited = error.code
+            if error.status == 429:  # else its limits could not be counted
+                record.limited = error.code
             raise
 
     @property
@@ -89,11 +102,22 @@ class Account:
         cost = {} if micros is None else {"x-claudexia-cost": f"{micros / _MICROS:.6f}"}
         return {"x-claudexia-key": quote(self._key.name), **cost}
 
+    async def fail(self, error: BaseException) -> None:
+        """Closes the account of a request that was not answered for `error`."""
+        if isinstance(error, APIError):
+            self._record.fail(error)
+        elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
+            self._record.fail(BUG)
+        await self.close()
+
     async def close(self) -> None:
-        """To be called whatever became of the request. The first call counts, and outlives its caller."""
+        """To be called whatever became of the request. The first call counts, and outlives its caller.
+
+        Returns before all is counted where the table is slow; Books.settled() waits for the rest.
+        """
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
+            self._closing = self._books.closing.start(self._close())
+        await asyncio.wait([self._closing], timeout=_PATIENCE)
 
     async def _close(self) -> None:
         usage, record = self.usage, self._record

@@ -5,12 +5,14 @@ paused is taken up again.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import cast
 
+from claudexia.spending import Spending
 from claudexia.together import gathered
 from claudexia.translate import APIError, ContinuedTurn, refuses_thinking, thoughtless
-from claudexia.translate.anthropic import MessageStreamEvent
+from claudexia.translate.anthropic import MessageStreamEvent, Usage
 from claudexia.translate.anthropic_params import MessageCreateParams, MessageParam
 from claudexia.translate.fields import Report
 from claudexia.upstream import MessageStream, Upstream
@@ -27,12 +29,13 @@ class Answer:
         self, upstream: Upstream, params: MessageCreateParams, now: datetime, stream: MessageStream
     ) -> None:
         self.stream = stream
+        self._spending = Spending(stream.message["usage"])
         self._upstream = upstream
         self._params = params
         self._now = now
 
     def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
-        return self._whole_turn() if self._may_pause else aiter(self.stream)
+        return self._whole_turn() if self._may_pause else _Counted(aiter(self.stream), self._spending)
 
     async def _whole_turn(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
         turn = ContinuedTurn()
@@ -40,10 +43,16 @@ class Answer:
             if resumptions:
                 await self._resume(turn)
             async for events in self.stream:
+                self._spending.feed(events)
                 yield [part for event in events for part in turn.feed(event)]
             if not turn.paused:
                 return
         yield turn.give_up()
+
+    @property
+    def spent(self) -> Usage:
+        """What it has used so far, also if it is not read to its end."""
+        return self._spending.usage
 
     async def aclose(self) -> None:
         await self.stream.aclose()
@@ -60,29 +69,46 @@ class Answer:
         self.stream = await self._upstream.open({**self._params, "messages": messages}, self._now)
 
 
-async def begin_answers(
-    upstream: Upstream, params: MessageCreateParams, count: int, now: datetime, report: Report
-) -> list[Answer]:
-    """`count` answers to the same request, asked for at once. Raises APIError where one does not begin.
+class _Counted:
+    """No generator, as the readers of an answer leave it midway: asyncio would make a task to close it."""
 
-    `report` is told of thinking that was refused and left out, and nothing else.
+    def __init__(self, reads: AsyncIterator[Sequence[MessageStreamEvent]], spending: Spending) -> None:
+        self._reads = reads
+        self._spending = spending
+
+    def __aiter__(self) -> "_Counted":
+        return self
+
+    async def __anext__(self) -> Sequence[MessageStreamEvent]:
+        events = await anext(self._reads)
+        self._spending.feed(events)
+        return events
+
+
+async def begin_answers(
+    upstream: Upstream,
+    params: MessageCreateParams,
+    count: int,
+    now: datetime,
+    answers: list[Answer],
+    report: Report,
+) -> None:
+    """Asks `count` times at once, and puts each answer that begins into `answers`, whose owner closes them.
+
+    Raises APIError where one does not begin. `report` is told of thinking that was refused and left out, and
+    nothing else.
     """
-    answers: list[Answer] = []
 
     async def begin() -> None:
         answers.append(await _begun(upstream, params, now, report))
 
-    try:
-        await gathered([begin() for _ in range(count)])
-    except BaseException:
-        await close(answers)
-        raise
-    return answers
+    await gathered([begin() for _ in range(count)])
 
 
 async def close(answers: Sequence[Answer]) -> None:
-    for answer in answers:
-        await answer.aclose()
+    async with AsyncExitStack() as closing:  # each of them, whatever becomes of the others
+        for answer in answers:
+            closing.push_async_callback(answer.aclose)
 
 
 async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime, report: Report) -> Answer:

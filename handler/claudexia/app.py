@@ -19,9 +19,10 @@ from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
 from claudexia.access.table import Table
 from claudexia.account import Books
-from claudexia.completions import TEXT, Completions
+from claudexia.completions import Completions
 from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
 from claudexia.edge import Edge, add_error_handlers, allow_origin
+from claudexia.endpoint import TEXT
 from claudexia.metrics import Metrics
 from claudexia.model_list import Models
 from claudexia.settings import Settings
@@ -50,6 +51,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await books.settled()
         await upstream.aclose()
 
     routes = APIRouter()
@@ -64,15 +66,15 @@ def create_app(
 
     @routes.get("/models", response_model=None, summary="List models")
     async def list_models(request: Request) -> ModelList:
-        await authenticate(request.headers, keys, now())
-        return {"object": "list", "data": await models.listed()}
+        key = await authenticate(request.headers, keys, now())
+        return {"object": "list", "data": await models.listed(key)}
 
     @routes.get(
         "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=MODEL_PARAMETER
     )
     async def retrieve_model(request: Request) -> Model:
-        await authenticate(request.headers, keys, now())
-        return await models.retrieve(request.path_params["model"])
+        key = await authenticate(request.headers, keys, now())
+        return await models.retrieve(key, request.path_params["model"])
 
     @routes.get("/health", response_model=None, summary="Tell that the gateway runs", openapi_extra=NO_KEY)
     async def health() -> dict[str, str]:
@@ -81,7 +83,7 @@ def create_app(
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
-    app.add_middleware(Edge, metrics=metrics)
+    app.add_middleware(Edge, metrics=metrics, settled=books.settled)
     if settings.cors_origin:
         allow_origin(app, settings.cors_origin)
     add_error_handlers(app)

@@ -16,6 +16,7 @@ from claudexia.access.thoughts import ThoughtStore
 from claudexia.account import Account, Books
 from claudexia.answers import Answer, begin_answers, close
 from claudexia.deadline import deadline_of, out_of_time
+from claudexia.endpoint import CHAT, Endpoint
 from claudexia.event_stream import EventStreamResponse, while_connected
 from claudexia.memory import Memory
 from claudexia.records import RequestRecord, field_names, record_of
@@ -23,12 +24,10 @@ from claudexia.settings import Settings
 from claudexia.telling import Telling, fold
 from claudexia.together import both
 from claudexia.translate import (
-    APIError,
     ChatCompletionStream,
     MessageRequest,
     add_usage,
     find_model,
-    parse_params,
     to_chat_completion,
     to_message_params,
     turns_to_recall,
@@ -37,29 +36,12 @@ from claudexia.translate.completion_params import CompletionCreateParams
 from claudexia.translate.errors import invalid_request
 from claudexia.translate.fields import Report
 from claudexia.translate.models import Model
-from claudexia.translate.openai import ChatCompletion, ChatCompletionChunk
 from claudexia.translate.response import to_completion_id
-from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_text_completion
 from claudexia.upstream import Upstream
 from claudexia.wire import asks, read_body, warnings_header
 
 # From this version on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A way to ask: `parse` reads a body, `whole` and `chunk` give the answer's parts their shape; a chunk that
-    is None is told to nobody.
-    """
-
-    parse: Callable[[bytes], CompletionCreateParams]
-    whole: Callable[[ChatCompletion], object]
-    chunk: Callable[[ChatCompletionChunk], object]
-
-
-CHAT = Endpoint(parse_params, lambda completion: completion, lambda chunk: chunk)
-TEXT = Endpoint(lambda body: parse_params(to_chat_body(body)), to_text_completion, to_text_chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +97,7 @@ class Completions:
         try:
             return await self._created(request, caller, endpoint)
         except BaseException as error:
-            if isinstance(error, APIError):
-                record.fail(error)
-            await account.close()
+            await account.fail(error)
             raise
 
     async def _created(self, request: Request, caller: _Caller, endpoint: Endpoint) -> Response:
@@ -152,10 +132,15 @@ class Completions:
         params, account = asked.params, asked.caller.account
         sent, choices = asked.translated.params, params.n or 1
         await account.open(sent, choices, streamed=bool(params.stream))
-        beginning = begin_answers(self._upstream, sent, choices, asked.caller.now, asked.refused)
-        answers, limits = await both(beginning, account.headers()) if account.limited else (await beginning, {})
+        answers: list[Answer] = []
         async with AsyncExitStack() as unfinished:
-            unfinished.push_async_callback(close, answers)
+            unfinished.push_async_callback(_give_up, answers, account)
+            beginning = begin_answers(self._upstream, sent, choices, asked.caller.now, answers, asked.refused)
+            limits: Mapping[str, str] = {}
+            if account.limited:
+                _, limits = await both(beginning, account.headers())
+            else:  # which needs no second task
+                await beginning
             headers = {**await self._headers(asked, answers), **limits}
             if not params.stream:
                 return await self._whole(asked, answers, headers)
@@ -165,15 +150,14 @@ class Completions:
 
     async def _whole(self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]) -> Response:
         account, record, translated = asked.caller.account, asked.caller.record, asked.translated
-        account.usage = add_usage(*(answer.stream.message["usage"] for answer in answers))
         record.mark_first_token()
         messages = await fold(answers, asked.caller.memory.keep if translated.is_kept else None)
         account.usage = add_usage(*(message["usage"] for message in messages))
         completion = to_chat_completion(messages, created=asked.created, reading=translated.reading)
         account.show_cost(completion["usage"])
+        body = to_json(asked.endpoint.whole(completion))
         record.end()
         await account.close()
-        body = to_json(asked.endpoint.whole(completion))
         return Response(body, headers={**headers, **account.shown()}, media_type="application/json")
 
     def _streamed(
@@ -237,3 +221,9 @@ class Completions:
                 "n",
                 "integer_above_max_value",
             )
+
+
+async def _give_up(answers: Sequence[Answer], account: Account) -> None:
+    """What was used of answers that nobody gets is paid for all the same."""
+    account.usage = add_usage(*(answer.spent for answer in answers))
+    await close(answers)

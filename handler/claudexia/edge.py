@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
@@ -27,11 +28,12 @@ _TRACE_ROOT = re.compile(r"(?:^|;)Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;|$)")
 
 
 class Edge:
-    """Pure ASGI middleware around the whole app."""
+    """Pure ASGI middleware around the whole app. `settled` waits for the counting that outlives a request."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, settled: Callable[[], Awaitable[None]]) -> None:
         self._app = app
         self._metrics = metrics
+        self._settled = settled
         # Provisioned concurrency has started the process long before anybody waits for it.
         self._cold = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") != "provisioned-concurrency"
 
@@ -65,6 +67,8 @@ class Edge:
             record.duration_ms = record.elapsed_ms()
             log_request(record)
             self._metrics.request(record)
+            # The client has its answer. Lambda stops the process once this has returned.
+            await self._settled()
 
     def _record(self, headers: Headers) -> RequestRecord:
         asked = (headers.get(name, "") for name in _CORRELATION_HEADERS)
@@ -101,6 +105,11 @@ def allow_origin(app: FastAPI, origin: str) -> None:
             "x-claudexia-key",
             "x-claudexia-warnings",
             "x-correlation-id",
+            *(
+                f"x-ratelimit-{fact}-{unit}"
+                for unit in ("requests", "tokens")
+                for fact in ("limit", "remaining", "reset")
+            ),
             "x-request-id",
             "x-should-retry",
         ],

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from claudexia.access.keys import Key, may_use, permit_model
 from claudexia.telemetry import log_fact
 from claudexia.translate import find_model
 from claudexia.translate.listing import ModelInfo, by_id, listed_model, listed_models
@@ -29,12 +30,17 @@ class Models:
         self._seen: Mapping[str, ModelInfo] | None = None
         self._next_look = datetime.min.replace(tzinfo=UTC)
 
-    async def listed(self) -> list[Model]:
-        return listed_models(self._aliases, self._now().date(), await self._look())
+    async def listed(self, key: Key) -> list[Model]:
+        """Those that `key` may ask."""
+        models = listed_models(self._aliases, self._now().date(), await self._look())
+        return [
+            model for model in models if may_use(key, model["id"], find_model(model["id"], self._aliases).id)
+        ]
 
-    async def retrieve(self, name: str) -> Model:
-        """Raises APIError 404 `model_not_found` where `name` is no Claude model."""
-        find_model(name, self._aliases)  # a wrong name is worth no look at the upstream
+    async def retrieve(self, key: Key, name: str) -> Model:
+        """Raises APIError 404 `model_not_found` where `name` is no Claude model, 403 where not the key's."""
+        # A wrong name is worth no look at the upstream.
+        permit_model(key, name, find_model(name, self._aliases).id)
         return listed_model(name, self._aliases, self._now().date(), await self._look())
 
     async def _look(self) -> Mapping[str, ModelInfo] | None:

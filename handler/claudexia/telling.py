@@ -62,9 +62,11 @@ class Telling:
 
     async def aclose(self) -> None:
         """Also counts what the answers have used, be they whole or not."""
-        await close(self.answers)
-        self.account.usage = add_usage(*(stream.spent for stream in self.streams))
-        await self.account.close()
+        try:
+            await close(self.answers)
+        finally:
+            self.account.usage = add_usage(*(answer.spent for answer in self.answers))
+            await self.account.close()
 
     def late(self) -> bytes:
         """The last words of an answer that is not whole when its time is over."""

@@ -1,9 +1,9 @@
 """The two tables that every test of the access layer runs on, one that fails as it is told, and a clock."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,44 +69,55 @@ tables = pytest.mark.parametrize(
 
 @dataclass
 class FaultyTable:
-    """`table`, counting calls by method, and failing with a TableError of the kind `fault` while there is one.
+    """`table`, counting calls by method and those that are `running`, and failing with a TableError of the kind `fault` while there is one.
 
-    Every call waits `delay` seconds first.
+    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there.
     """
 
     table: Table
     fault: str = ""
     delay: float = 0.0
+    slow: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.calls: dict[str, int] = {}
+        self.running = 0
 
     async def get(self, key: ItemKey) -> Item | None:
-        await self._before("get")
-        return await self.table.get(key)
+        async with self._call("get"):
+            return await self.table.get(key)
 
     async def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
-        await self._before("get_many")
-        return await self.table.get_many(keys)
+        async with self._call("get_many"):
+            return await self.table.get_many(keys)
 
     async def put(self, key: ItemKey, item: Item, condition: Condition = ALWAYS) -> bool:
-        await self._before("put")
-        return await self.table.put(key, item, condition)
+        async with self._call("put"):
+            return await self.table.put(key, item, condition)
 
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
-        await self._before("update")
-        return await self.table.update(key, change, condition)
+        async with self._call("update"):
+            return await self.table.update(key, change, condition)
 
     async def delete(self, key: ItemKey) -> None:
-        await self._before("delete")
-        await self.table.delete(key)
+        async with self._call("delete"):
+            await self.table.delete(key)
 
     async def query(self, partition: str, first: str = "", last: str = "\U0010ffff") -> list[tuple[str, Item]]:
-        await self._before("query")
-        return await self.table.query(partition, first, last)
+        async with self._call("query"):
+            return await self.table.query(partition, first, last)
+
+    @asynccontextmanager
+    async def _call(self, method: str) -> AsyncIterator[None]:
+        self.running += 1
+        try:
+            await self._before(method)
+            yield
+        finally:
+            self.running -= 1
 
     async def _before(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
-        await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.slow.get(method, self.delay))
         if self.fault:
             raise TableError(self.fault)

@@ -1,14 +1,20 @@
 """`claudexia check`: every line and the exit status, on a gateway that works and on ones that do not."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from claudexia.access.key_store import TableKeyStore
+from claudexia.access.limits import Limits
+from claudexia.access.memory_table import MemoryTable
+from claudexia.access.usage import Ledger
 from claudexia.app import create_app
 from claudexia.local.check_steps import CHECKS
 from claudexia.local.cli import main
@@ -31,6 +37,10 @@ from tests.local.openai_stand_in import (
 from tests.serving import serving
 
 Check = Callable[..., tuple[int, str]]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +83,19 @@ def test_the_gateway_itself_passes(check: Check) -> None:
         status, output = check(url)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
     assert "it streams: " in line_of("streamed answer", output)
+
+
+def test_a_gateway_with_a_table_passes(check: Check) -> None:
+    table = MemoryTable(now)
+    limits = Limits(requests_per_minute=50, tokens_per_minute=10**7, concurrent_streams=1)
+    _, secret = asyncio.run(TableKeyStore(table, now).create("ci", limits=limits))
+    settings = Settings(anthropic_base_url="http://echo.invalid", shows_cost=True)
+    with serving(create_app(settings, transport=EchoTransport(), table=table)) as url:
+        status, output = check(url, "--key", secret)
+    assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
+    assert secret not in output
+    (every,) = {day.key_name for day in asyncio.run(Ledger(table, lambda kind: None).month(f"{now():%Y-%m}"))}
+    assert every == "ci"
 
 
 @pytest.mark.parametrize("path", ["/stage", "/stage/", "/stage/v1", "/stage/v1/", "/stage/v1/chat/completions"])

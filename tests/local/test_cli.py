@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from claudexia import __version__
+from claudexia.local.cli import main
 from tests.local.command import claudexia, failing, paste
 from tests.serving import Reply, Upstream, serving, sse, text_events
 
@@ -107,3 +108,19 @@ def test_a_port_is_a_number(port: str) -> None:
 
 def test_the_version() -> None:
     assert failing("--version").stdout == f"claudexia {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["key", "list"], ["--prot", "80"], ["check", "http://localhost:1", "sk_cdx_secret"], ["sk_cdx_secret"]],
+    ids=" ".join,
+)
+def test_a_wrong_argument_is_one_sentence_without_secrets(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--help' tells more." in line
+    assert "secret" not in line

@@ -224,6 +224,11 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
         (["revoke", "zoe"], "There is no key named 'zoe'."),
         (["create", "alice"], "There is a key named 'alice' already; choose another name, or revoke it."),
         (["create", "a b"], "'a b' is no name for a key; use up to 64 letters, digits and any of . _ - @."),
+        (
+            ["create", "sk_cdx_0A"],
+            "'sk_cdx_...' is no name for a key; use up to 64 letters, digits and any of . _ - @.",
+        ),
+        (["show", "sk_cdx_0A"], "There is no key named 'sk_cdx_...'."),
         (["rotate", "carol"], "The key 'carol' has been revoked; create a new one."),
         (["update", "alice"], "There is nothing to change; 'claudexia keys update --help' tells what can be."),
         (

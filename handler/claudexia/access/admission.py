@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import ceil
 
@@ -11,6 +12,8 @@ from claudexia.access.table import TableError
 from claudexia.translate import APIError
 
 Amounts = Mapping[Unit, int]
+# Whether a write that failed so has taken place, nobody knows.
+_DOUBTFUL = {"timeout", "failed"}
 _SHOWN: tuple[Unit, ...] = ("requests", "tokens")
 
 
@@ -27,8 +30,9 @@ class Background:
         return task
 
     async def done(self) -> None:
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Waits for what has been started, not for what others start meanwhile."""
+        if tasks := set(self._tasks):
+            await asyncio.wait(tasks)
 
 
 class Reservation:
@@ -54,11 +58,15 @@ class Reservation:
 
     async def settle(self, amounts: Amounts, failed: Callable[[str], None]) -> None:
         await self.reserving
+        actual = amounts[self.metered.unit]
         if isinstance(self.outcome, Hold):
             try:
-                await self.meter.settle(self.outcome, amounts[self.metered.unit])
+                await self.meter.settle(self.outcome, actual)
             except TableError as error:  # the hold expires
                 failed(error.kind)
+        elif isinstance(self.outcome, TableError) and self.outcome.kind in _DOUBTFUL:
+            with suppress(TableError):  # the failure is known already
+                await self.meter.settle_doubtful(actual)
 
     def refusal(self, now: datetime) -> APIError | None:
         if not isinstance(self.outcome, Reading):

@@ -22,6 +22,7 @@ from claudexia.access.key_items import (
 from claudexia.access.keys import Key
 from claudexia.access.limits import Limits
 from claudexia.access.table import EXPIRES, Change, Condition, Item, Table, Value
+from claudexia.settings import KEY_PREFIX
 
 _ABSENT, _THERE = Condition(present=False), Condition(present=True)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")  # it has to fit into a header
@@ -93,7 +94,7 @@ class TableKeyStore:
         limits: Limits | None = None,
     ) -> tuple[Key, str]:
         """The key and its secret, which nobody can have again. Raises KeyStoreError where the name is taken."""
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or name.startswith(KEY_PREFIX):  # a name is shown to everybody
             raise KeyStoreError(
                 f"{name!r} is no name for a key; use up to 64 letters, digits and any of . _ - @."
             )

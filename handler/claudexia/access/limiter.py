@@ -77,7 +77,7 @@ class Limiter:
         return Admission(reservations, self._background, self._now, self._failed, self._patience)
 
     async def settled(self) -> None:
-        """Waits for the settlements under way: Lambda freezes a process when its invocation has ended."""
+        """Waits for the settlements under way, those of requests that were cancelled or refused too."""
         await self._background.done()
 
     async def _wait_for(self, reservations: Sequence[Reservation], now: datetime) -> None:
@@ -91,7 +91,8 @@ class Limiter:
             self._failed(kind)
         if error := self._refusal(reservations, now):
             given_back = self._give_back(reservations)
-            if not late:  # before it is told: the client may ask again at once, for less
+            if not late and "timeout" not in kinds:
+                # Before it is told: the client may ask again at once, for less.
                 await asyncio.shield(given_back)
             raise error
 

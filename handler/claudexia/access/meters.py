@@ -91,6 +91,7 @@ class Meter:
         self._key = ItemKey(f"METER#{key_id}", f"{name}#{window.label}")
         self._expires: Mapping[str, int] = {EXPIRES: window.ends + _KEPT}
         self.window = window
+        self._tried: Hold | None = None
 
     async def reserve(self, claim: Claim, now: datetime) -> Hold | Reading:
         """Without room: what the meter shows."""
@@ -99,7 +100,7 @@ class Meter:
             amount = min(claim.amount, claim.limit - reading.claimed)
             if amount < claim.least or (amount < claim.amount and reading.held):
                 break
-            hold = _new_hold(amount, claim.lasts, now)
+            self._tried = hold = _new_hold(amount, claim.lasts, now)
             included = {HOLDS: hold.entry} if hold.entry else {}
             change = Change(add={CLAIMED: amount}, include=included, assign=self._expires)
             if await self._table.update(self._key, change, Condition({CLAIMED: claim.limit - amount})):
@@ -110,14 +111,18 @@ class Meter:
     async def settle(self, hold: Hold, actual: int) -> None:
         """`actual` was needed of what `hold` reserved; more than that is counted too."""
         if hold.entry:
-            change = Change({CLAIMED: actual - hold.amount}, {}, {HOLDS: hold.entry}, self._expires)
-            if await self._table.update(self._key, change, Condition(holding={HOLDS: hold.entry})):
+            if await self._exchange(hold, actual):
                 return
             added = actual  # it had expired, and was released
         else:
             added = actual - hold.amount
         if added:
             await self._table.update(self._key, Change({CLAIMED: added}, assign=self._expires))
+
+    async def settle_doubtful(self, actual: int) -> None:
+        """As settle(), for a reservation that failed: it may have taken place all the same, unheard."""
+        if self._tried and self._tried.entry:
+            await self._exchange(self._tried, actual)
 
     async def claimed(self) -> int:
         item = await self._table.get(self._key) or {}
@@ -135,14 +140,15 @@ class Meter:
         holds = [_hold(entry) for entry in sorted(entries)] if isinstance(entries, frozenset) else []
         overdue = [hold for hold in holds if _expiry(hold) <= now.timestamp()][:_RELEASED_AT_ONCE]
         # Where another process was faster, the condition does not hold: each is released once.
-        await asyncio.gather(*(self._release(hold) for hold in overdue))
+        await asyncio.gather(*(self._exchange(hold, 0) for hold in overdue))
         released = sum(hold.amount for hold in overdue)
         held = sum(hold.amount for hold in holds) - released
         return Reading((claimed if isinstance(claimed, int) else 0) - released, held)
 
-    async def _release(self, hold: Hold) -> None:
-        change = Change({CLAIMED: -hold.amount}, {}, {HOLDS: hold.entry}, self._expires)
-        await self._table.update(self._key, change, Condition(holding={HOLDS: hold.entry}))
+    async def _exchange(self, hold: Hold, actual: int) -> bool:
+        """Counts `actual` for what was held; False where it is not held, or no longer."""
+        change = Change({CLAIMED: actual - hold.amount}, {}, {HOLDS: hold.entry}, self._expires)
+        return await self._table.update(self._key, change, Condition(holding={HOLDS: hold.entry}))
 
 
 def _new_hold(amount: int, lasts: int | None, now: datetime) -> Hold:

@@ -19,6 +19,7 @@ from claudexia.local.commands import COMMANDS, HINT, run_command
 from claudexia.local.echo import EchoTransport
 from claudexia.local.execution_environment import InitError
 from claudexia.local.lambda_server import TIMEOUT, FunctionConfiguration, serve_lambda
+from claudexia.local.printing import CommandParser
 from claudexia.local.server import ListenError, base_url, listen, serve
 from claudexia.settings import KEY_PREFIX, Settings, SettingsError
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="claudexia",
         description="An OpenAI-compatible endpoint for Claude, on this machine.",
         epilog=HINT,

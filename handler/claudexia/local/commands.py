@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
-from claudexia.local.printing import CommandError
+from claudexia.local.printing import CommandError, without_secrets
 
 # Each is a module with a main(argv) that raises CommandError, and is loaded only when it is asked for.
 COMMANDS: Mapping[str, str] = {
@@ -23,7 +23,7 @@ def run_command(name: str, arguments: Sequence[str]) -> int:
     try:
         import_module(COMMANDS[name]).main(arguments)
     except CommandError as error:
-        sys.stderr.write(f"claudexia {name}: {error}\n")
+        sys.stderr.write(f"claudexia {name}: {without_secrets(str(error))}\n")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -2,9 +2,14 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from claudexia.settings import KEY_PREFIX
+
+_SECRET = re.compile(rf"{KEY_PREFIX}\w+")
 
 
 class CommandError(Exception):
@@ -15,7 +20,12 @@ class CommandParser(argparse.ArgumentParser):
     """Says what is wrong with an argument in one sentence, without the usage of every option before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; '{self.prog} --help' tells more.\n")
+        self.exit(2, f"{self.prog}: {without_secrets(message)}; '{self.prog} --help' tells more.\n")
+
+
+def without_secrets(text: str) -> str:
+    """A key in the wrong place is not repeated: what goes wrong is pasted into tickets, and kept by CI."""
+    return _SECRET.sub(f"{KEY_PREFIX}...", text)
 
 
 def print_line(text: str) -> None:

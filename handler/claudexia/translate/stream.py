@@ -50,8 +50,6 @@ from claudexia.translate.told_calls import CustomCall, FunctionCall, LegacyFunct
 from claudexia.translate.told_thinking import Thinking
 from claudexia.translate.usage import merge_usage
 
-_CHARACTERS_A_TOKEN = 4  # about, of English text
-
 
 class _Block(Protocol):
     """A block that is not text, on its way."""
@@ -105,12 +103,6 @@ class ChatCompletionStream:
         elif event["type"] == "message_stop":
             return self._on_stop()
         return []
-
-    @property
-    def spent(self) -> Usage:
-        """What the choice has used so far. Of one that was cut off nobody tells, so its text is counted."""
-        told = 0 if self.finished else self._chunks.length // _CHARACTERS_A_TOKEN
-        return {**self.usage, "output_tokens": max(self.usage.get("output_tokens") or 0, told)}
 
     def usage_chunk(self, usage: Usage) -> ChatCompletionChunk:
         """The last chunk of an answer, with the `usage` of all its choices."""
