@@ -86,6 +86,18 @@ def test_a_hundred_of_two_hundred_at_once() -> None:
         assert (told.requests, told.errors, told.output_tokens) == (200, 100, 200)
 
 
+def test_tokens_per_minute_reserve_what_the_client_named_or_what_is_usual() -> None:
+    """Not the model's largest answer, which would shut out whoever comes after."""
+    with deployment() as deployed:
+        client = deployed.client(deployed.key(limits=Limits(tokens_per_minute=5000)))
+        for used in (9, 18):
+            raw = client.chat.completions.with_raw_response.create(**ASKED)
+            assert 0 <= int(raw.headers["x-ratelimit-remaining-tokens"]) <= 5000 - 4096 - used + 9
+        with pytest.raises(RateLimitError, match="tokens per minute"):
+            client.chat.completions.create(max_tokens=5000, **ASKED)
+        client.chat.completions.create(max_tokens=4000, **ASKED)
+
+
 def test_money() -> None:
     """Haiku 4.5 costs $1 in and $5 out per million: 7 and 2 tokens are 17 micros."""
     with deployment(shows_cost=True) as deployed:

@@ -23,6 +23,8 @@ from claudexia.translate.openai import CompletionUsage
 
 _MICROS = 1_000_000  # in a US dollar
 _NO_MODEL = "unknown"
+# Tokens reserved for an answer whose client set no limit: the model's own would shut all other requests out.
+_EXPECTED = 4096
 # Seconds that an answer waits to be counted. A table takes milliseconds, and one that fails is not waited for:
 # at a deadline, a second is left for the last words.
 _PATIENCE = 0.5
@@ -56,12 +58,17 @@ class Account:
         self._admission: Admission | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def open(self, params: MessageCreateParams, choices: int, *, streamed: bool) -> None:
-        """Raises APIError 429 where the key has used up one of its limits."""
+    async def open(
+        self, params: MessageCreateParams, choices: int, *, streamed: bool, asked_limit: int | None
+    ) -> None:
+        """`asked_limit` is the max_tokens that the client named. Raises APIError 429 where the key has used up
+        one of its limits.
+        """
         limits, record = self._key.limits, self._record
         record.model, record.choices, record.streamed = params["model"], choices, streamed
         counted = limits.tokens_per_minute or limits.usd_per_day_micros or limits.usd_per_month_micros
-        tokens, most = estimated_tokens(params) if counted else 0, params["max_tokens"]
+        tokens = estimated_tokens(params) if counted else 0
+        most = params["max_tokens"] if asked_limit else min(params["max_tokens"], _EXPECTED)
         micros = self._books.prices.estimate(params["model"], tokens, most) if counted else 0
         try:
             self._admission = await self._books.limiter.admit(

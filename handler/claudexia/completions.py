@@ -131,7 +131,8 @@ class Completions:
     async def _answer(self, asked: _Asked) -> Response:
         params, account = asked.params, asked.caller.account
         sent, choices = asked.translated.params, params.n or 1
-        await account.open(sent, choices, streamed=bool(params.stream))
+        asked_limit = params.max_completion_tokens or params.max_tokens
+        await account.open(sent, choices, streamed=bool(params.stream), asked_limit=asked_limit)
         answers: list[Answer] = []
         async with AsyncExitStack() as unfinished:
             unfinished.push_async_callback(_give_up, answers, account)
