@@ -38,7 +38,7 @@ class Answer:
     ) -> None:
         self.stream = stream
         self.thoughtless = thoughtless
-        self._spending = Spending(stream.message["usage"])
+        self._spending = Spending(stream.message)
         self._upstream = upstream
         self._params = params
         self._now = now
