@@ -14,7 +14,7 @@ import pytest
 from claudexia.access.limits import Limits
 from claudexia.access.usage import totals
 from tests.deployment import ASKED, Deployment, deployment
-from tests.serving import Reply, Upstream, error_body, sse, text_events, tool_events
+from tests.serving import Reply, Upstream, error_body, sse, start, text_events, tool_events
 
 LIMITS = Limits(
     requests_per_minute=50, tokens_per_minute=10_000, concurrent_streams=1, usd_per_day_micros=10**6, max_tokens=100
@@ -23,6 +23,9 @@ TEXT = "one two three four five six seven eight"
 HALF = sse(*text_events(TEXT)[:-3])
 HALF_A_CALL = sse(*tool_events(("look", '{"q":"' + "x" * 394))[:5])  # 400 characters
 OVERLOADED = Reply([error_body("overloaded_error", "x")], 529)
+SENSELESS = Reply(
+    [sse({"type": "message_start", "message": {**start(), "usage": "none"}}, {"type": "message_delta"})]
+)
 WHOLE = Reply([sse(*text_events())])
 HANGS = Reply([HALF], then="hang")
 SILENT = Reply(then="hang")
@@ -62,6 +65,8 @@ ENDS: list[Any] = [
     pytest.param([Reply([HALF])], doing(ask), (1, 1, 7, 9), id="a whole answer cut short"),
     pytest.param([Reply([HALF])], doing(ask, **S), (1, 1, 7, 9), id="a stream cut short"),
     pytest.param([Reply([HALF], then="break")], doing(ask, **S), (1, 1, 7, 9), id="a stream broken off"),
+    pytest.param([SENSELESS], doing(ask), (1, 1, 0, 0), id="a whole answer that makes no sense"),
+    pytest.param([SENSELESS], doing(ask, **S), (1, 1, 0, 0), id="a stream that makes no sense"),
     pytest.param([OVERLOADED], doing(ask), (1, 1, 0, 0), id="refused by the upstream"),
     pytest.param([OVERLOADED], doing(ask, **S), (1, 1, 0, 0), id="stream refused by the upstream"),
     pytest.param([WHOLE, Reply([0.2, error_body("overloaded_error", "x")], 529)], doing(ask, n=2), (1, 1, 7, 1), id="one of two refused"),

@@ -43,8 +43,9 @@ def test_a_fault(fault: str, keys: str, limits: str) -> None:
     clock = Clock()
     settings = {"api_keys": {}, "keys_on_failure": keys, "limits_on_failure": limits}
     with dynamo() as (table, table_url):
-        table.delay = 0.3
-        with gateway(Upstream(), table=table_at(table_url, clock, 0.1), now=clock, **settings) as url:
+        patience = 0.5 if fault == "timeout" else 5.0
+        table.delay = 1.2
+        with gateway(Upstream(), table=table_at(table_url, clock, patience), now=clock, **settings) as url:
             secrets = asyncio.run(make_keys(table_url, clock))
             assert told(post(url, secrets["known"])) == (200, "whole")
             table.fault = fault

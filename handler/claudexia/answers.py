@@ -29,7 +29,7 @@ class Answer:
         self, upstream: Upstream, params: MessageCreateParams, now: datetime, stream: MessageStream
     ) -> None:
         self.stream = stream
-        self._spending = Spending(stream.message["usage"])
+        self._spending = Spending(stream.message)
         self._upstream = upstream
         self._params = params
         self._now = now
