@@ -10,7 +10,6 @@ from claudexia.translate.anthropic import Message, MessageStreamEvent, Usage
 from claudexia.translate.usage import merge_usage
 
 _CHARACTERS_A_TOKEN = 4  # about, of English text
-_WRITTEN = ("text", "thinking", "partial_json")
 
 
 class Spending:
@@ -48,6 +47,7 @@ def _usage_of(part: object) -> Usage:
 
 
 def _length(delta: object) -> int:
-    if not isinstance(delta, Mapping):
+    if not isinstance(delta, dict):
         return 0
-    return sum(len(text) for name in _WRITTEN if isinstance(text := delta.get(name), str))
+    text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
+    return len(text) if isinstance(text, str) else 0
