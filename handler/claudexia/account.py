@@ -134,7 +134,10 @@ class Account:
         record.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
         record.output_tokens = usage.get("output_tokens") or 0
         record.thinking_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
-        await asyncio.gather(self._books.ledger.record(self._line()), self._settle())
+        if self._admission and self.limited:
+            await asyncio.gather(self._books.ledger.record(self._line()), self._settle())
+        else:  # which needs no second task
+            await self._books.ledger.record(self._line())
 
     async def _settle(self) -> None:
         record = self._record

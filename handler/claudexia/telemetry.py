@@ -21,14 +21,22 @@ _QUIET = not {"AWS_LAMBDA_FUNCTION_NAME", "POWERTOOLS_LOG_LEVEL"} & os.environ.k
 _logger = Logger(service=SERVICE, level="WARNING" if _QUIET else None)
 
 
+_TELL = {
+    logging.ERROR: _logger.error,
+    logging.WARNING: _logger.warning,
+    logging.INFO: _logger.info,
+}
+
+
 def log_request(record: RequestRecord) -> None:
     """The one line of a request: an error for what the gateway or the upstream failed at."""
     status = record.status or 0
     if status >= 500 or (status < 400 and record.outcome in ("error", "deadline")):
-        tell = _logger.error
+        level = logging.ERROR
     else:
-        tell = _logger.warning if status >= 400 else _logger.info
-    tell("request", extra=record.facts())
+        level = logging.WARNING if status >= 400 else logging.INFO
+    if level >= _logger.log_level:  # the facts cost more than to find out that nobody wants them
+        _TELL[level]("request", extra=record.facts())
 
 
 def log_bug(error: BaseException) -> None:

@@ -4,7 +4,7 @@ One update per request, whatever became of it. An item holds numbers and names, 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -90,8 +90,10 @@ class Ledger:
         """Never raises for the table's sake: the answer is the client's already."""
         at = record.at.astimezone(UTC)
         model = record.model[:_MODEL_LENGTH]
-        key = ItemKey(_partition(at.strftime("%Y-%m")), f"{at:%Y-%m-%d}#{record.key_id}#{model}")
-        counts = {name: number for name, number in asdict(_totals_of(record)).items() if number}
+        day = at.date().isoformat()
+        key = ItemKey(_partition(day[:7]), f"{day}#{record.key_id}#{model}")
+        sums = _totals_of(record)
+        counts = {name: number for name in _NAMES if (number := getattr(sums, name))}
         names = {"key_id": record.key_id, "key_name": record.key_name, "model": model}
         expires = int((at + KEPT).timestamp())
         try:
