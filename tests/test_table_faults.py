@@ -30,6 +30,16 @@ def post(url: str, secret: str, **more: Any) -> httpx.Response:
     return httpx.post(f"{url}/chat/completions", json={**ASKED, **more}, headers=headers, timeout=20)
 
 
+def served(url: str, secret: str, **more: Any) -> httpx.Response:
+    """As an SDK asks: again after a 503, which a healthy table gives where the machine is too busy for it."""
+    response = post(url, secret, **more)
+    for _ in range(5):
+        if response.status_code != 503:
+            break
+        response = post(url, secret, **more)
+    return response
+
+
 def told(response: httpx.Response) -> tuple[int, str]:
     """The status, and the error's code or how the answer ended."""
     if response.status_code == 200:
@@ -47,7 +57,7 @@ def test_a_fault(fault: str, keys: str, limits: str) -> None:
         table.delay = 1.2
         with gateway(Upstream(), table=table_at(table_url, clock, patience), now=clock, **settings) as url:
             secrets = asyncio.run(make_keys(table_url, clock))
-            assert told(post(url, secrets["known"])) == (200, "whole")
+            assert told(served(url, secrets["known"])) == (200, "whole")
             table.fault = fault
             counted = (200, "whole") if limits == "open" else (503, "limits_unavailable")
             for streamed in (False, True):  # who asks is known for a minute
@@ -59,7 +69,7 @@ def test_a_fault(fault: str, keys: str, limits: str) -> None:
             table.fault = ""
             clock.advance(seconds=6)
             for secret in secrets.values():
-                assert told(post(url, secret, stream=True)) == (200, "whole")
+                assert told(served(url, secret, stream=True)) == (200, "whole")
 
 
 async def make_keys(table_url: str, clock: Clock) -> dict[str, str]:

@@ -18,9 +18,10 @@ SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "claudexia"
 # A person's own terminal is told what went wrong and not each request, unless the person asks for it.
 _QUIET = not {"AWS_LAMBDA_FUNCTION_NAME", "POWERTOOLS_LOG_LEVEL"} & os.environ.keys()
 
+# From Python 3.12 on, every record names the asyncio task it was made in: no fact about the request.
+vars(logging)["logAsyncioTasks"] = False
+
 _logger = Logger(service=SERVICE, level="WARNING" if _QUIET else None)
-
-
 _TELL = {
     logging.ERROR: _logger.error,
     logging.WARNING: _logger.warning,
