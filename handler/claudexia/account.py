@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from claudexia.access.admission import Admission, Background
 from claudexia.access.keys import Key
 from claudexia.access.limiter import Limiter
-from claudexia.access.limits import Limits
+from claudexia.access.limits import MICROS, Limits
 from claudexia.access.prices import Prices
 from claudexia.access.usage import Ledger, UsageRecord
 from claudexia.edge import BUG
@@ -21,7 +21,6 @@ from claudexia.translate.anthropic import Usage
 from claudexia.translate.anthropic_params import MessageCreateParams
 from claudexia.translate.openai import CompletionUsage
 
-_MICROS = 1_000_000  # in a US dollar
 _NO_MODEL = "unknown"
 # Tokens reserved for an answer whose client set no limit: the model's own would shut all other requests out.
 _EXPECTED = 4096
@@ -99,14 +98,14 @@ class Account:
         """Adds what the usage so far costs, in US dollars, where the operator shows that."""
         micros = self.cost(self.usage) if self._books.shows_cost else None
         if micros is not None:
-            told["cost"] = micros / _MICROS
+            told["cost"] = micros / MICROS
 
     def shown(self) -> dict[str, str]:
         """Headers with the key's name and, once that is known, the cost in US dollars."""
         if not self._books.shows_cost:
             return {}
         micros = self._record.cost_micros
-        cost = {} if micros is None else {"x-claudexia-cost": f"{micros / _MICROS:.6f}"}
+        cost = {} if micros is None else {"x-claudexia-cost": f"{micros / MICROS:.6f}"}
         return {"x-claudexia-key": quote(self._key.name), **cost}
 
     async def fail(self, error: BaseException) -> None:

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta, timezone
 import pytest
 
 from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import DayUsage, Ledger, Outcome, Totals, UsageRecord, totals
+from claudexia.access.usage import DayUsage, Ledger, Totals, UsageRecord, totals
+from claudexia.records import Outcome
 from tests.access.atomic import atomic_tables
 from tests.access.records import RECORD
 from tests.access.tables import Clock, FaultyTable, OpenTable, tables

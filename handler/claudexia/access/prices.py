@@ -4,7 +4,6 @@ Source: https://platform.claude.com/docs/en/about-claude/pricing
 """
 
 import json
-import re
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
@@ -13,9 +12,9 @@ from typing import NamedTuple
 
 from claudexia.settings import SettingsError
 from claudexia.translate import APIError, find_model
+from claudexia.translate.models import undated
 
 _DATA = Path(__file__).with_name("prices.json")
-_DATED = re.compile(r"-(\d{8}|latest)$")
 _KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 _HIGHEST = 1_000_000  # more than this is a slip of the pen
 _MICROS_PER_SEARCH = 1000  # one dollar for a thousand requests is so much for one
@@ -77,7 +76,7 @@ class Prices:
 
     def _row(self, model_id: str) -> Row | None:
         models = self._sheet.models
-        return models.get(model_id) or models.get(_DATED.sub("", model_id))
+        return models.get(model_id) or models.get(undated(model_id))
 
     @cached_property
     def _sheet(self) -> _Sheet:
@@ -153,7 +152,7 @@ def _price(value: object, where: str) -> Decimal:
 def _merge(standard: _Sheet, override: _Sheet) -> _Sheet:
     models = dict(standard.models)
     for name, row in override.models.items():
-        models[name] = {**models.get(_DATED.sub("", name), {}), **models.get(name, {}), **row}
+        models[name] = {**models.get(undated(name), {}), **models.get(name, {}), **row}
         for kind in _KINDS:
             if kind not in models[name]:
                 raise SettingsError(f"PRICES: models.{name}.{kind} is missing; a new model needs every price.")

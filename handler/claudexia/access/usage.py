@@ -6,11 +6,9 @@ One update per request, whatever became of it. An item holds numbers and names, 
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
 
 from claudexia.access.table import EXPIRES, Change, Item, ItemKey, Table, TableError
-
-Outcome = Literal["ok", "error", "abandoned", "deadline", "refused"]
+from claudexia.records import Outcome
 
 KEPT = timedelta(days=400)  # a year and the month that is compared with it
 # A client who leaves has not met an error.

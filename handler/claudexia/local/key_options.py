@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from claudexia.access.keys import Key
-from claudexia.access.limits import Limits
+from claudexia.access.limits import MICROS, Limits
 
 _NONE = "none"
-_MICROS = 1_000_000  # in a US dollar
 _MOST = 10**12
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FACTS = ("owner", "note", "expires", "models")
@@ -73,7 +72,7 @@ def _micros(text: str, now: datetime) -> int | None:
     if text == _NONE:
         return None
     try:
-        micros = Decimal(text) * _MICROS
+        micros = Decimal(text) * MICROS
     except InvalidOperation:
         micros = Decimal()
     if not (micros.is_finite() and 1 <= micros <= _MOST and micros == int(micros)):
