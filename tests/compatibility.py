@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from claudexia.translate.fields import Composed, Ignored, Rejected, To, Verdict
-from claudexia.translate.request import VERDICTS
+from claudexia.translate.request.build import VERDICTS
+from claudexia.translate.types.params import Composed, Ignored, Rejected, To, Verdict
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- fields: begin -->\n", "<!-- fields: end -->\n"

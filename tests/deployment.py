@@ -9,10 +9,10 @@ from typing import Any
 from openai import OpenAI
 
 from claudexia.access.key_store import TableKeyStore
+from claudexia.access.ledger import DayUsage, Ledger, totals
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.table import Item, Table
-from claudexia.access.usage import DayUsage, Ledger, totals
+from claudexia.storage.memory import MemoryTable
+from claudexia.storage.table import Item, Table
 from tests.access.tables import Clock, FaultyTable
 from tests.serving import Upstream, gateway
 

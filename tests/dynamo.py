@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable, make_client
+from claudexia.storage.dynamodb import DynamoTable, make_client
 from tests.access.tables import NAME, REGION, Now, create_table
 from tests.serving import serving
 

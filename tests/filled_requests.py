@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from claudexia.edge import Edge
-from claudexia.metrics import Metrics
-from claudexia.records import record_of
+from claudexia.api.middleware import RequestMiddleware
+from claudexia.observability.metrics import Metrics
+from claudexia.observability.record import record_of
 from claudexia.settings import Settings
 from tests.gateway_process import environment
 
@@ -50,7 +50,7 @@ async def settled() -> None:
     """There is nothing to wait for."""
 
 
-async def ask(edge: Edge, facts: Facts) -> None:
+async def ask(edge: RequestMiddleware, facts: Facts) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": json.dumps(facts).encode(), "more_body": False}
 
@@ -61,7 +61,7 @@ async def ask(edge: Edge, facts: Facts) -> None:
 
 
 async def main() -> None:
-    edge = Edge(app, Metrics(Settings.from_env()), settled)
+    edge = RequestMiddleware(app, Metrics(Settings.from_env()), settled)
     await asyncio.gather(*(ask(edge, facts) for facts in json.load(sys.stdin)))
 
 

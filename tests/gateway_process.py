@@ -21,9 +21,9 @@ from typing import Any
 import httpx
 
 from claudexia.app import create_app
-from claudexia.local.server import base_url, listen, serve
+from claudexia.observability.log import log_as_json
 from claudexia.settings import Settings
-from claudexia.telemetry import log_as_json
+from claudexia_cli.serve import base_url, listen, serve
 from tests.serving import KEY, UPSTREAM_KEY, Upstream, serving
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from claudexia.access.usage import totals
 from tests.deployment import ASKED, Deployment, deployment
 from tests.serving import Reply, Upstream, error_body, sse, start, text_events, tool_events
 
@@ -112,7 +112,7 @@ def test_a_bug_is_an_error(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> N
     def broken(*given: Any, **named: Any) -> Any:
         raise RuntimeError
 
-    monkeypatch.setattr("claudexia.completions.to_chat_completion", broken)
+    monkeypatch.setattr("claudexia.api.completions.to_chat_completion", broken)
     monkeypatch.setattr("claudexia.translate.ChatCompletionStream.feed", broken)
     with deployment() as deployed:
         ask(deployed, Upstream(), {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}, stream=streamed)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from claudexia.event_stream import EventStreamResponse
+from claudexia.api.event_stream import EventStreamResponse
 
 
 class Source:

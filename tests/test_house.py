@@ -23,8 +23,8 @@ LAYERS = [
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
     ("claudexia.access.stores", WEB | VENDORS | IO),
-    ("claudexia.upstream", WEB | VENDORS),
-    ("claudexia.main", VENDORS | {"uvicorn", "claudexia.local", "pydantic.v1"}),
+    ("claudexia.upstream.anthropic", WEB | VENDORS),
+    ("claudexia.main", VENDORS | {"uvicorn", "claudexia_cli", "pydantic.v1"}),
 ]
 
 

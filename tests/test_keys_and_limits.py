@@ -11,8 +11,8 @@ import httpx
 import pytest
 from openai import AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError
 
+from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from claudexia.access.usage import totals
 from tests.deployment import ASKED, deployment
 from tests.serving import Reply, Upstream, sse, start, text_events
 from tests.stand_in.server import StandIn

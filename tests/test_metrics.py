@@ -147,7 +147,7 @@ def test_a_real_request_takes_its_time() -> None:
 
 
 TABLE = """
-from claudexia.metrics import Metrics
+from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings
 Metrics(Settings.from_env()).table_failed("throttled")
 """

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from claudexia.translate.models import SERVED
+from claudexia.models import SERVED
 from tests.serving import KEY, UPSTREAM_KEY, Reply, Upstream, error_body, gateway
 
 ALIASES = {"gpt-4o": "claude-opus-5-5", "gpt-3*": "claude-haiku-5-5"}

@@ -209,7 +209,7 @@ def test_a_body_that_breaks_off() -> None:
 
 FORGOTTEN = f"""
 import asyncio, logging
-from claudexia.telemetry import log_as_json
+from claudexia.observability.log import log_as_json
 log_as_json()
 
 async def fails():

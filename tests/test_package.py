@@ -121,7 +121,7 @@ def test_it_holds_the_whole_gateway(package: Path) -> None:
         return {path.relative_to(root) for path in files(root) if "__pycache__" not in path.parts}
 
     gateway = sources(HANDLER / "claudexia")
-    assert sources(package / "claudexia") == {path for path in gateway if path.parts[0] != "local"}
+    assert sources(package / "claudexia") == gateway
 
 
 def test_the_wrapper_can_be_run_and_all_files_read(package: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from claudexia.access.key_store import TableKeyStore
 from claudexia.access.limiter import Limiter
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
+from claudexia.storage.memory import MemoryTable
 from tests.access.tables import NAME, REGION, Clock
 from tests.deployment import ASKED, Deployment, deployment
 from tests.dynamo import CODES, dynamo, table_at

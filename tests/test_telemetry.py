@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from claudexia.records import field_names
+from claudexia.observability.record import field_names
 from tests.filled_requests import told
 from tests.gateway_process import gateway_process
 from tests.serving import KEY, Reply, Upstream, error_body, sse, text_events

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from claudexia.access.dynamo_table import PARTITION, SORT
-from claudexia.access.table import EXPIRES
 from claudexia.settings import Settings
+from claudexia.storage.dynamodb import PARTITION, SORT
+from claudexia.storage.table import EXPIRES
 from tests.stack import PARAMETERS, RESOURCES, ROOT, TEMPLATE, TEXT, VARIABLES, Json, of_type, strings
 
 API = RESOURCES["Api"]["Properties"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
-from claudexia.access.memory_table import MemoryTable
+from claudexia.storage.memory import MemoryTable
 from tests.asking import first_choice
 from tests.serving import KEY, OTHER_KEY, gateway
 from tests.stand_in.server import StandIn
@@ -78,7 +78,7 @@ MODELS = [
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
-@pytest.mark.parametrize("marks", ["", " [interleaved]", " [redacted]"])
+@pytest.mark.parametrize("marks", ["", " [interleave]", " [redacted]"])
 def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
     """The stand-in refuses a block that is not byte for byte its own, in its place and its conversation."""
     upstream = StandIn(bound=True)
@@ -228,9 +228,7 @@ def test_thinking_is_restored_however_clients_handle_it(
     """In strict mode, so that nothing is lost without an error."""
     upstream = StandIn(bound=True)
     with clients(upstream, memory()) as (client,):
-        question, answer, *results = run([client], "weather [rounds=1] [interleaved]", model=model, **asked)[
-            :-1
-        ]
+        question, answer, *results = run([client], "weather [rounds=1] [interleave]", model=model, **asked)[:-1]
         messages = [question, *handled(answer, results)]
         client.chat.completions.create(
             model=model, messages=messages, tools=TOOLS, extra_headers={"x-claudexia-strict": "true"}, **asked
@@ -332,7 +330,7 @@ def test_blocks_that_a_client_returns_find_their_place(streamed: bool) -> None:
     """Claude thought twice, before its words and after them: `thinking_blocks` alone would not tell."""
     upstream = StandIn(bound=True)
     with clients(upstream, memory()) as (client,):
-        messages: list[Any] = [{"role": "user", "content": "weather [interleaved]"}]
+        messages: list[Any] = [{"role": "user", "content": "weather [interleave]"}]
         message = first_choice(
             client, streamed, model="claude-sonnet-5-5", messages=messages, tools=TOOLS,
             extra_headers={"x-claudexia-thinking-blocks": "true"},

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from claudexia.translate.models import SERVED
+from claudexia.models import SERVED
 from tests.serving import KEY, gateway
 from tests.stand_in.server import StandIn
 from tests.test_thinking_loop import TOOLS

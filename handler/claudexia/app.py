@@ -17,17 +17,52 @@ from claudexia import __version__
 from claudexia.access.keys import authenticate
 from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
-from claudexia.access.table import Table
-from claudexia.account import Books
-from claudexia.completions import Completions
-from claudexia.docs import MODEL_PARAMETER, NO_KEY, describe
-from claudexia.edge import Edge, add_error_handlers, allow_origin
-from claudexia.endpoint import TEXT
-from claudexia.metrics import Metrics
-from claudexia.model_list import Models
+from claudexia.api.completions import TEXT, Completions
+from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin
+from claudexia.api.models import Models
+from claudexia.generation.billing import Billing
+from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings
-from claudexia.translate.openai import Model, ModelList
-from claudexia.upstream import Upstream
+from claudexia.storage.table import Table
+from claudexia.translate.types.openai import Model, ModelList
+from claudexia.translate.types.params import CompletionCreateParams
+from claudexia.upstream.anthropic import Upstream
+
+# --- claudexia.docs
+# What /docs shows beyond the routes themselves: bodies, the path's parameter, and how a key is sent.
+
+MODEL_PARAMETER: dict[str, object] = {
+    "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+}
+NO_KEY: dict[str, object] = {"security": []}
+
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+}
+_COMPONENTS = "#/components/schemas/{model}"
+
+
+def describe(app: FastAPI, path: str) -> None:
+    """Completes the app's OpenAPI description, and that of the body of POST `path`, when first asked for."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        description = plain()
+        body = CompletionCreateParams.model_json_schema(ref_template=_COMPONENTS)
+        schemas = {**body.pop("$defs", {}), "CompletionCreateParams": body}
+        description["components"] = {"schemas": schemas, "securitySchemes": _KEYS}
+        description["security"] = [{name: []} for name in _KEYS]
+        reference = {"$ref": _COMPONENTS.format(model="CompletionCreateParams")}
+        description["paths"][path]["post"]["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": reference}},
+        }
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
 
 
 def create_app(
@@ -44,7 +79,7 @@ def create_app(
     stores = open_stores(settings, table, now, metrics.table_failed)
     keys = stores.keys
     upstream = Upstream(settings, transport)
-    books = Books(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
+    books = Billing(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
     completions = Completions(settings, upstream, stores.thoughts, books, now)
     models = Models(upstream, settings.model_aliases, now)
 
@@ -83,7 +118,7 @@ def create_app(
     app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
-    app.add_middleware(Edge, metrics=metrics, settled=books.settled)
+    app.add_middleware(RequestMiddleware, metrics=metrics, settled=books.settled)
     if settings.cors_origin:
         allow_origin(app, settings.cors_origin)
     add_error_handlers(app)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from claudexia.translate import APIError, find_model
+from claudexia.errors import APIError
+from claudexia.models import find_model
 
 KEY_PREFIX = "sk_cdx_"
 OnFailure = Literal["open", "closed"]

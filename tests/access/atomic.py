@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable
-from claudexia.access.table import Table
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia.storage.table import Table
 from tests.access.tables import NAME, REGION, Now, create_table, memory_table
 
 

@@ -10,10 +10,10 @@ import asyncio
 import json
 import sys
 
-from claudexia.access.dynamo_table import DynamoTable, make_client
 from claudexia.access.limiter import Limiter
 from claudexia.access.limits import Limits
-from claudexia.translate import APIError
+from claudexia.errors import APIError
+from claudexia.storage.dynamodb import DynamoTable, make_client
 from tests.access.tables import Clock
 
 LIMITS = Limits(

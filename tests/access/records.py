@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from claudexia.access.usage import UsageRecord
+from claudexia.access.ledger import UsageRecord
 
 RECORD = UsageRecord(
     at=datetime(2026, 11, 22, 12, tzinfo=UTC),

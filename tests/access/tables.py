@@ -11,9 +11,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia.storage.memory import MemoryTable
+from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError
 
 REGION = "eu-central-1"
 NAME = "claudexia-test"

@@ -10,13 +10,11 @@ from functools import partial
 import boto3
 import pytest
 
-from claudexia.access.cached_keys import CachedKeyStore, OnFailure
-from claudexia.access.dynamo_table import DynamoTable, make_client
-from claudexia.access.key_format import digest, new_secret
 from claudexia.access.key_store import TableKeyStore
-from claudexia.access.keys import authenticate
-from claudexia.access.memory_table import MemoryTable
-from claudexia.translate import APIError
+from claudexia.access.keys import CachedKeyStore, OnFailure, authenticate, digest, new_secret
+from claudexia.errors import APIError
+from claudexia.storage.dynamodb import DynamoTable, make_client
+from claudexia.storage.memory import MemoryTable
 from tests.access.tables import REGION, Clock, FaultyTable, OpenTable, tables
 
 FAULTS = ["missing", "denied", "throttled", "timeout", "failed"]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from claudexia.access.dynamo_table import DynamoTable, make_client
-from claudexia.access.table import Item
+from claudexia.storage.dynamodb import DynamoTable, make_client
+from claudexia.storage.table import Item
 from tests.access.tables import NAME, REGION, Clock, create_table
 
 DYNALITE = os.environ.get("DYNALITE", "")

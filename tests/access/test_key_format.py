@@ -7,7 +7,7 @@ from zlib import crc32
 
 import pytest
 
-from claudexia.access.key_format import checksum_holds, digest, new_secret
+from claudexia.access.keys import checksum_holds, digest, new_secret
 
 PATTERN = r"sk_cdx_[0-9A-Za-z]{49}"
 ALPHABET = digits + ascii_uppercase + ascii_lowercase

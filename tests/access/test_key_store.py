@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.key_format import checksum_holds, digest
-from claudexia.access.key_items import PARTITION, item_key
-from claudexia.access.key_store import KeyStoreError, TableKeyStore
-from claudexia.access.keys import Key, authenticate
+from claudexia.access.key_store import PARTITION, KeyStoreError, TableKeyStore, item_key
+from claudexia.access.keys import Key, authenticate, checksum_holds, digest
 from claudexia.access.limits import Limits
-from claudexia.access.table import Table
-from claudexia.translate import APIError
+from claudexia.errors import APIError
+from claudexia.storage.table import Table
 from tests.access.tables import Clock, FaultyTable, OpenTable, memory_table, tables
 
 LIMITS = Limits(requests_per_minute=60, usd_per_day_micros=2_500_000)

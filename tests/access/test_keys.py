@@ -7,9 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from claudexia.access.key_format import digest, new_secret
-from claudexia.access.keys import Key, KeyStore, MemoryKeyStore, authenticate, may_use, permit_model
-from claudexia.translate import APIError
+from claudexia.access.keys import (
+    Key,
+    KeyStore,
+    MemoryKeyStore,
+    authenticate,
+    digest,
+    may_use,
+    new_secret,
+    permit_model,
+)
+from claudexia.errors import APIError
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECRET = new_secret()

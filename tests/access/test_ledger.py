@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import DayUsage, Ledger, Totals, UsageRecord, totals
-from claudexia.records import Outcome
+from claudexia.access.ledger import DayUsage, Ledger, Totals, UsageRecord, totals
+from claudexia.observability.record import Outcome
+from claudexia.storage.memory import MemoryTable
 from tests.access.atomic import atomic_tables
 from tests.access.records import RECORD
 from tests.access.tables import Clock, FaultyTable, OpenTable, tables

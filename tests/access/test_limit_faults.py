@@ -10,12 +10,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable
 from claudexia.access.limiter import Limiter
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.table import ALWAYS, Change, Condition, ItemKey, Table, TableError
-from claudexia.translate import APIError
+from claudexia.errors import APIError
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia.storage.memory import MemoryTable
+from claudexia.storage.table import ALWAYS, Change, Condition, ItemKey, Table, TableError
 from tests.access.tables import REGION, Clock, FaultyTable
 
 LIMITS = Limits(requests_per_minute=1, tokens_per_minute=1000, concurrent_streams=1, usd_per_day_micros=1000)

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.admission import Admission
-from claudexia.access.limiter import Limiter
+from claudexia.access.limiter import Admission, Limiter
 from claudexia.access.limits import Limits, bounded_max_tokens
-from claudexia.access.table import ItemKey, Table
-from claudexia.translate import APIError
+from claudexia.errors import APIError
+from claudexia.storage.table import ItemKey, Table
 from tests.access.atomic import atomic_tables
 from tests.access.tables import Clock, FaultyTable, OpenTable
 

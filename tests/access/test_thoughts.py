@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.table import ItemKey, Table
-from claudexia.access.table_thoughts import TableThoughtStore
-from claudexia.access.thoughts import Blocks, MemoryThoughtStore, ThoughtStore
+from claudexia.access.thinking_store import Blocks, MemoryThinkingStore, TableThinkingStore, ThinkingStore
+from claudexia.storage.memory import MemoryTable
+from claudexia.storage.table import ItemKey, Table
 from tests.access.tables import Clock, FaultyTable, dynamo_table, memory_table
 
 CONTENT: Blocks = [
@@ -26,30 +25,30 @@ OpenStore = Callable[[Clock], Any]
 
 
 @contextmanager
-def in_memory(clock: Clock) -> Iterator[ThoughtStore]:
-    yield MemoryThoughtStore()
+def in_memory(clock: Clock) -> Iterator[ThinkingStore]:
+    yield MemoryThinkingStore()
 
 
 @contextmanager
-def on_memory_table(clock: Clock) -> Iterator[ThoughtStore]:
+def on_memory_table(clock: Clock) -> Iterator[ThinkingStore]:
     with memory_table(clock) as table:
-        yield TableThoughtStore(table, unexpected)
+        yield TableThinkingStore(table, unexpected)
 
 
 @contextmanager
-def on_dynamodb(clock: Clock) -> Iterator[ThoughtStore]:
+def on_dynamodb(clock: Clock) -> Iterator[ThinkingStore]:
     with dynamo_table(clock) as table:
-        yield TableThoughtStore(table, unexpected)
+        yield TableThinkingStore(table, unexpected)
 
 
 class Cold:
-    """A TableThoughtStore that starts anew with every call, as if each met another process."""
+    """A TableThinkingStore that starts anew with every call, as if each met another process."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(TableThoughtStore(self._table, unexpected), name)
+        return getattr(TableThinkingStore(self._table, unexpected), name)
 
 
 @contextmanager
@@ -80,7 +79,7 @@ stores = pytest.mark.parametrize(
 )
 
 
-def play(open_store: OpenStore, scenario: Callable[[ThoughtStore, Clock], Coroutine[Any, Any, None]]) -> None:
+def play(open_store: OpenStore, scenario: Callable[[ThinkingStore, Clock], Coroutine[Any, Any, None]]) -> None:
     clock = Clock()
     with open_store(clock) as store:
         asyncio.run(scenario(store, clock))
@@ -88,7 +87,7 @@ def play(open_store: OpenStore, scenario: Callable[[ThoughtStore, Clock], Corout
 
 @stores
 def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
-    async def scenario(store: ThoughtStore, clock: Clock) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.remember("k1", "toolu_1", CONTENT, clock())
         await store.remember("k1", "toolu_2", OTHER, clock())
         assert await store.recall("k1", ["toolu_2", "toolu_1", "toolu_3", "toolu_1"], clock()) == {
@@ -102,7 +101,7 @@ def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
 
 @stores
 def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None:
-    async def scenario(store: ThoughtStore, clock: Clock) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.remember("k1", "toolu_1", CONTENT, clock())
         assert await store.recall("k2", ["toolu_1"], clock()) == {}
         await store.forget("k2", ["toolu_1"])
@@ -113,7 +112,7 @@ def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None
 
 @stores
 def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: OpenStore) -> None:
-    async def scenario(store: ThoughtStore, clock: Clock) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.remember("k1", "toolu_1", CONTENT, clock())
         clock.advance(hours=23)
         assert await store.recall("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
@@ -125,7 +124,7 @@ def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: Op
 
 @stores
 def test_an_answer_is_replaced_and_forgotten(open_store: OpenStore) -> None:
-    async def scenario(store: ThoughtStore, clock: Clock) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
         for turn in ("a", "b", "c"):
             await store.remember("k1", turn, CONTENT, clock())
         await store.remember("k1", "a", OTHER, clock())
@@ -137,7 +136,7 @@ def test_an_answer_is_replaced_and_forgotten(open_store: OpenStore) -> None:
 
 @stores
 def test_a_long_loop_is_recalled_whole(open_store: OpenStore) -> None:
-    async def scenario(store: ThoughtStore, clock: Clock) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
         turns = [f"toolu_{number}" for number in range(120)]
         for turn in turns:
             await store.remember("k1", turn, [{"type": "text", "text": turn}], clock())
@@ -155,8 +154,8 @@ class Scene:
         self.failures: list[str] = []
         self.warm = self.process()
 
-    def process(self, max_bytes: int = 2**20) -> TableThoughtStore:
-        return TableThoughtStore(self.table, self.failures.append, max_bytes)
+    def process(self, max_bytes: int = 2**20) -> TableThinkingStore:
+        return TableThinkingStore(self.table, self.failures.append, max_bytes)
 
 
 def test_a_warm_process_reads_nothing_again() -> None:
@@ -212,8 +211,8 @@ def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
         assert scene.table.calls == {}
         assert await scene.warm.recall("k1", ["large"], scene.clock()) == {"large": large}
         with dynamo_table(scene.clock) as table:  # which refuses what is larger than 400 KB
-            await TableThoughtStore(table, unexpected).remember("k1", "fitting", fitting, scene.clock())
-            cold = TableThoughtStore(table, unexpected)
+            await TableThinkingStore(table, unexpected).remember("k1", "fitting", fitting, scene.clock())
+            cold = TableThinkingStore(table, unexpected)
             assert await cold.recall("k1", ["fitting"], scene.clock()) == {"fitting": fitting}
 
     asyncio.run(scenario(Scene()))

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 import boto3
 
-from claudexia.access.dynamo_table import DynamoTable, make_client
-from claudexia.access.key_items import PARTITION
-from claudexia.access.key_store import TableKeyStore
+from claudexia.access.key_store import PARTITION, TableKeyStore
 from claudexia.access.limits import Limits
-from claudexia.access.table import Table
+from claudexia.storage.dynamodb import DynamoTable, make_client
+from claudexia.storage.table import Table
 from tests.benchmarks.processes import Server, Servers, server
 
 _NAME, _REGION = "benchmark", "eu-central-1"

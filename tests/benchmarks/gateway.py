@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
-from claudexia.access.key_items import item_key
-from claudexia.access.memory_table import MemoryTable
+from claudexia.access.key_store import item_key
 from claudexia.app import create_app
 from claudexia.settings import Settings
+from claudexia.storage.memory import MemoryTable
 from tests.benchmarks.serving import serve
 
 KEY = "sk_cdx_benchmark"

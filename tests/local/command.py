@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-COMMAND = [sys.executable, "-m", "claudexia.local.cli"]
+COMMAND = [sys.executable, "-m", "claudexia_cli.cli"]
 OURS = ("ANTHROPIC_", "CLAUDEXIA_", "MODEL_ALIASES")
 
 

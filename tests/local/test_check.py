@@ -12,14 +12,14 @@ import pytest
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from claudexia.access.key_store import TableKeyStore
+from claudexia.access.ledger import Ledger
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import Ledger
 from claudexia.app import create_app
-from claudexia.local.check_steps import CHECKS
-from claudexia.local.cli import main
-from claudexia.local.echo import EchoTransport
 from claudexia.settings import Settings
+from claudexia.storage.memory import MemoryTable
+from claudexia_cli.check import CHECKS
+from claudexia_cli.cli import main
+from claudexia_cli.echo import EchoTransport
 from tests.local.openai_stand_in import (
     CITY,
     KEY,

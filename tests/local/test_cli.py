@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from claudexia import __version__
-from claudexia.local.cli import main
+from claudexia_cli.cli import main
 from tests.local.command import claudexia, failing, paste
 from tests.serving import Reply, Upstream, serving, sse, text_events
 

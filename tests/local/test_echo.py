@@ -12,7 +12,7 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
-from claudexia.local.echo import EchoTransport
+from claudexia_cli.echo import EchoTransport
 
 Body = Mapping[str, object]
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from claudexia.local.execution_environment import ExecutionEnvironment, InitError
-from claudexia.local.invocation import FunctionError, Invocation
+from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
+from claudexia_cli.emulator.server import ExecutionEnvironment, InitError
 
 # A runtime client that does what the event says, and tells its process id.
 RUNTIME = """

@@ -12,11 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable
-from claudexia.access.key_format import checksum_holds, digest
 from claudexia.access.key_store import TableKeyStore
-from claudexia.access.keys import Key
-from claudexia.local.cli import main
+from claudexia.access.keys import Key, checksum_holds, digest
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia_cli.cli import main
 from tests.access.tables import NAME, REGION, create_table
 from tests.serving import serving
 

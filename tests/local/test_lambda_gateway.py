@@ -10,8 +10,8 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from claudexia.local.invocation import FunctionError, Invocation
-from claudexia.local.lambda_gateway import LambdaGateway
+from claudexia_cli.emulator.gateway import LambdaGateway
+from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 from tests.serving import serving
 
 NULS = bytes(8)

@@ -9,7 +9,7 @@ import pytest
 from mangum import Mangum
 from starlette.applications import Starlette
 
-from claudexia.local.rest_event import rest_event
+from claudexia_cli.emulator.gateway import rest_event
 
 
 def scope(**more: Any) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from claudexia.local.invocation import FunctionError, Invocation
-from claudexia.local.runtime_api import RuntimeApi
+from claudexia_cli.emulator.runtime_api import FunctionError, Invocation, RuntimeApi
 
 BASE = "/2018-06-01/runtime"
 TRAILERS = "Trailer: Lambda-Runtime-Function-Error-Type\r\nTrailer: Lambda-Runtime-Function-Error-Body\r\n"

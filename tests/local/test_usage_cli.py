@@ -12,9 +12,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.dynamo_table import DynamoTable
-from claudexia.access.usage import Ledger
-from claudexia.local.cli import main
+from claudexia.access.ledger import Ledger
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia_cli.cli import main
 from tests.access.records import RECORD as RECORDED
 from tests.access.tables import NAME, REGION, create_table
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from claudexia.access.key_store import TableKeyStore
+from claudexia.access.ledger import Ledger, totals
 from claudexia.access.limits import Limits
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.usage import Ledger, totals
 from claudexia.app import create_app
 from claudexia.settings import Settings
+from claudexia.storage.memory import MemoryTable
 from tests.access.tables import Clock, FaultyTable
 from tests.runtime.running import with_runtime
 from tests.runtime.runtime_api import FakeRuntimeAPI, rest_event

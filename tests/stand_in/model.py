@@ -1,6 +1,6 @@
 """What the stand-in's Claude says: decided by the request and by words in square brackets in it.
 
-`[rounds=N]` how many rounds of tool calls, `[interleaved]` thinks again before them, `[redacted]` also thinks what
+`[rounds=N]` how many rounds of tool calls, `[interleave]` thinks again before them, `[redacted]` also thinks what
 nobody may read, `[pause]` pauses after a search; `[refuse]`, `[refuse-late]`, `[long]` and `[empty]` end the answer so.
 """
 
@@ -139,7 +139,7 @@ def _thoughts(params: Params, model: ModelFacts, turns: list[Turn]) -> tuple[lis
     words = f"Round {number}: I think about what was asked." if shown == "summarized" else ""
     asked = " ".join(_text(turn) for turn in turns if turn.role == "user")
     redacted = [{"type": "redacted_thinking", "data": ""}] if "[redacted]" in asked else []
-    again = [_thought(words and f"{words} Again.")] if "[interleaved]" in asked else []
+    again = [_thought(words and f"{words} Again.")] if "[interleave]" in asked else []
     return [_thought(words), *redacted], again
 
 

@@ -41,7 +41,7 @@ def test_a_greeting(client: Anthropic, stand_in: StandIn, streamed: bool) -> Non
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_rounds_of_tools(client: Anthropic, streamed: bool) -> None:
-    turns: list[Any] = ["[rounds=2][interleaved][redacted] Go"]
+    turns: list[Any] = ["[rounds=2][interleave][redacted] Go"]
     ids = set()
     for _ in range(2):
         message = ask(client, *turns, tools=TOOLS, streamed=streamed)

@@ -31,9 +31,9 @@ TAMPERED = {
 @pytest.mark.parametrize(("tamper", "words"), TAMPERED.values(), ids=TAMPERED)
 def test_thinking_that_was_changed(client: Anthropic, tamper: Any, words: str | None) -> None:
     fields: Any = {"tools": TOOLS, "thinking": {"type": "adaptive", "display": "summarized"}}
-    message = ask(client, "[interleaved] Use a tool", **fields)
+    message = ask(client, "[interleave] Use a tool", **fields)
     turn = said(message)
-    changed = ["[interleaved] Use a tool", {**turn, "content": tamper(turn["content"])}, results(message)]
+    changed = ["[interleave] Use a tool", {**turn, "content": tamper(turn["content"])}, results(message)]
     if not words:
         assert ask(client, *changed, **fields).stop_reason == "end_turn"
         return

@@ -7,9 +7,10 @@ from typing import Any, cast
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from claudexia.translate import ChatCompletionStream, MessageAccumulator
-from claudexia.translate.anthropic import Message, MessageStreamEvent
-from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
+from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.stream import ChatCompletionStream
+from claudexia.translate.types.anthropic import Message, MessageStreamEvent
 
 CREATED = 1_790_000_000
 
@@ -78,9 +79,9 @@ def message(parts: Iterable[MessageStreamEvent]) -> Message:
     return accumulator.message
 
 
-def deltas(parts: Iterable[MessageStreamEvent], reading: Reading = DEFAULT_READING) -> list[Json]:
+def deltas(parts: Iterable[MessageStreamEvent], options: ResponseOptions = DEFAULT_OPTIONS) -> list[Json]:
     """What is told, without the last chunk, which has the finish_reason only."""
-    stream = ChatCompletionStream(created=CREATED, reading=reading)
+    stream = ChatCompletionStream(created=CREATED, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     assert stream.finished
     return cast("list[Json]", [chunk["choices"][0]["delta"] for chunk in chunks[:-1]])

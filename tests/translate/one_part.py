@@ -4,7 +4,9 @@ import base64
 import json
 from typing import Any
 
-from claudexia.translate import find_model, parse_params, to_message_params
+from claudexia.models import find_model
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
 from tests.stand_in.rules import assert_accepted
 
 MODEL = "claude-sonnet-5-5"

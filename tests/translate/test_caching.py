@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
-from claudexia.translate.caching import settle_cache
-from claudexia.translate.fields import Report
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.prompt_cache import apply_cache_control
 
 MODEL = "claude-opus-5-5"  # caches from 512 tokens on
 LONG = "All that is known about the matter. " * 100
@@ -59,7 +62,7 @@ def settle_sent(
 ) -> tuple[Json, list[str]]:
     body = {"model": sent["model"], "messages": [{"role": "user", "content": "x"}], **fields}
     report = Report(strict)
-    settle_cache(
+    apply_cache_control(
         sent, parse_params(json.dumps(body).encode()), find_model(sent["model"], {}), automatic, report
     )
     return sent, [warning.param for warning in report.warnings]
@@ -327,7 +330,7 @@ def translated(messages: list[Json], model: str = MODEL, **fields: Any) -> Json:
     body = json.dumps({"model": model, "messages": messages, "tools": tools, **fields}).encode()
     params, sent = parse_params(body), Report()
     request: Any = to_message_params(params, find_model(model, {})).params
-    settle_cache(request, params, find_model(model, {}), True, sent)
+    apply_cache_control(request, params, find_model(model, {}), True, sent)
     assert sent.warnings == []
     return dict(request)
 

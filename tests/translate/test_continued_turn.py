@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, to_chat_completion
-from claudexia.translate.anthropic import MessageStreamEvent
-from claudexia.translate.continued_turn import ContinuedTurn
+from claudexia.errors import APIError
+from claudexia.translate.response.accumulator import ContinuedTurn
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.types.anthropic import MessageStreamEvent
 from tests.translate.answers import CREATED, block, deltas, events, message, source, text, thinking, tool
 
 FIRST = [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from claudexia.translate.custom_input import CustomInput
+from claudexia.translate.response.text_filters import CustomInput
 
 TEXTS = {
     "plain": "ls -l",

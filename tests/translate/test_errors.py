@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError
-from claudexia.translate.errors import from_event, from_status
-from claudexia.translate.ratelimits import relayed_headers, retry_headers
+from claudexia.errors import APIError
+from claudexia.upstream.errors import error_from_event, error_from_status
+from claudexia.upstream.headers import relayed_headers, retry_headers
 from tests import recordings
 
 NO_RETRY = {"x-should-retry": "false"}
@@ -61,7 +61,7 @@ CASES = [
 def test_table(
     status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
 ) -> None:
-    from_http = from_status(status, body(kind, message), "m-1", {"x-request-id": "r"})
+    from_http = error_from_status(status, body(kind, message), "m-1", {"x-request-id": "r"})
     assert (from_http.status, from_http.type, from_http.code) == (told, type_, code)
     assert from_http.headers == {"x-request-id": "r", **headers}
     assert from_http.body()["error"].keys() == {"message", "type", "param", "code"}
@@ -71,13 +71,13 @@ def test_table(
 def test_the_same_failure_as_an_event_is_told_the_same(
     status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
 ) -> None:
-    error = from_event(json.loads(body(kind, message)), "m-1", {})
+    error = error_from_event(json.loads(body(kind, message)), "m-1", {})
     assert (error.status, error.type, error.code) == (told, type_, code)
 
 
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
 def test_a_spent_limit_is_no_rate_limit(code: str) -> None:
-    error = from_status(429, body("rate_limit_error", error_code=code), "m-1", {})
+    error = error_from_status(429, body("rate_limit_error", error_code=code), "m-1", {})
     assert (error.status, error.code, error.headers) == (429, "insufficient_quota", NO_RETRY)
 
 
@@ -86,7 +86,7 @@ def test_a_spent_limit_is_no_rate_limit(code: str) -> None:
     ("status", "told"), [(400, 400), (404, 502), (429, 429), (500, 500), (502, 500), (503, 503)]
 )
 def test_bodies_that_are_not_the_apis(content: bytes, status: int, told: int) -> None:
-    error = from_status(status, content, "m-1", {})
+    error = error_from_status(status, content, "m-1", {})
     assert error.status == told
     assert error.message
 
@@ -95,7 +95,7 @@ def test_bodies_that_are_not_the_apis(content: bytes, status: int, told: int) ->
 @pytest.mark.parametrize("name", recordings.names("errors", ".json"))
 def test_recorded(name: str) -> None:
     recorded = json.loads(recordings.read_bytes("errors", name, ".json"))
-    error = from_status(recorded["status"], recorded["raw_body"].encode(), "claude-x", {})
+    error = error_from_status(recorded["status"], recorded["raw_body"].encode(), "claude-x", {})
     expected = {
         400: (400, None),
         401: (502, "upstream_credential_refused"),

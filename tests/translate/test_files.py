@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, parse_params
-from claudexia.translate.files import MAX_BASE64
+from claudexia.errors import APIError
+from claudexia.translate.request.media import MAX_FILE_BASE64 as MAX_BASE64
+from claudexia.translate.request.parse import parse_params
 from tests.translate.one_part import MODEL, encoded, translated
 
 PDF, PNG = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"\x89PNG\r\n\x1a\n" + bytes(8)

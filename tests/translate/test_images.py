@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError
-from claudexia.translate.images import MAX_BASE64
+from claudexia.errors import APIError
+from claudexia.translate.request.media import MAX_BASE64
 from tests.translate.one_part import encoded, translated
 
 PNG, JPEG, GIF, WEBP = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError
+from claudexia.errors import APIError
 from tests.translate.test_tools import function, translate
 
 A: Any = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}

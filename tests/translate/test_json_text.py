@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from claudexia.translate.json_text import JSONObjectText
+from claudexia.translate.response.text_filters import JSONObjectText
 
 CASES = [
     pytest.param('{"a": 1}', '{"a": 1}', id="bare"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError
+from claudexia.errors import APIError
 from tests.translate.test_tools import FORCES, REFUSES, function, tooling, translate
 
 FUNCTIONS = [{"name": "f", "description": "d", "parameters": {"type": "object"}}, {"name": "g.h"}]
@@ -15,7 +15,7 @@ def test_functions_are_tools() -> None:
     request = translate(functions=FUNCTIONS)
     first, second = request.params["tools"]
     assert first == {"name": "f", "description": "d", "input_schema": {"type": "object"}}
-    assert request.reading.original_name(str(second.get("name"))) == "g.h"
+    assert request.options.original_name(str(second.get("name"))) == "g.h"
     assert not request.warnings
 
 

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
-from claudexia.translate.fields import Report
-from claudexia.translate.marks import client_mark
-from claudexia.translate.params import Params
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.prompt_cache import client_mark
+from claudexia.translate.types.base import Params
 from tests.stand_in.rules import assert_accepted
 
 MODEL = "claude-sonnet-5-5"

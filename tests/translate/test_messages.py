@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
-from claudexia.translate.fields import Report
-from claudexia.translate.messages import Conversation
-from claudexia.translate.tool_names import ToolNames
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import MessageRequest, to_message_params
+from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.tool_calls import ToolNames
 from tests.stand_in.rules import assert_accepted
 
 PREFILLS = "claude-sonnet-4-5"

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from claudexia.translate import APIError, find_model
-from claudexia.translate.models import SERVED, retirement_warning
+from claudexia.errors import APIError
+from claudexia.models import SERVED, find_model, retirement_warning
 
 EFFORTS = [
     (),

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
 from tests.stand_in.rules import assert_accepted
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}

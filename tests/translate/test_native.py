@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.request.build import MessageRequest, to_message_params
+from claudexia.translate.request.parse import parse_params
 from tests.stand_in.rules import assert_accepted
 
 MODEL = "claude-sonnet-4-5"
@@ -105,7 +108,7 @@ def test_a_tool_message_answers_a_native_call() -> None:
     answer = {"role": "tool", "tool_call_id": "f:0", "content": "1"}
     request = translate([user("a"), assistant(foreign), answer])
     use: Any = request.params["messages"][1]["content"][0]
-    assert (use["id"], request.reading.original_name(use["name"]), use["input"]) == ("f_0", "a.b", {"a": 1})
+    assert (use["id"], request.options.original_name(use["name"]), use["input"]) == ("f_0", "a.b", {"a": 1})
     assert [tool["name"] for tool in request.params["tools"]] == [use["name"]]
     assert not request.warnings
 

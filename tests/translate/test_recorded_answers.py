@@ -17,17 +17,13 @@ from anthropic.lib.streaming._messages import accumulate_event
 from openai.types.chat import ChatCompletion
 from pydantic_core import from_json
 
-from claudexia.translate import (
-    APIError,
-    ChatCompletionStream,
-    EventDecoder,
-    MessageAccumulator,
-    to_chat_completion,
-)
-from claudexia.translate.accumulate import replayable
-from claudexia.translate.anthropic import MessageStreamEvent
-from claudexia.translate.continued_turn import ContinuedTurn
-from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.errors import APIError
+from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
+from claudexia.translate.response.accumulator import ContinuedTurn, MessageAccumulator, replay_content
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.response.stream import ChatCompletionStream
+from claudexia.translate.sse import EventDecoder
+from claudexia.translate.types.anthropic import MessageStreamEvent
 from tests import recordings
 from tests.translate.answers import CREATED, Json, folded
 
@@ -57,13 +53,13 @@ FINISH_REASONS: dict[str | None, str] = {
 }
 
 READINGS = {
-    "as-it-is": DEFAULT_READING,
-    "no-reasoning": Reading(reasoning=False),
-    "thinking-blocks": Reading(thinking_blocks=True),
-    "thinking-blocks-only": Reading(reasoning=False, thinking_blocks=True),
-    "json-object": Reading(json_object=True),
-    "function-call": Reading(function_call=True),
-    "custom": Reading(),  # every tool of the answer is one
+    "as-it-is": DEFAULT_OPTIONS,
+    "no-reasoning": ResponseOptions(reasoning=False),
+    "thinking-blocks": ResponseOptions(thinking_blocks=True),
+    "thinking-blocks-only": ResponseOptions(reasoning=False, thinking_blocks=True),
+    "json-object": ResponseOptions(json_object=True),
+    "function-call": ResponseOptions(function_call=True),
+    "custom": ResponseOptions(),  # every tool of the answer is one
 }
 
 
@@ -74,9 +70,9 @@ def decode(data: bytes, step: int = 1 << 30) -> list[MessageStreamEvent]:
 
 
 def chunks_of(
-    events: Iterable[MessageStreamEvent], include_usage: bool = True, reading: Reading = DEFAULT_READING
+    events: Iterable[MessageStreamEvent], include_usage: bool = True, options: ResponseOptions = DEFAULT_OPTIONS
 ) -> list[Json]:
-    stream = ChatCompletionStream(created=CREATED, include_usage=include_usage, reading=reading)
+    stream = ChatCompletionStream(created=CREATED, include_usage=include_usage, options=options)
     chunks = [chunk for event in events for chunk in stream.feed(event)]
     if not stream.finished:
         raise EOFError("the stream ended before its message")
@@ -85,12 +81,12 @@ def chunks_of(
     return cast("list[Json]", json.loads(json.dumps(chunks)))
 
 
-def whole(events: Iterable[MessageStreamEvent], reading: Reading = DEFAULT_READING) -> Json:
+def whole(events: Iterable[MessageStreamEvent], options: ResponseOptions = DEFAULT_OPTIONS) -> Json:
     accumulator = MessageAccumulator()
     for event in events:
         accumulator.feed(event)
     assert accumulator.finished
-    completion = to_chat_completion([accumulator.message], created=CREATED, reading=reading)
+    completion = to_chat_completion([accumulator.message], created=CREATED, options=options)
     validate(completion, "CreateChatCompletionResponse")
     return ChatCompletion.model_validate(completion).model_dump(mode="json", exclude_none=True)
 
@@ -121,7 +117,7 @@ def told(call: Json) -> Json:
     return {key: call[key] for key in ("name", "arguments", "input") if key in call}
 
 
-def reading_for(name: str, events: Iterable[MessageStreamEvent]) -> Reading:
+def reading_for(name: str, events: Iterable[MessageStreamEvent]) -> ResponseOptions:
     if name != "custom":
         return READINGS[name]
     tools = {
@@ -186,13 +182,13 @@ def test_stream(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
 def test_a_stream_adds_up_to_the_whole(name: str, told_as: str) -> None:
     events = decode(recordings.read_bytes("streams", name, ".sse"))
-    reading = reading_for(told_as, events)
-    chunks = chunks_of(events, reading=reading)
-    if not reading.custom:  # OpenAI's schema knows such calls only in whole answers
+    options = reading_for(told_as, events)
+    chunks = chunks_of(events, options=options)
+    if not options.custom:  # OpenAI's schema knows such calls only in whole answers
         for chunk in chunks:
             validate(chunk, "CreateChatCompletionStreamResponse")
     assert sum("annotations" in choice["delta"] for chunk in chunks for choice in chunk["choices"]) <= 1
-    assert comparable(folded(chunks)) == comparable(whole(events, reading))
+    assert comparable(folded(chunks)) == comparable(whole(events, options))
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
@@ -203,7 +199,7 @@ def test_what_is_sent_back_is_what_came(name: str) -> None:
         accumulator.feed(event)
     came = [block.to_dict(mode="json") for block in claude_sdk_message(data).content]
     came = [block for block in came if block["type"] != "text" or str(block["text"]).strip()]
-    sent = replayable(accumulator.message)
+    sent = replay_content(accumulator.message)
     assert [plain(block) for block in sent] == [plain(block) for block in came]
 
 

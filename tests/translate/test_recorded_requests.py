@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
 from tests import recordings
 from tests.stand_in.rules import assert_accepted
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import find_model, parse_params
-from claudexia.translate.fields import Report
-from claudexia.translate.messages import Conversation
-from claudexia.translate.replay import tool_call_keys, without_thinking
-from claudexia.translate.tool_names import ToolNames
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.thinking_replay import tool_call_keys, without_thinking
+from claudexia.translate.request.tool_calls import ToolNames
 
 MODEL = "claude-sonnet-5-5"
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}

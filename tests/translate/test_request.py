@@ -9,10 +9,12 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
-from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
-from claudexia.translate.anthropic_params import MessageCreateParams
-from claudexia.translate.fields import Composed, Ignored, Rejected, To
-from claudexia.translate.request import VERDICTS
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.request.build import VERDICTS, MessageRequest, to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.types.anthropic import MessageCreateParams
+from claudexia.translate.types.params import Composed, Ignored, Rejected, To
 from tests.stand_in.rules import assert_accepted
 
 SAMPLES, REFUSES, UNKNOWN = "claude-sonnet-4-6", "claude-opus-5-5", "claude-opus-7"

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, ChatCompletionStream, to_chat_completion
-from claudexia.translate.anthropic import MessageStreamEvent
-from claudexia.translate.reading import DEFAULT_READING, Reading
+from claudexia.errors import APIError
+from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.response.stream import ChatCompletionStream
+from claudexia.translate.types.anthropic import MessageStreamEvent
 from tests.translate.answers import (
     CREATED,
     Json,
@@ -39,32 +41,32 @@ def note(start: int, end: int, url: str, title: str) -> Json:
 CASES: list[Any] = [
     pytest.param(
         events(text("Hel", "lo")),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [TEXT_FIRST, {"content": "Hel"}, {"content": "lo"}],
         id="text",
     ),
     pytest.param(
         events(thinking("Hm", ", so", signature="sig"), text("Yes")),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [{**OTHER_FIRST, "reasoning_content": "Hm"}, {"reasoning_content": ", so"}, {"content": "Yes"}],
         id="reasoning",
     ),
     pytest.param(
         events(thinking("Hm", signature="sig"), text("Yes")),
-        Reading(reasoning=False),
+        ResponseOptions(reasoning=False),
         [TEXT_FIRST, {"content": "Yes"}],
         id="no-reasoning",
     ),
-    pytest.param(events(thinking(signature="sig")), DEFAULT_READING, [TEXT_FIRST], id="thinking-is-not-shown"),
+    pytest.param(events(thinking(signature="sig")), DEFAULT_OPTIONS, [TEXT_FIRST], id="thinking-is-not-shown"),
     pytest.param(
         events(thinking("Hm")),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [{**OTHER_FIRST, "reasoning_content": "Hm"}, {"content": ""}],
         id="reasoning-and-nothing-else",
     ),
     pytest.param(
         events(thinking("Hm", ", so", signature="sig"), block("redacted_thinking", data="xyz"), text("Yes")),
-        Reading(thinking_blocks=True),
+        ResponseOptions(thinking_blocks=True),
         [
             {**OTHER_FIRST, "reasoning_content": "Hm"},
             {"reasoning_content": ", so"},
@@ -76,7 +78,7 @@ CASES: list[Any] = [
     ),
     pytest.param(
         events(thinking("cut"), thinking("Hm, so", signature="sig"), text("Yes")),
-        Reading(reasoning=False, thinking_blocks=True),
+        ResponseOptions(reasoning=False, thinking_blocks=True),
         [{**OTHER_FIRST, "thinking_blocks": [SIGNED]}, {"content": "Yes"}],
         id="a-block-without-signature-is-of-no-use",
     ),
@@ -89,7 +91,7 @@ CASES: list[Any] = [
             text("."),
             text("Dry", sources=[{"type": "char_location", "document_index": 0}, source("u3")]),
         ),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [
             TEXT_FIRST,
             *({"content": piece} for piece in ("It is 🌞: ", "warm", " today", ".", "Dry")),
@@ -105,7 +107,7 @@ CASES: list[Any] = [
     ),
     pytest.param(
         events(tool("weather", '{"a":', " 1}"), stop_reason="tool_use"),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [
             {**OTHER_FIRST, "tool_calls": [WEATHER]},
             {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":'}}]},
@@ -115,7 +117,7 @@ CASES: list[Any] = [
     ),
     pytest.param(
         events(SEARCH, FOUND, thinking("Hm"), tool("weather"), stop_reason="tool_use"),
-        DEFAULT_READING,
+        DEFAULT_OPTIONS,
         [
             {**OTHER_FIRST, "reasoning_content": "Hm"},
             {"tool_calls": [WEATHER]},
@@ -125,7 +127,7 @@ CASES: list[Any] = [
     ),
     pytest.param(
         events(tool("sh_", '{"inp', 'ut": "ls', ' \\"a', '\\"\\', 'n"}'), stop_reason="tool_use"),
-        Reading(custom=frozenset({"sh_"}), original_name={"sh_": "shell"}.__getitem__),
+        ResponseOptions(custom=frozenset({"sh_"}), original_name={"sh_": "shell"}.__getitem__),
         [
             {**OTHER_FIRST, "tool_calls": [SHELL]},
             *({"tool_calls": [{"index": 0, "custom": {"input": piece}}]} for piece in ("ls", ' "a', '"', "\n")),
@@ -134,7 +136,7 @@ CASES: list[Any] = [
     ),
     pytest.param(
         events(tool("weather", '{"a":1}'), tool("other", "{}", id_="toolu_1"), stop_reason="tool_use"),
-        Reading(function_call=True),
+        ResponseOptions(function_call=True),
         [
             {**OTHER_FIRST, "function_call": {"name": "weather", "arguments": ""}},
             {"function_call": {"arguments": '{"a":1}'}},
@@ -144,19 +146,19 @@ CASES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("parts", "reading", "told"), CASES)
-def test_deltas(parts: list[MessageStreamEvent], reading: Reading, told: list[Json]) -> None:
-    assert deltas(parts, reading) == told
+@pytest.mark.parametrize(("parts", "options", "told"), CASES)
+def test_deltas(parts: list[MessageStreamEvent], options: ResponseOptions, told: list[Json]) -> None:
+    assert deltas(parts, options) == told
 
 
-@pytest.mark.parametrize(("parts", "reading", "told"), CASES)
+@pytest.mark.parametrize(("parts", "options", "told"), CASES)
 def test_the_sdk_folds_them_to_the_whole(
-    parts: list[MessageStreamEvent], reading: Reading, told: list[Json]
+    parts: list[MessageStreamEvent], options: ResponseOptions, told: list[Json]
 ) -> None:
-    stream = ChatCompletionStream(created=CREATED, include_usage=True, reading=reading)
+    stream = ChatCompletionStream(created=CREATED, include_usage=True, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     answer = folded([*chunks, stream.usage_chunk(stream.usage)])
-    expected: Any = to_chat_completion([message(parts)], created=CREATED, reading=reading)
+    expected: Any = to_chat_completion([message(parts)], created=CREATED, options=options)
     choice, whole = answer["choices"][0], expected["choices"][0]
     assert choice["finish_reason"] == whole["finish_reason"]
     assert answer["usage"] == expected["usage"]
@@ -167,24 +169,24 @@ def test_the_sdk_folds_them_to_the_whole(
 
 
 @pytest.mark.parametrize(
-    ("stop_reason", "reading", "finish_reason"),
+    ("stop_reason", "options", "finish_reason"),
     [
-        ("end_turn", DEFAULT_READING, "stop"),
-        ("tool_use", DEFAULT_READING, "tool_calls"),
-        ("tool_use", Reading(function_call=True), "function_call"),
-        ("max_tokens", Reading(function_call=True), "length"),
-        ("pause_turn", DEFAULT_READING, "length"),
-        ("something new", DEFAULT_READING, "stop"),
+        ("end_turn", DEFAULT_OPTIONS, "stop"),
+        ("tool_use", DEFAULT_OPTIONS, "tool_calls"),
+        ("tool_use", ResponseOptions(function_call=True), "function_call"),
+        ("max_tokens", ResponseOptions(function_call=True), "length"),
+        ("pause_turn", DEFAULT_OPTIONS, "length"),
+        ("something new", DEFAULT_OPTIONS, "stop"),
     ],
 )
-def test_finish_reason(stop_reason: str, reading: Reading, finish_reason: str) -> None:
+def test_finish_reason(stop_reason: str, options: ResponseOptions, finish_reason: str) -> None:
     parts = events(text("Hi"), stop_reason=stop_reason)
-    stream = ChatCompletionStream(created=CREATED, reading=reading)
+    stream = ChatCompletionStream(created=CREATED, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     assert chunks[-1]["choices"][0] == {
         "index": 0, "delta": {}, "logprobs": None, "finish_reason": finish_reason,
     }  # fmt: skip
-    completion = to_chat_completion([message(parts)], created=CREATED, reading=reading)
+    completion = to_chat_completion([message(parts)], created=CREATED, options=options)
     assert completion["choices"][0]["finish_reason"] == finish_reason
 
 
@@ -212,10 +214,10 @@ def test_several_choices_are_one_answer() -> None:
     assert told == [(0, "One"), (1, "Two")]
 
 
-@pytest.mark.parametrize("reading", [DEFAULT_READING, Reading(json_object=True)])
-def test_a_message_that_begins_anew(reading: Reading) -> None:
+@pytest.mark.parametrize("options", [DEFAULT_OPTIONS, ResponseOptions(json_object=True)])
+def test_a_message_that_begins_anew(options: ResponseOptions) -> None:
     again = events(text('{"again": 1}'))
-    stream = ChatCompletionStream(created=CREATED, reading=reading)
+    stream = ChatCompletionStream(created=CREATED, options=options)
     for event in (*events(thinking())[:3], *again[:1]):  # nothing has been told of the first
         assert stream.feed(event) == []
     for event in again[1:3]:

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from claudexia.translate import APIError, find_model, parse_params, to_message_params
-from claudexia.translate.fields import Report
-from claudexia.translate.response_format import ResponseFormat
-from claudexia.translate.structured import Structure, to_structure
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.structured_output import OutputFormat, to_output_format
+from claudexia.translate.types.params import ResponseFormat
 from tests.stand_in.rules import assert_accepted
 
 FORMAT: TypeAdapter[Any] = TypeAdapter(ResponseFormat)
@@ -30,21 +33,21 @@ def json_schema(**fields: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
 
 
-def structured(given: Any, strict: bool = False) -> tuple[Structure, list[str]]:
+def structured(given: Any, strict: bool = False) -> tuple[OutputFormat, list[str]]:
     report = Report(strict)
     parsed = FORMAT.validate_json(json.dumps(given)) if given else None
-    return to_structure(parsed, report), [f"{warned.param}: {warned.why}" for warned in report.warnings]
+    return to_output_format(parsed, report), [f"{warned.param}: {warned.why}" for warned in report.warnings]
 
 
 @pytest.mark.parametrize("given", [None, {"type": "text"}], ids=["absent", "text"])
 def test_plain_text_asks_for_nothing(given: Any) -> None:
-    assert structured(given) == (Structure(), [])
+    assert structured(given) == (OutputFormat(), [])
 
 
 @pytest.mark.parametrize("strict", [{}, {"strict": True}, {"strict": False}, {"strict": None}], ids=str)
 def test_a_schema_that_fits_is_enforced_whatever_strict_says(strict: Any) -> None:
     structure, told = structured(json_schema(schema=PERSON, **strict))
-    assert structure == Structure({"type": "json_schema", "schema": PERSON})
+    assert structure == OutputFormat({"type": "json_schema", "schema": PERSON})
     assert told == []
 
 

@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 from openai.types import Completion
 
-from claudexia.translate import (
-    APIError,
-    ChatCompletionStream,
-    MessageAccumulator,
-    parse_params,
-    to_chat_completion,
-)
-from claudexia.translate.text_completion import to_chat_body, to_text_chunk, to_text_completion
+from claudexia.api.text_completions import to_chat_body, to_text_chunk, to_text_completion
+from claudexia.errors import APIError
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.response.stream import ChatCompletionStream
 from tests.serving import text_events, tool_events
 
 ASKED: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}

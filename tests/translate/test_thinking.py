@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, find_model, parse_params
-from claudexia.translate.fields import Report
-from claudexia.translate.models import SERVED
-from claudexia.translate.thinking import ThinkingPlan, to_thinking
+from claudexia.errors import APIError
+from claudexia.models import SERVED, find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.thinking import ThinkingPlan, to_thinking
 
 ALL = {"low", "medium", "high", "xhigh", "max"}
 

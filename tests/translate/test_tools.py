@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, MessageRequest, find_model, parse_params, to_message_params
-from claudexia.translate.fields import Report
-from claudexia.translate.tool_names import ToolNames
-from claudexia.translate.tools import Tooling, to_tooling
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import MessageRequest, to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.tool_calls import ToolNames
+from claudexia.translate.request.tools import ToolConfig, to_tool_config
 from tests.stand_in.rules import assert_accepted
 
 FORCES, REFUSES = "claude-haiku-5-5", "claude-sonnet-5-5"
@@ -27,9 +30,9 @@ def translate(model: str = FORCES, messages: list[Any] = MESSAGES, **fields: Any
     return request
 
 
-def tooling(model: str = FORCES, **fields: Any) -> Tooling:
+def tooling(model: str = FORCES, **fields: Any) -> ToolConfig:
     params = parse_params(json.dumps({"model": model, "messages": MESSAGES, **fields}).encode())
-    return to_tooling(params, [], find_model(model, {}), ToolNames(), Report())
+    return to_tool_config(params, [], find_model(model, {}), ToolNames(), Report())
 
 
 def custom(name: str = "c", **fields: Any) -> dict[str, Any]:
@@ -194,8 +197,8 @@ def test_foreign_names_go_there_and_back(name: str) -> None:
     request = translate(messages=messages, tools=[function(name), function("g")], tool_choice=choice)
     wire = request.params["tools"][0]["name"]
     assert wire != name
-    assert request.reading.original_name(wire) == name
-    assert request.reading.original_name("g") == "g"
+    assert request.options.original_name(wire) == name
+    assert request.options.original_name("g") == "g"
     assert request.params["tool_choice"]["name"] == wire
     block: Any = request.params["messages"][1]["content"][0]
     assert block["name"] == wire

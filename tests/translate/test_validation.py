@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError, parse_params
+from claudexia.errors import APIError
+from claudexia.translate.request.parse import parse_params
 
 GOOD: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "a"}]}
 

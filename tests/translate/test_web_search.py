@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.translate import APIError
+from claudexia.errors import APIError
 from tests.translate.test_tools import MESSAGES, NAMED, REFUSES, allowed, function, translate
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
@@ -121,7 +121,7 @@ def test_a_tool_of_the_same_name_is_renamed_everywhere() -> None:
     mine, claudes = request.params["tools"]
     wire = str(mine.get("name"))
     assert wire != "web_search"
-    assert request.reading.original_name(wire) == "web_search"
+    assert request.options.original_name(wire) == "web_search"
     assert claudes == SEARCH
     assert request.params["tool_choice"] == {"type": "tool", "name": wire}
     block: Any = request.params["messages"][1]["content"][0]

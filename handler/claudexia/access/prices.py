@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from claudexia.errors import APIError
+from claudexia.models import find_model, undated
 from claudexia.settings import SettingsError
-from claudexia.translate import APIError, find_model
-from claudexia.translate.models import undated
 
 _DATA = Path(__file__).with_name("prices.json")
 _KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")

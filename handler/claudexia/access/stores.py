@@ -4,23 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from claudexia.access.cached_keys import CachedKeyStore
-from claudexia.access.dynamo_table import DynamoTable
 from claudexia.access.key_store import TableKeyStore
-from claudexia.access.keys import KeyStore, MemoryKeyStore
+from claudexia.access.keys import CachedKeyStore, KeyStore, MemoryKeyStore
+from claudexia.access.ledger import Ledger
 from claudexia.access.limiter import Limiter
-from claudexia.access.memory_table import MemoryTable
-from claudexia.access.table import Table
-from claudexia.access.table_thoughts import TableThoughtStore
-from claudexia.access.thoughts import MemoryThoughtStore, ThoughtStore
-from claudexia.access.usage import Ledger
+from claudexia.access.thinking_store import MemoryThinkingStore, TableThinkingStore, ThinkingStore
 from claudexia.settings import Settings
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia.storage.memory import MemoryTable
+from claudexia.storage.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
     keys: KeyStore
-    thoughts: ThoughtStore
+    thoughts: ThinkingStore
     limiter: Limiter
     ledger: Ledger
 
@@ -40,7 +38,7 @@ def open_stores(
         keys = CachedKeyStore(kept, now, on_failure=settings.keys_on_failure, failed=failed)
     return Stores(
         keys,
-        TableThoughtStore(shared, failed) if shared else MemoryThoughtStore(),
+        TableThinkingStore(shared, failed) if shared else MemoryThinkingStore(),
         Limiter(table, now, settings.limits_on_failure, failed),
         Ledger(table, failed),
     )

@@ -5,19 +5,48 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
 from mangum import Mangum
 from mangum.types import LambdaContext
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
-from claudexia.runtime.answer import Answer, IncompleteResponseError
-from claudexia.runtime.api import RuntimeAPI
-from claudexia.runtime.invocation import Invocation
-from claudexia.runtime.lifespan import lifespan
-from claudexia.telemetry import log_as_json, log_bug, log_fact
+from claudexia.observability.log import log_as_json, log_bug, log_fact
+from claudexia.runtime.api import Invocation, RuntimeAPI
+from claudexia.runtime.response import Answer, IncompleteResponseError
+
+# --- claudexia.runtime.lifespan
+# ASGI's lifespan, once per process: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
+
+
+class StartupFailedError(Exception):
+    """The app could not start."""
+
+
+@asynccontextmanager
+async def lifespan(app: ASGIApp) -> AsyncIterator[dict[str, object]]:
+    """The app between its startup and its shutdown; yields the state it wants to see in every scope.
+
+    An app that knows no lifespan is run without. Raises StartupFailedError where one says so.
+    """
+    state: dict[str, object] = {}
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    said: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+    task = asyncio.ensure_future(app(scope, told.get, said.put))
+    task.add_done_callback(lambda _: said.put_nowait({"type": "over"}))
+    told.put_nowait({"type": "lifespan.startup"})
+    answer = await said.get()
+    if answer["type"] == "lifespan.startup.failed":
+        raise StartupFailedError
+    try:
+        yield state
+    finally:
+        if answer["type"] == "lifespan.startup.complete":
+            told.put_nowait({"type": "lifespan.shutdown"})
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class UnsupportedEventError(Exception):

@@ -9,18 +9,17 @@ Pure functions and a few state machines. Time and ids are given to it; it knows 
     failure     APIError
 """
 
-from claudexia.translate.accumulate import MessageAccumulator, replayable
-from claudexia.translate.cache_marks import estimated_tokens
-from claudexia.translate.continued_turn import ContinuedTurn
-from claudexia.translate.errors import APIError
-from claudexia.translate.models import find_model
-from claudexia.translate.replay import refuses_thinking, thoughtless, turn_key
-from claudexia.translate.request import MessageRequest, to_message_params, turns_to_recall
-from claudexia.translate.response import to_chat_completion
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.prompt_cache import estimate_tokens
+from claudexia.translate.request.thinking_replay import refuses_thinking, replay_key, strip_thinking
+from claudexia.translate.response.accumulator import ContinuedTurn, MessageAccumulator, replay_content
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.response.stream import ChatCompletionStream
+from claudexia.translate.response.usage import add_usage
 from claudexia.translate.sse import EventDecoder
-from claudexia.translate.stream import ChatCompletionStream
-from claudexia.translate.usage import add_usage
-from claudexia.translate.validation import parse_params
 
 __all__ = [
     "APIError",
@@ -30,14 +29,14 @@ __all__ = [
     "MessageAccumulator",
     "MessageRequest",
     "add_usage",
-    "estimated_tokens",
+    "estimate_tokens",
     "find_model",
     "parse_params",
     "refuses_thinking",
-    "replayable",
-    "thoughtless",
+    "replay_content",
+    "replay_key",
+    "replay_keys",
+    "strip_thinking",
     "to_chat_completion",
     "to_message_params",
-    "turn_key",
-    "turns_to_recall",
 ]

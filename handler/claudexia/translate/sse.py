@@ -7,8 +7,8 @@ data's `type`. It differs in one point: an event at the very end counts without 
 
 from pydantic_core import from_json, to_json
 
-from claudexia.translate.anthropic import MessageStreamEvent
-from claudexia.translate.errors import upstream_failed
+from claudexia.errors import upstream_error
+from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
 
@@ -46,7 +46,7 @@ def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
         try:
             event = from_json(data)
         except ValueError:
-            raise upstream_failed("The upstream sent an event that is not JSON.") from None
+            raise upstream_error("The upstream sent an event that is not JSON.") from None
         if isinstance(event, dict) and "type" in event:
             events.append(event)  # type: ignore[arg-type]  # unknown types are skipped by those who read it
     return events

@@ -1,1 +1,0 @@
-"""What only a person's own machine needs; never imported on Lambda."""

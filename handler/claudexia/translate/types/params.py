@@ -1,0 +1,268 @@
+"""What clients send: CompletionCreateParams, one line per field: type, range, verdict and reason.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create, all fields of openai 3.54. Unknown fields
+are kept, so that they can be reported and are never dropped in silence.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from claudexia.errors import APIError, unsupported
+from claudexia.translate.types.base import CacheControl, Params, PromptCacheOptions
+from claudexia.translate.types.messages import ChatMessage
+from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
+
+# --- claudexia.translate.fields
+# To, Composed, Ignored, Rejected: what can happen to an OpenAI field.
+#
+# Each field of CompletionCreateParams carries exactly one of them beside its type. `request.py` acts on the
+# rows, the tests hold them against the newest OpenAI SDK, and the README's table is printed from them.
+
+
+# Gets the field's value and a function that reports what was changed; returns what to send, None for nothing.
+Convert = Callable[[Any, Callable[[str], None]], object]
+
+
+def unchanged(value: object, warn: Callable[[str], None]) -> object:
+    return value
+
+
+class To(NamedTuple):
+    """Native: `convert(value)` goes to the Messages API parameter `target` (dots lead into objects).
+
+    Where two fields share a target, the field named by `yields_to` wins when both are set.
+    """
+
+    target: str
+    convert: Convert = unchanged
+    note: str = ""
+    yields_to: str = ""
+
+
+class Composed(NamedTuple):
+    """Native, but only together with other fields: `target` says where it ends, a function in the core how."""
+
+    target: str
+    note: str = ""
+
+
+class Ignored(NamedTuple):
+    """A hint that only shades quality: left out, and said so unless the value is one of `harmless`."""
+
+    why: str
+    harmless: Sequence[object] = ()
+
+
+class Rejected(NamedTuple):
+    """A promise Claude cannot keep: a 400, unless the value is one of `harmless`."""
+
+    why: str
+    harmless: Sequence[object] = ()
+
+    def error(self, param: str) -> APIError:
+        return unsupported(param, self.why)
+
+
+Verdict = To | Composed | Ignored | Rejected
+
+
+# --- claudexia.translate.convert
+# Conversions of single values, as the field rows name them.
+
+Warn = Callable[[str], None]
+
+# Anthropic asks for an opaque id without personal data and refuses what looks like an address or a number.
+_PERSONAL = re.compile(r"@|^\+?[\d\s().-]{7,}$")
+
+
+def at_most(limit: float) -> Callable[[float, Warn], float]:
+    def convert(value: float, warn: Warn) -> float:
+        if value > limit:
+            warn(f"lowered from {value:g} to {limit:g}, Claude's highest")
+        return min(value, limit)
+
+    return convert
+
+
+def stop_sequences(value: str | list[str], warn: Warn) -> list[str] | None:
+    """The API refuses sequences of nothing but whitespace, so those cannot be honoured."""
+    given = [value] if isinstance(value, str) else value
+    usable = [sequence for sequence in given if sequence.strip()]
+    if len(usable) < len(given):
+        warn("Claude takes no stop sequence that is only whitespace, so it is left out")
+    return usable or None
+
+
+def user_id(value: str, warn: Warn) -> str | None:
+    if not value.strip():
+        return None
+    return sha256(value.encode()).hexdigest() if _PERSONAL.search(value) or len(value) > 256 else value
+
+
+# --- claudexia.translate.response_format
+# ResponseFormat: what an answer is to look like, as clients send it.
+#
+# Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-response_format
+
+
+class TextFormat(Params):
+    type: Literal["text"]
+
+
+class JSONObjectFormat(Params):
+    type: Literal["json_object"]
+
+
+class JSONSchemaObject(Params):
+    # Claude has no place for the name, so that its letters and its length do not matter.
+    name: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+    schema_: Annotated[dict[str, object] | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class JSONSchemaFormat(Params):
+    type: Literal["json_schema"]
+    json_schema: JSONSchemaObject
+
+
+ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
+
+
+# --- claudexia.translate.reasoning_params
+# What clients send about reasoning, in OpenAI's words, OpenRouter's and Anthropic's own.
+#
+# Sources: https://platform.openai.com/docs/api-reference/chat/create, https://openrouter.ai/docs/use-cases/reasoning-tokens
+# and https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
+Display = Literal["summarized", "omitted"]
+# LiteLLM's clients send OpenAI's effort inside an object.
+ReasoningEffort = Annotated[
+    Effort, BeforeValidator(lambda v: v["effort"] if isinstance(v, dict) and "effort" in v else v)
+]
+
+
+class Reasoning(Params):
+    """OpenRouter's: `exclude` hides the reasoning, `max_tokens` bounds it, `enabled` asks for some."""
+
+    effort: Effort | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class Thinking(Params):
+    """Anthropic's; `budget_tokens` belongs to `enabled` only."""
+
+    type: ThinkingType
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+    display: Display | None = None
+
+
+class StreamOptions(Params):
+    include_usage: bool | None = None
+
+
+class ApproximateLocation(Params):
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class UserLocation(Params):
+    type: Literal["approximate"]
+    approximate: ApproximateLocation
+
+
+class WebSearchOptions(Params):
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+
+
+_UNSEEDED = "Claude's sampling cannot be seeded"
+_NO_PENALTY = "Claude has no repetition penalties"
+_NOT_STORED = "the gateway stores no completions"
+_NO_LOGPROBS = "Claude does not expose log probabilities"
+
+_Count = Annotated[int, Field(ge=1)]
+_Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class CompletionCreateParams(Params):
+    """The body of POST /v1/chat/completions."""
+
+    model_config = ConfigDict(defer_build=False)  # at import, not in the first request
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1), Composed("messages, system")]
+    model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
+
+    max_completion_tokens: Annotated[
+        _Count | None, To("max_tokens", note="capped at the model's limit, raised where thinking left no room")
+    ] = None
+    max_tokens: Annotated[_Count | None, To("max_tokens", yields_to="max_completion_tokens")] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2), To("temperature", at_most(1.0), "at most 1")] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1), To("top_p", note="temperature wins over it")] = None
+    stop: Annotated[str | list[str] | None, To("stop_sequences", stop_sequences)] = None
+    stream: Annotated[bool | None, Composed("server-sent events")] = None
+    stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
+    tools: Annotated[list[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
+    tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
+    parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
+    n: Annotated[
+        int | None, Field(ge=1, le=128), Composed("choices", "asked that many times at once, up to a limit")
+    ] = None
+    response_format: Annotated[
+        ResponseFormat | None, Composed("output_config.format", "any schema; json_object by instruction")
+    ] = None
+    reasoning_effort: Annotated[
+        ReasoningEffort | None, Composed("thinking, output_config.effort", "as the model takes it")
+    ] = None
+    web_search_options: Annotated[
+        WebSearchOptions | None, Composed("Claude's web search", "citations as annotations")
+    ] = None
+    prompt_cache_options: Annotated[PromptCacheOptions | None, Composed("cache_control")] = None
+    prompt_cache_retention: Annotated[
+        Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
+    ] = None
+    functions: Annotated[list[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
+    function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
+    safety_identifier: Annotated[str | None, To("metadata.user_id", user_id)] = None
+    user: Annotated[str | None, To("metadata.user_id", user_id, yields_to="safety_identifier")] = None
+
+    seed: Annotated[int | None, Ignored(_UNSEEDED)] = None
+    presence_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTY, harmless=[0])] = None
+    frequency_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTY, harmless=[0])] = None
+    verbosity: Annotated[str | None, Ignored("Claude has no verbosity setting", harmless=["medium"])] = None
+    service_tier: Annotated[
+        str | None, Ignored("answers come from the standard tier", harmless=["auto", "default"])
+    ] = None
+    store: Annotated[bool | None, Ignored(_NOT_STORED, harmless=[False])] = None
+    metadata: Annotated[dict[str, object] | None, Ignored(_NOT_STORED, harmless=[{}])] = None
+    prediction: Annotated[dict[str, object] | None, Ignored("Claude takes no predicted output")] = None
+    prompt_cache_key: Annotated[str | None, Ignored("Claude's cache needs no routing key")] = None
+
+    logprobs: Annotated[bool | None, Rejected(_NO_LOGPROBS, harmless=[False])] = None
+    top_logprobs: Annotated[int | None, Rejected(_NO_LOGPROBS, harmless=[0])] = None
+    logit_bias: Annotated[
+        dict[str, float] | None, Rejected("token ids belong to another tokenizer", harmless=[{}])
+    ] = None
+    modalities: Annotated[
+        list[str] | None, Rejected("Claude answers in text only", harmless=[["text"], []])
+    ] = None
+    audio: Annotated[dict[str, object] | None, Rejected("Claude answers in text only")] = None
+    moderation: Annotated[
+        dict[str, object] | None, Rejected("nothing here could enforce a moderation policy")
+    ] = None
+
+    # Not OpenAI's, but sent by clients that know they talk to Claude or to a router.
+    top_k: Annotated[_Count | None, To("top_k")] = None
+    thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
+    reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
+    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None

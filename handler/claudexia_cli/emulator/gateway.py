@@ -1,0 +1,351 @@
+"""LambdaGateway: an API Gateway REST API with response streaming in front of one function, as an ASGI app.
+
+It does what API Gateway does, where a client can see it:
+- a client who leaves is not told to the function, which runs on to its end and is paid for;
+- what fails before the first byte is a 502, also a timeout of the function, since the integration's own, the
+  one that answers 504, is longer; what fails later breaks the connection off;
+- a request is held until it is whole, and refused with 413 where Lambda would not take it.
+Not done: throttling to 2 MB/s beyond 10 MB, and the end of a stream that was idle for five minutes.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
+"""
+
+import base64
+import json
+import logging
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypedDict
+from urllib.parse import parse_qsl, unquote
+
+from starlette.types import Receive, Scope, Send
+
+from claudexia.errors import APIError
+from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
+
+# --- claudexia.local.rest_event
+# rest_event(): an HTTP request as the event that an API Gateway REST API gives to a Lambda proxy integration.
+#
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-input-format
+
+ACCOUNT_ID = "123456789012"
+_API_ID = "claudexia0"
+_STAGE = "local"
+# Not passed on: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_NOT_PASSED = frozenset(
+    {"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+class Identity(TypedDict):
+    sourceIp: str
+    userAgent: str | None
+
+
+class RequestContext(TypedDict):
+    accountId: str
+    apiId: str
+    domainName: str
+    extendedRequestId: str
+    httpMethod: str
+    identity: Identity
+    path: str
+    protocol: str
+    requestId: str
+    requestTime: str
+    requestTimeEpoch: int
+    resourceId: str
+    resourcePath: str
+    stage: str
+
+
+class RestEvent(TypedDict):
+    """The keys stand in AWS's own order. What is empty is null, not {}."""
+
+    resource: str
+    path: str
+    httpMethod: str
+    headers: dict[str, str]
+    multiValueHeaders: dict[str, list[str]]
+    queryStringParameters: dict[str, str] | None
+    multiValueQueryStringParameters: dict[str, list[str]] | None
+    pathParameters: dict[str, str] | None
+    stageVariables: None
+    requestContext: RequestContext
+    body: str | None
+    isBase64Encoded: bool
+
+
+def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str) -> RestEvent:
+    """`scope` is an ASGI HTTP scope. The API has the resources `/` and `/{proxy+}`, and a domain of its own."""
+    path = scope["raw_path"].decode("latin-1")
+    headers = _headers(scope, trace_id)
+    query = _grouped(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    text, is_base64 = _text(body)
+    resource = "/" if path == "/" else "/{proxy+}"
+    return {
+        "resource": resource,
+        "path": path,
+        "httpMethod": scope["method"],
+        "headers": _last(headers),
+        "multiValueHeaders": headers,
+        "queryStringParameters": _last(query) or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": None if path == "/" else {"proxy": unquote(path.removeprefix("/"))},
+        "stageVariables": None,
+        "requestContext": _context(scope, headers, resource, request_id),
+        "body": text or None,
+        "isBase64Encoded": is_base64,
+    }
+
+
+def _headers(scope: Scope, trace_id: str) -> dict[str, list[str]]:
+    sent = _grouped((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    passed = {name: values for name, values in sent.items() if name.lower() not in _NOT_PASSED}
+    forwarded_for = ", ".join([*sent.get("x-forwarded-for", []), _source_ip(scope)])
+    return passed | {
+        "x-amzn-trace-id": [trace_id.partition(";")[0]],
+        "x-forwarded-for": [forwarded_for],
+        "x-forwarded-port": [str((scope.get("server") or ("", 80))[1])],
+        "x-forwarded-proto": [scope["scheme"]],
+    }
+
+
+def _context(scope: Scope, headers: dict[str, list[str]], resource: str, request_id: str) -> RequestContext:
+    now = time.time()
+    return {
+        "accountId": ACCOUNT_ID,
+        "apiId": _API_ID,
+        "domainName": headers.get("host", ["localhost"])[-1].rpartition(":")[0] or "localhost",
+        "extendedRequestId": f"{request_id[:8]}=",
+        "httpMethod": scope["method"],
+        "identity": {"sourceIp": _source_ip(scope), "userAgent": headers.get("user-agent", [None])[-1]},
+        "path": scope["raw_path"].decode("latin-1"),
+        "protocol": f"HTTP/{scope['http_version']}",
+        "requestId": request_id,
+        "requestTime": datetime.fromtimestamp(now, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+        "requestTimeEpoch": int(now * 1000),
+        "resourceId": "claude",
+        "resourcePath": resource,
+        "stage": _STAGE,
+    }
+
+
+def _source_ip(scope: Scope) -> str:
+    client: tuple[str, int] | None = scope.get("client")
+    return client[0] if client else "127.0.0.1"
+
+
+def _text(body: bytes) -> tuple[str, bool]:
+    """The body as the event carries it; without binary media types, API Gateway hands text over as it is."""
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _last(grouped: dict[str, list[str]]) -> dict[str, str]:
+    return {name: values[-1] for name, values in grouped.items()}
+
+
+# --- claudexia.local.integration_response
+# Metadata: what a streamed response says of itself before its body: JSON, then eight NUL bytes.
+#
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html#response-transfer-mode-lambda-format
+
+_DELIMITER = b"\0" * 8
+_LIMIT = 16 * 1024
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_REMAPPED = frozenset({"connection", "content-length", "content-md5", "date", "server", "www-authenticate"})
+_DROPPED = frozenset({"expect", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"})
+
+
+class MalformedResponseError(Exception):
+    """The function's answer is not what a streaming proxy integration takes; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Status and headers as they go to the client."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+async def read_metadata(pieces: AsyncIterator[bytes]) -> tuple[Metadata, bytes]:
+    """The metadata, and what of the body was read with it. Raises MalformedResponseError."""
+    buffer = b""
+    async for piece in pieces:
+        buffer += piece
+        head, found, body = buffer.partition(_DELIMITER)
+        if found and len(head) + len(_DELIMITER) <= _LIMIT:
+            return _metadata(head), body
+        if len(buffer) > _LIMIT:
+            raise MalformedResponseError("no metadata and delimiter within the first 16 KB")
+    raise MalformedResponseError("it ended before metadata and delimiter")
+
+
+def _metadata(head: bytes) -> Metadata:
+    try:
+        told = json.loads(head)
+    except ValueError:
+        raise MalformedResponseError("its metadata is not JSON") from None
+    if not isinstance(told, dict):
+        raise MalformedResponseError("its metadata is not an object")
+    status = told.get("statusCode", 200)
+    if not (isinstance(status, int) and 100 <= status <= 599):
+        raise MalformedResponseError(f"its statusCode is {status!r}")
+    return Metadata(status, _response_headers(told))
+
+
+def _response_headers(told: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
+    several = {
+        name.lower(): _items(values, f"multiValueHeaders.{name}")
+        for name, values in _pairs(told, "multiValueHeaders")
+    }
+    # "If the same key-value pair is specified in both, only the values from multiValueHeaders will appear."
+    single = [
+        (name, value)
+        for name, value in _pairs(told, "headers")
+        if str(value) not in several.get(name.lower(), [])
+    ]
+    cookies = _items(told.get("cookies") or [], "cookies")
+    every = [
+        *single,
+        *((name, value) for name, values in several.items() for value in values),
+        *(("set-cookie", cookie) for cookie in cookies),
+    ]
+    return [_sent(name, str(value)) for name, value in every if name.lower() not in _DROPPED]
+
+
+def _sent(name: str, value: str) -> tuple[bytes, bytes]:
+    shown = f"x-amzn-remapped-{name}" if name.lower() in _REMAPPED else name
+    try:
+        return shown.lower().encode("ascii"), value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise MalformedResponseError(f"its header {name!r} cannot be sent") from None
+
+
+def _pairs(told: Mapping[str, object], key: str) -> list[tuple[str, object]]:
+    value = told.get(key) or {}
+    if not isinstance(value, dict):
+        raise MalformedResponseError(f"its {key} is not an object")
+    return list(value.items())
+
+
+def _items(value: object, where: str) -> list[str]:
+    if not isinstance(value, list):
+        raise MalformedResponseError(f"its {where} is not a list")
+    return [str(item) for item in value]
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#function-configuration-deployment-and-execution
+_EVENT_LIMIT = 6 * 1024 * 1024
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+_BODY_LIMIT = 10 * 1024 * 1024
+
+_TOO_LARGE = APIError(
+    413,
+    "The request is larger than 6 MB, which is as much as Lambda takes from API Gateway.",
+    code="request_too_large",
+)
+_FAILED = APIError(502, "Internal server error", type="server_error")
+
+
+class LambdaGateway:
+    """`invoke` hands an invocation to the function."""
+
+    def __init__(self, invoke: Callable[[Invocation], None]) -> None:
+        self._invoke = invoke
+        # Breaking off is the right answer to a stream that failed; uvicorn takes it for a bug of the app.
+        logging.getLogger("uvicorn.error").addFilter(_is_no_break)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = str(uuid.uuid4())
+        body = await _read_body(receive)
+        if body is None:
+            return
+        invocation = Invocation(request_id)
+        event = rest_event(scope, body, request_id, invocation.trace_id)
+        invocation.event = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(body) > _BODY_LIMIT or len(invocation.event) > _EVENT_LIMIT:
+            await _send_error(send, _TOO_LARGE, invocation)
+            return
+        self._invoke(invocation)
+        await _relay(invocation, send)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """None where the client left before the request was whole. What is far too large is read and not kept."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part: bytes = message.get("body", b"")
+        if size <= _BODY_LIMIT:
+            parts.append(part)
+            size += len(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _relay(invocation: Invocation, send: Send) -> None:
+    # After a client has left, uvicorn's send() does nothing: the rest is read and dropped, as it should be.
+    async with aclosing(invocation.response()) as pieces:
+        try:
+            metadata, opening = await read_metadata(pieces)
+        except (FunctionError, MalformedResponseError) as error:
+            _report(invocation, error)
+            await _send_error(send, _FAILED, invocation)
+            return
+        try:
+            await _send_response(send, metadata, opening, pieces, invocation)
+        except FunctionError as error:
+            _report(invocation, error)  # and no end of the body: the client sees that it is cut short
+
+
+async def _send_response(
+    send: Send, metadata: Metadata, opening: bytes, pieces: AsyncIterator[bytes], invocation: Invocation
+) -> None:
+    headers = [*metadata.headers, *_own_headers(invocation)]
+    await send({"type": "http.response.start", "status": metadata.status, "headers": headers})
+    if opening:
+        await send({"type": "http.response.body", "body": opening, "more_body": True})
+    async for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_error(send: Send, error: APIError, invocation: Invocation) -> None:
+    headers = [(b"content-type", b"application/json"), *_own_headers(invocation)]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(error.body()).encode()})
+
+
+def _own_headers(invocation: Invocation) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-amzn-requestid", invocation.request_id.encode()),
+        (b"x-amzn-trace-id", invocation.trace_id.partition(";")[0].encode()),
+    ]
+
+
+def _report(invocation: Invocation, error: Exception) -> None:
+    sys.stderr.write(f"claudexia: invocation {invocation.request_id} failed: {error}\n")
+
+
+def _is_no_break(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "ASGI callable returned without completing response."
