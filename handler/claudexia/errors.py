@@ -1,12 +1,12 @@
 """APIError: every failure a client sees, in OpenAI's error envelope.
 
-    cause                            built by                                   status     type
-    -------------------------------  -----------------------------------------  ---------  ------------------------
-    the request is invalid           invalid_request, missing, unsupported      400        invalid_request_error
-    the model does not exist         model_not_found                            404        invalid_request_error
-    the key, or one of its limits    access                                     401 - 503  as OpenAI's
-    the upstream failed              upstream_error, claudexia.upstream.errors  4xx, 5xx   as OpenAI's
-    a bug in the gateway             BUG                                        500        server_error
+    cause                            built by                                   status   type
+    -------------------------------  -----------------------------------------  -------  ---------------------
+    the request is invalid           invalid_request, missing, unsupported      400      invalid_request_error
+    the model does not exist         model_not_found                            404      invalid_request_error
+    the key, or one of its limits    claudexia.access                           401-503  the type OpenAI uses
+    the upstream failed              upstream_error, claudexia.upstream.errors  4xx-5xx  the type OpenAI uses
+    a bug in the gateway             BUG                                        500      server_error
 
 An error is raised where the fact is known and rendered once, by the API: as the HTTP response, or, if the
 response has begun, as one `data: {"error": {...}}` frame without a [DONE].
@@ -67,7 +67,7 @@ def missing(param: str) -> APIError:
 
 
 def unsupported(param: str, reason: str) -> APIError:
-    """A 400 for a field that Claude does not support and that cannot be left out without breaking the client."""
+    """A 400 for a field that Claude does not support and whose omission would break the client."""
     return invalid_request(f"'{param}' is not supported: {reason}", param, "unsupported_parameter")
 
 

@@ -28,7 +28,7 @@ class ClaudeModel:
     """One row of models.json, whose `fields` explain the values. None means not known.
 
     id                    the model id that is sent upstream
-    default_max_tokens    max_tokens of a request that names none, in tokens: the model's maximum, as with OpenAI
+    default_max_tokens    max_tokens of a request without it: as with OpenAI, the model's maximum
     prices                USD per million tokens by kind of token; empty if not known
     """
 

@@ -20,15 +20,15 @@ class SettingsError(ValueError):
 class Settings:
     """The gateway's configuration. `repr` omits secrets.
 
-    anthropic_api_key_secret    the AWS Secrets Manager secret that holds the key; `anthropic_api_key` overrides it
+    anthropic_api_key_secret    the AWS Secrets Manager secret with the key; `anthropic_api_key` overrides it
     api_keys                    client keys, name -> secret; if there are any, no others are accepted
-    table                       the DynamoDB table for keys, limits, usage and thinking; if empty, memory is used
+    table                       the DynamoDB table for keys, limits, usage, thinking; if empty, memory is used
     keys_on_failure             if a key cannot be read from the table: "closed" refuses the request, "open"
                                 accepts keys read within the last hour
     limits_on_failure           if limits cannot be counted in the table: "closed" refuses the request, "open"
                                 accepts it
     model_aliases               client model name (`*` matches any characters) -> Claude model id
-    prices                      JSON, or the path of a JSON file, that replaces prices of models.json; see Prices
+    prices                      JSON, or a JSON file's path, that replaces prices of models.json; see Prices
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`

@@ -48,7 +48,7 @@ class Prices:
             _ = self._prices
 
     def cost(self, model_id: str, usage: Mapping[str, object]) -> int | None:
-        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once; None if the price is not known.
+        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once; None without a known price.
 
         `input_tokens` excludes cached tokens, `output_tokens` includes thinking:
         https://platform.claude.com/docs/en/api/messages
