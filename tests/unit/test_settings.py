@@ -27,14 +27,14 @@ def test_read(environ: dict[str, str], expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"CLAUDEXIA_API_KEYS": "sk_cdx_secret"}, "entry 1 is not of the form name:value"),
+        ({"CLAUDEXIA_API_KEYS": "sk_cdx_secret"}, "entry 1 does not have the form name:value"),
         ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,b:"}, "entry 2"),
         ({"CLAUDEXIA_API_KEYS": "a:secret"}, "'a' must start with 'sk_cdx_'"),
-        ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,a:sk_cdx_secret2"}, "'a' stands there twice"),
+        ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,a:sk_cdx_secret2"}, "'a' is given twice"),
         ({"CLAUDEXIA_METRICS": "yes"}, "CLAUDEXIA_METRICS: expected 'on' or 'off'"),
         ({"METRICS_PER_KEY": "secret"}, "METRICS_PER_KEY: expected 'on' or 'off'"),
-        ({"MODEL_ALIASES": "gpt-4o"}, "entry 1 is not of the form name=value"),
-        ({"MODEL_ALIASES": "gpt-4o=gpt-5"}, "'gpt-5', meant by 'gpt-4o', is no Claude model id"),
+        ({"MODEL_ALIASES": "gpt-4o"}, "entry 1 does not have the form name=value"),
+        ({"MODEL_ALIASES": "gpt-4o=gpt-5"}, "'gpt-5', the target of 'gpt-4o', is not a Claude model id"),
     ],
 )
 def test_refused(environ: dict[str, str], words: str) -> None:

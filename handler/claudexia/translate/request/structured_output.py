@@ -92,7 +92,7 @@ def _following(response_format: JSONSchemaFormat, report: Report) -> OutputForma
         _tell(adapted.narrowed, "Claude cannot answer with", report)
         return OutputFormat({"type": "json_schema", "schema": adapted.schema})
     report.warn(
-        _SCHEMA, f"Claude cannot be held to it ({adapted.misfit}), so it is asked in words to follow it"
+        _SCHEMA, f"Claude cannot be held to it ({adapted.reason}), so it is asked in words to follow it"
     )
     is_object = has_object_root(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))

@@ -172,7 +172,7 @@ def _mark(param: ToolParam | ServerToolParam, given: Params, path: str, report: 
 # Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 
 if TYPE_CHECKING:
-    from claudexia.translate.schema import Adapted
+    from claudexia.translate.schema import AdaptedSchema
 
 
 def strict_definitions(
@@ -201,10 +201,10 @@ def _asks(definition: Definition) -> bool:
     return bool(definition.strict_at or ("input_schema" in definition.param and definition.param.get("strict")))
 
 
-def _settled(definition: Definition, adapted: "Adapted", report: Report) -> ToolUnionParam:
+def _settled(definition: Definition, adapted: "AdaptedSchema", report: Report) -> ToolUnionParam:
     tool, path = cast("ToolParam", definition.param), definition.strict_at or definition.named_at
     if not adapted.fits:
-        report.warn(path, f"Claude cannot be held to the schema ({adapted.misfit}), so it follows it freely")
+        report.warn(path, f"Claude cannot be held to the schema ({adapted.reason}), so it follows it freely")
         return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
     for phrases, verdict in (
         (adapted.relaxed, "asked for in words, not enforced"),

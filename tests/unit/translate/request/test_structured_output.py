@@ -88,7 +88,7 @@ def test_a_schema_that_does_not_fit_is_asked_for_in_words() -> None:
     assert "one JSON object and nothing else" in structure.instruction
     assert structure.instruction.endswith("\n" + json.dumps(OPEN, separators=(",", ":")))
     assert told == [
-        f"{SCHEMA}: Claude cannot be held to it (by_name: an object with names of the model's choice), "
+        f"{SCHEMA}: Claude cannot be held to it (by_name: an object with arbitrary property names), "
         "so it is asked in words to follow it"
     ]
 

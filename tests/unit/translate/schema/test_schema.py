@@ -74,7 +74,7 @@ PROPERTIES = [
 @pytest.mark.parametrize(("given", "sent", "relaxed", "narrowed"), PROPERTIES)
 def test_properties(given: Any, sent: Any, relaxed: str, narrowed: str) -> None:
     adapted = whole({"type": "object", "properties": {"a": given}, "required": ["a"]})
-    assert adapted.fits, adapted.misfit
+    assert adapted.fits, adapted.reason
     assert adapted.schema == closed("a", a=sent)
     assert ", ".join(adapted.relaxed) == relaxed
     assert ", ".join(adapted.narrowed) == narrowed
@@ -112,7 +112,7 @@ REFERENCES = [
 @pytest.mark.parametrize(("given", "sent", "relaxed"), REFERENCES)
 def test_references(given: Any, sent: Any, relaxed: str) -> None:
     adapted = whole(given)
-    assert adapted.fits, adapted.misfit
+    assert adapted.fits, adapted.reason
     assert adapted.schema == sent
     assert ", ".join(adapted.relaxed) == relaxed
 
@@ -124,9 +124,9 @@ def deep(levels: int) -> dict[str, Any]:
 LOOP = {"properties": {"a": {"$ref": "#/$defs/A"}}}
 MISFITS = [
     pytest.param({}, "root: any value", id="empty"),
-    pytest.param({"type": "object"}, "root: an object with names", id="open-root"),
-    pytest.param({"properties": {"a": {"type": "object", "additionalProperties": INTEGER}}}, "a: an object with names", id="mapping"),
-    pytest.param({"properties": {"a": {"type": "object", "patternProperties": {"^x": STRING}, "additionalProperties": False}}}, "a: an object with names", id="pattern-properties"),
+    pytest.param({"type": "object"}, "root: an object with arbitrary", id="open-root"),
+    pytest.param({"properties": {"a": {"type": "object", "additionalProperties": INTEGER}}}, "a: an object with arbitrary", id="mapping"),
+    pytest.param({"properties": {"a": {"type": "object", "patternProperties": {"^x": STRING}, "additionalProperties": False}}}, "a: an object with arbitrary", id="pattern-properties"),
     pytest.param({"properties": {"a": {"$ref": "#"}}}, "a: recursion", id="recursion-to-the-root"),
     pytest.param({**LOOP, "$defs": {"A": {"properties": {"b": {"$ref": "#/$defs/A"}}}}}, "A.b: recursion", id="recursion"),
     pytest.param({**LOOP, "$defs": {"A": {"properties": {"b": {"$ref": "#/$defs/A", "description": "d"}}}}}, "recursion", id="recursion-with-a-description"),
@@ -135,10 +135,10 @@ MISFITS = [
     pytest.param({**LOOP, "$defs": {"A": {"$ref": "#/$defs/A"}}}, "recursion", id="reference-to-itself"),
     pytest.param({"properties": {"a": {"$dynamicRef": "#n"}}}, "a: recursion", id="dynamic-reference"),
     pytest.param({"properties": {"a": {"$ref": "https://x.example/y.json"}}}, "a: a $ref to outside", id="foreign-reference"),
-    pytest.param({"properties": {"a": {"$ref": "#/$defs/Gone"}}}, "a: a $ref that leads nowhere", id="dangling-reference"),
-    pytest.param({"properties": {"a": {"$ref": "#/title"}}, "title": "t"}, "a: a $ref to what is no schema", id="reference-to-a-string"),
+    pytest.param({"properties": {"a": {"$ref": "#/$defs/Gone"}}}, "a: a $ref without a target", id="dangling-reference"),
+    pytest.param({"properties": {"a": {"$ref": "#/title"}}, "title": "t"}, "a: a $ref to something that is not a schema", id="reference-to-a-string"),
     pytest.param({"properties": {"a": {"enum": [{"b": 1}]}}}, "a: an enum of objects", id="enum-of-objects"),
-    pytest.param({"properties": {"a": {"type": "array", "items": False}}}, "a: an array that has to be empty", id="empty-array"),
+    pytest.param({"properties": {"a": {"type": "array", "items": False}}}, "a: an array that must be empty", id="empty-array"),
     pytest.param({"properties": {"a": {"enum": []}}, "required": ["a"]}, "root: no value", id="nothing-satisfies-it"),
     pytest.param({"type": "object", "allOf": [closed("a", a=STRING), closed("b", b=STRING)]}, "root: no value", id="closed-parts-that-shut-each-other-out"),
     pytest.param({"properties": {"a": {"type": "date"}}}, "a: type is malformed", id="unknown-type"),
@@ -154,6 +154,6 @@ MISFITS = [
 @pytest.mark.parametrize(("schema", "why"), MISFITS)
 def test_what_does_not_fit(schema: Any, why: str) -> None:
     adapted = whole(schema)
-    assert why in adapted.misfit
+    assert why in adapted.reason
     assert not adapted.fits
     assert adapted.schema == schema

@@ -130,7 +130,7 @@ def test_generated_schemas(seed: int) -> None:
         assert schema == given, "the client's schema is left as it was"
         assert json.dumps(adapt(copy.deepcopy(given)).schema) == json.dumps(adapted.schema)
         if not adapted.fits:
-            assert adapted.misfit
+            assert adapted.reason
             assert adapted.schema == given
             continue
         fitted += 1

@@ -77,11 +77,11 @@ def test_pydantic_models() -> None:
 
 @pytest.mark.parametrize(
     ("model", "why"),
-    [(Tree, "children[]: recursion"), (Counts, "counts: an object with names")],
+    [(Tree, "children[]: recursion"), (Counts, "counts: an object with arbitrary")],
     ids=["tree", "counts"],
 )
 def test_pydantic_models_that_do_not_fit(model: type[BaseModel], why: str) -> None:
-    assert why in whole(model.model_json_schema()).misfit
+    assert why in whole(model.model_json_schema()).reason
 
 
 REAL = [
@@ -118,18 +118,18 @@ REAL = [
 @pytest.mark.parametrize(("given", "sent"), REAL)
 def test_schemas_of_other_tools(given: Any, sent: Any) -> None:
     adapted = whole(given)
-    assert adapted.fits, adapted.misfit
+    assert adapted.fits, adapted.reason
     assert adapted.schema == sent
 
 
 TOOLS = [
     pytest.param({}, closed(), "", id="nothing"),
     pytest.param({"type": "object", "properties": {}}, closed(), "", id="no-arguments"),
-    pytest.param({"type": "object", "additionalProperties": True}, None, "root: an object with names", id="any-arguments"),
+    pytest.param({"type": "object", "additionalProperties": True}, None, "root: an object with arbitrary", id="any-arguments"),
     pytest.param({"allOf": [{"properties": {"a": STRING}}]}, closed(a=STRING), "", id="all-of-one"),
-    pytest.param({"anyOf": [closed(a=STRING), closed(b=STRING)]}, None, "root: not one object", id="union"),
-    pytest.param({"type": ["object", "null"], "properties": {"a": STRING}}, None, "root: not one object", id="object-or-null"),
-    pytest.param(STRING, None, "root: not one object", id="string"),
+    pytest.param({"anyOf": [closed(a=STRING), closed(b=STRING)]}, None, "root: not a single object", id="union"),
+    pytest.param({"type": ["object", "null"], "properties": {"a": STRING}}, None, "root: not a single object", id="object-or-null"),
+    pytest.param(STRING, None, "root: not a single object", id="string"),
 ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ TOOLS = [
 def test_the_root_of_a_tool_is_one_object(given: Any, sent: Any, why: str) -> None:
     adapted = adapt_tool(given)
     assert adapted.schema == (sent or given)
-    assert why in adapted.misfit
+    assert why in adapted.reason
     assert adapted.fits is bool(sent)
 
 
@@ -159,5 +159,5 @@ def test_the_first_strict_tools_win(schemas: list[Any], output: Any, left_out: l
     fitted = fit_strict([(f"t{index}", schema) for index, schema in enumerate(schemas)], output)
     assert [index for index, adapted in enumerate(fitted.values()) if not adapted.fits] == left_out
     for index in left_out:
-        assert fitted[f"t{index}"].misfit == f"{why} in one request"
+        assert fitted[f"t{index}"].reason == f"{why} in one request"
         assert fitted[f"t{index}"].schema == schemas[index]
