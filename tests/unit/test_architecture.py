@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HANDLER = ROOT / "handler"
 SOURCES = sorted((HANDLER / "claudexia").rglob("*.py"))
 
