@@ -119,8 +119,8 @@ class _Secret:
 class TableKeyStore:
     """`now` returns an aware datetime. Every method raises TableError.
 
-    A `name` argument is the name or the id of a key, except in create(). The Table protocol has no transactions.
-    Operations that can conflict therefore write first, then read, and undo their write after a conflict.
+    A `name` argument is the name or the id of a key, except in create(). The Table protocol has no
+    transactions. Operations that can conflict write first, then read, and undo their write after a conflict.
     """
 
     checksummed = True
@@ -151,7 +151,7 @@ class TableKeyStore:
         """The key and its secret, which cannot be read again. Raises KeyStoreError if the name is not free."""
         if not _NAME.fullmatch(name) or name.startswith(KEY_PREFIX):  # names are public, secrets are not
             raise KeyStoreError(
-                f"{name!r} is no name for a key; use up to 64 letters, digits and any of . _ - @."
+                f"{name!r} is not a valid key name; use up to 64 letters, digits and any of . _ - @."
             )
         taken = KeyStoreError(f"There is a key named {name!r} already; choose another name, or revoke it.")
         if any(name in (key.name, key.id) for key in await self._active()):
@@ -167,18 +167,17 @@ class TableKeyStore:
             limits=attributes.get("limits", Limits()),
         )
         key, secret = await self._issue(key, 1)
-        if (
-            sum(other.name == name for other in await self._active()) > 1
-        ):  # simultaneous calls may all fail here
+        # Of simultaneous calls with one name, at most one succeeds, and possibly none.
+        if sum(other.name == name for other in await self._active()) > 1:
             await self._table.delete(item_key(digest(secret)))
             raise taken
         return key, secret
 
     async def update(self, name: str, edit: Callable[[Key], Key]) -> Key:
-        """Stores owner, note, expiry, models and limits of the key that `edit` returns. Raises KeyStoreError."""
+        """Stores owner, note, expiry, models and limits of the edited key. Raises KeyStoreError."""
         key = await self._active_key(name)
         before, after = _to_item(key), _to_item(edit(key))
-        changed = {name: after[name] for name in _EDITABLE if after[name] != before[name]}
+        changed = {column: after[column] for column in _EDITABLE if after[column] != before[column]}
         if changed:
             for secret in await self._secrets(key.id):
                 await self._assign(secret, changed)
@@ -237,7 +236,7 @@ class TableKeyStore:
                 return _from_item(item), secret
 
     async def _assign(self, secret: _Secret, values: dict[str, AttributeValue]) -> None:
-        """Changes the item of the secret. If it was deleted meanwhile, it stays deleted."""
+        """Assigns attributes of the item. A deleted item stays deleted."""
         await self._table.update(item_key(secret.digest), Change(assign=values), _PRESENT)
 
 

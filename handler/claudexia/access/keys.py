@@ -150,7 +150,7 @@ def permit_model(key: Key, requested_name: str, model_id: str) -> None:
     if not may_use(key, requested_name.strip(), model_id):
         raise APIError(
             403,
-            f"You are not allowed to sample from this model. This API key is for: {', '.join(key.models)}.",
+            f"You are not allowed to sample from this model. This API key permits: {', '.join(key.models)}.",
             param="model",
         )
 

@@ -64,8 +64,8 @@ def unbounded(now: datetime) -> Window:
 class Reservation:
     """A request to reserve `amount` in a counter with the maximum `limit`.
 
-    If the amount does not fit and the counter has no leases, the remainder is reserved instead, provided that it
-    is at least `minimum`. The reservation expires if it is not settled within `lease_seconds`; None: never.
+    If the amount does not fit and the counter has no leases, the remainder is reserved instead, provided that
+    it is at least `minimum`. The reservation expires if it is not settled within `lease_seconds`; None: never.
     """
 
     amount: int

@@ -137,10 +137,8 @@ class Completions:
         """Raises APIError for everything that fails before the answer begins."""
         record, now = record_of(request.scope), self._now()
         record.key, record.key_id = key.name, key.id
-        account, memory = (
-            RequestUsage(self._books, key, record, now),
-            CallerThinking(self._thoughts, key.id, now),
-        )
+        account = RequestUsage(self._books, key, record, now)
+        memory = CallerThinking(self._thoughts, key.id, now)
         caller = _Caller(key, now, account, memory, record, deadline_of(request.scope))
         try:
             return await self._created(request, caller, endpoint)
