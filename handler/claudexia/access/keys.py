@@ -31,6 +31,23 @@ _RANDOM = 43  # base 62 digits for 256 bits
 _CHECKSUM = 6  # base 62 digits for 32 bits
 _FORMAT = re.compile(rf"{KEY_PREFIX}[0-9A-Za-z]{{{_RANDOM + _CHECKSUM}}}")
 
+_CHALLENGE = {"www-authenticate": "Bearer"}
+_UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
+
+_ABSENT = (
+    "You didn't provide an API key. Send it in an Authorization header with Bearer auth "
+    "(Authorization: Bearer sk_cdx_...)."
+)
+_INCORRECT = "Incorrect API key provided. Keys of this gateway begin with sk_cdx_."
+_MISTYPED = "This API key is mistyped: its checksum, the last six characters, does not match."
+_REVOKED = "This API key has been revoked."
+_EXPIRED = "This API key has expired."
+
+_UNKNOWN_LIFETIME = timedelta(seconds=5)  # short, so that a new key works soon
+_RETRY_INTERVAL = timedelta(seconds=5)  # between reads of one key while the table fails
+_MAX_STALENESS = timedelta(hours=1)
+_MAX_ENTRIES = 10_000
+
 
 def new_secret() -> str:
     unsigned = KEY_PREFIX + _base62(secrets.randbits(256), _RANDOM)
@@ -62,19 +79,6 @@ def _base62(number: int, width: int) -> str:
         number, place = divmod(number, len(_ALPHABET))
         places.append(_ALPHABET[place])
     return "".join(reversed(places))
-
-
-_CHALLENGE = {"www-authenticate": "Bearer"}
-_UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
-
-_ABSENT = (
-    "You didn't provide an API key. Send it in an Authorization header with Bearer auth "
-    "(Authorization: Bearer sk_cdx_...)."
-)
-_INCORRECT = "Incorrect API key provided. Keys of this gateway begin with sk_cdx_."
-_MISTYPED = "This API key is mistyped: its checksum, the last six characters, does not match."
-_REVOKED = "This API key has been revoked."
-_EXPIRED = "This API key has expired."
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +161,6 @@ def permit_model(key: Key, requested_name: str, model_id: str) -> None:
 
 def _unauthorized(message: str) -> APIError:
     return APIError(401, message, code="invalid_api_key", headers=_CHALLENGE)
-
-
-_UNKNOWN_LIFETIME = timedelta(seconds=5)  # short, so that a new key works soon
-_RETRY_INTERVAL = timedelta(seconds=5)  # between reads of one key while the table fails
-_MAX_STALENESS = timedelta(hours=1)
-_MAX_ENTRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
