@@ -40,7 +40,7 @@ class Deployment:
         return OpenAI(base_url=self.url, api_key=secret, max_retries=0)
 
     def usage(self) -> list[DayUsage]:
-        return asyncio.run(Ledger(self.kept, failed=lambda kind: None).month("2026-11"))
+        return asyncio.run(Ledger(self.kept, on_error=lambda kind: None).month("2026-11"))
 
     def counted(self) -> tuple[int, int, int, int]:
         """Requests, errors, input and output tokens of all keys."""

@@ -15,10 +15,5 @@ RECORD = UsageRecord(
     output_tokens=40,
     thinking_tokens=5,
     cost_micros=1234,
-    first_token_ms=500,
-    duration_ms=2000,
     outcome="ok",
-    error_code=None,
-    streamed=True,
-    choices=1,
 )

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 
-from claudexia.access.limiter import Limiter
+from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.errors import APIError
 from claudexia.storage.dynamodb import DynamoTable, make_client
@@ -44,7 +44,8 @@ async def ask(limiter: Limiter, number: int) -> tuple[int, int] | None:
 async def main(endpoint: str, name: str, requests: int, number: int) -> None:
     clock = Clock()
     client = make_client(endpoint=endpoint, timeout=30)
-    limiter = Limiter(DynamoTable(name, clock, lambda: client), clock, "closed", fail, patience=120)
+    policy = TableFailurePolicy("closed", fail, timeout=120)
+    limiter = Limiter(DynamoTable(name, clock, lambda: client), clock, policy)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

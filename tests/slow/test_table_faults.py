@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from claudexia.access.key_store import TableKeyStore
-from claudexia.access.limiter import Limiter
+from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.storage.memory import MemoryTable
 from tests.fakes.anthropic.server import StandIn
@@ -172,5 +172,6 @@ def test_what_a_process_that_died_held_expires() -> None:
 async def reserve_and_die(deployed: Deployment) -> None:
     """Admits a request that nobody settles."""
     key = await deployed.keys.get("me")
-    limiter = Limiter(deployed.kept, deployed.clock, "closed", failed=lambda kind: None)
+    policy = TableFailurePolicy("closed", on_error=lambda kind: None)
+    limiter = Limiter(deployed.kept, deployed.clock, policy)
     await limiter.admit(key.id, LIMITS, tokens=10, micros=10**6, streamed=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from claudexia.settings import Settings
-from claudexia.storage.dynamodb import PARTITION, SORT
+from claudexia.storage.dynamodb import PARTITION_KEY, SORT_KEY
 from claudexia.storage.table import EXPIRES
 from tests.helpers.stack import PARAMETERS, RESOURCES, ROOT, TEMPLATE, TEXT, VARIABLES, Json, of_type, strings
 
@@ -86,11 +86,11 @@ def test_the_table_is_what_the_gateway_expects() -> None:
     (table,) = of_type("AWS::DynamoDB::Table").values()
     properties = table["Properties"]
     assert properties["KeySchema"] == [
-        {"AttributeName": PARTITION, "KeyType": "HASH"},
-        {"AttributeName": SORT, "KeyType": "RANGE"},
+        {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+        {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
     ]
     assert properties["AttributeDefinitions"] == [
-        {"AttributeName": name, "AttributeType": "S"} for name in (PARTITION, SORT)
+        {"AttributeName": name, "AttributeType": "S"} for name in (PARTITION_KEY, SORT_KEY)
     ]
     assert properties["TimeToLiveSpecification"] == {"AttributeName": EXPIRES, "Enabled": True}
     assert properties["BillingMode"] == "PAY_PER_REQUEST"

@@ -11,8 +11,9 @@ import boto3
 import pytest
 
 from claudexia.access.key_store import TableKeyStore
-from claudexia.access.keys import CachedKeyStore, OnFailure, authenticate, digest, new_secret
+from claudexia.access.keys import CachedKeyStore, authenticate, digest, new_secret
 from claudexia.errors import APIError
+from claudexia.settings import OnFailure
 from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.memory import MemoryTable
 from tests.helpers.tables import REGION, Clock, FaultyTable, OpenTable, tables
@@ -29,7 +30,7 @@ class House:
         self.store = TableKeyStore(self.table, self.clock)
         self.failures: list[str] = []
         self.process = CachedKeyStore(
-            self.store, self.clock, on_failure=on_failure, failed=self.failures.append
+            self.store, self.clock, on_failure=on_failure, on_error=self.failures.append
         )
 
     @property
@@ -248,7 +249,7 @@ def test_a_table_that_is_slow_is_given_up() -> None:
     session = boto3.Session("testing", "testing", region_name=REGION)
     with silent_server() as url:
         table = DynamoTable("x", clock, partial(make_client, session, url, 0.05))
-        process = CachedKeyStore(TableKeyStore(table, clock), clock, failed=failures.append)
+        process = CachedKeyStore(TableKeyStore(table, clock), clock, on_error=failures.append)
         with pytest.raises(APIError, match="cannot look up API keys right now"):
             asyncio.run(process.find(digest("x")))
     assert failures == ["timeout"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.key_store import PARTITION, KeyStoreError, TableKeyStore, item_key
+from claudexia.access.key_store import KEYS_PARTITION, KeyStoreError, TableKeyStore, item_key
 from claudexia.access.keys import Key, authenticate, checksum_holds, digest
 from claudexia.access.limits import Limits
 from claudexia.errors import APIError
@@ -73,7 +73,7 @@ def test_the_secret_is_not_stored(open_table: OpenTable) -> None:
     async def scenario(store: TableKeyStore, table: Table, clock: Clock) -> None:
         _, secret = await store.create("alice")
         _, newer = await store.rotate("alice")
-        stored = str(await table.query(PARTITION))
+        stored = str(await table.query(KEYS_PARTITION))
         assert digest(secret) in stored
         assert not any(made[7:-4] in stored for made in (secret, newer))
 
@@ -116,7 +116,7 @@ def test_of_ten_who_create_one_name_at_once_at_most_one_does(open_table: OpenTab
 @pytest.mark.parametrize("name", ["", "a b", "-x", "a\nb", "é", "a" * 65, "a:b", "a#b"])
 def test_a_name_fits_into_a_header(name: str) -> None:
     async def scenario(store: TableKeyStore, table: Table, clock: Clock) -> None:
-        with pytest.raises(KeyStoreError, match="is no name for a key"):
+        with pytest.raises(KeyStoreError, match="is not a valid key name"):
             await store.create(name)
 
     play(memory_table, scenario)
@@ -221,7 +221,7 @@ def test_a_key_that_is_revoked_meanwhile_gets_no_new_secret(open_table: OpenTabl
         await store.create("alice")
         with pytest.raises(KeyStoreError, match="revoked"):
             await TableKeyStore(RevokedMeanwhile(table), clock).rotate("alice")
-        items = await table.query(PARTITION)
+        items = await table.query(KEYS_PARTITION)
         assert [item["disabled"] for _, item in items] == [True]
 
     play(open_table, scenario)

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from claudexia.access.limiter import Limiter
+from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.errors import APIError
 from claudexia.storage.dynamodb import DynamoTable
@@ -55,7 +55,7 @@ def run(work: Callable[[], Coroutine[None, None, None]]) -> None:
 def limiter(
     table: Table, told: list[str], on_failure: Literal["open", "closed"] = "closed", patience: float = 10
 ) -> Limiter:
-    return Limiter(table, Clock(), on_failure, told.append, patience=patience)
+    return Limiter(table, Clock(), TableFailurePolicy(on_failure, told.append, patience))
 
 
 async def claimed(table: Table) -> dict[str, object]:
@@ -194,7 +194,7 @@ def test_who_leaves_while_it_is_admitted_holds_nothing() -> None:
         with pytest.raises(asyncio.CancelledError):
             await admitting
         waiting.set()
-        await by.settled()
+        await by.drain()
         await asyncio.gather(*table.writes)
         assert len(table.writes) == 8
         assert await claimed(table) == NOTHING
@@ -224,7 +224,7 @@ def test_what_a_slow_table_reserves_too_late_is_settled_too(
             with pytest.raises(APIError, match="cannot count"):
                 await admitting
             waiting.set()
-        await by.settled()
+        await by.drain()
         assert await claimed(table) == left
 
     run(work)
@@ -241,7 +241,7 @@ def test_a_settlement_goes_on_when_its_caller_is_cancelled() -> None:
         with pytest.raises(asyncio.CancelledError):
             await settling
         await admission.settle(100, 100)  # the same settlement, not another one
-        await by.settled()
+        await by.drain()
         assert await claimed(table) == {"requests": 1, "tokens": 3, "streams": 0, "usd": 4}
 
     run(work)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.limiter import Admission, Limiter
+from claudexia.access.limiter import Admission, Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits, bounded_max_tokens
 from claudexia.errors import APIError
 from claudexia.storage.table import ItemKey, Table
@@ -35,8 +35,7 @@ Work = Callable[[Table, Clock], Coroutine[None, None, None]]
 
 def limiter(table: Table, clock: Callable[[], datetime], **options: Any) -> Limiter:
     """Patient, since what stands in for DynamoDB is slow, and many ask it at once."""
-    given = {"on_failure": "closed", "failed": pytest.fail, "patience": 60.0, **options}
-    return Limiter(table, clock, **given)
+    return Limiter(table, clock, TableFailurePolicy("closed", pytest.fail, timeout=60), **options)
 
 
 async def admit(
@@ -130,7 +129,7 @@ def test_a_reservation_that_nobody_settles_expires(open_table: OpenTable) -> Non
     limits = Limits(concurrent_streams=2, usd_per_day_micros=2000, usd_per_month_micros=2000)
 
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock, lasts=900)
+        by = limiter(table, clock, lease_seconds=900)
         crashed = [await admit(by, limits) for _ in range(2)]
         clock.advance(seconds=899)
         assert (await refused(by, limits)).code == "rate_limit_exceeded"

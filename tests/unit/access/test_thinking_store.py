@@ -88,13 +88,13 @@ def play(open_store: OpenStore, scenario: Callable[[ThinkingStore, Clock], Corou
 @stores
 def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.remember("k1", "toolu_1", CONTENT, clock())
-        await store.remember("k1", "toolu_2", OTHER, clock())
-        assert await store.recall("k1", ["toolu_2", "toolu_1", "toolu_3", "toolu_1"], clock()) == {
+        await store.save("k1", "toolu_1", CONTENT, clock())
+        await store.save("k1", "toolu_2", OTHER, clock())
+        assert await store.load("k1", ["toolu_2", "toolu_1", "toolu_3", "toolu_1"], clock()) == {
             "toolu_1": CONTENT,
             "toolu_2": OTHER,
         }
-        assert await store.recall("k1", [], clock()) == {}
+        assert await store.load("k1", [], clock()) == {}
 
     play(open_store, scenario)
 
@@ -102,10 +102,10 @@ def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
 @stores
 def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.remember("k1", "toolu_1", CONTENT, clock())
-        assert await store.recall("k2", ["toolu_1"], clock()) == {}
-        await store.forget("k2", ["toolu_1"])
-        assert await store.recall("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
+        await store.save("k1", "toolu_1", CONTENT, clock())
+        assert await store.load("k2", ["toolu_1"], clock()) == {}
+        await store.delete("k2", ["toolu_1"])
+        assert await store.load("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
 
     play(open_store, scenario)
 
@@ -113,11 +113,11 @@ def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None
 @stores
 def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.remember("k1", "toolu_1", CONTENT, clock())
+        await store.save("k1", "toolu_1", CONTENT, clock())
         clock.advance(hours=23)
-        assert await store.recall("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
+        assert await store.load("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
         clock.advance(hours=1)
-        assert await store.recall("k1", ["toolu_1"], clock()) == {}
+        assert await store.load("k1", ["toolu_1"], clock()) == {}
 
     play(open_store, scenario)
 
@@ -126,10 +126,10 @@ def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: Op
 def test_an_answer_is_replaced_and_forgotten(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         for turn in ("a", "b", "c"):
-            await store.remember("k1", turn, CONTENT, clock())
-        await store.remember("k1", "a", OTHER, clock())
-        await store.forget("k1", ["b", "c", "unknown"])
-        assert await store.recall("k1", ["a", "b", "c"], clock()) == {"a": OTHER}
+            await store.save("k1", turn, CONTENT, clock())
+        await store.save("k1", "a", OTHER, clock())
+        await store.delete("k1", ["b", "c", "unknown"])
+        assert await store.load("k1", ["a", "b", "c"], clock()) == {"a": OTHER}
 
     play(open_store, scenario)
 
@@ -139,8 +139,8 @@ def test_a_long_loop_is_recalled_whole(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         turns = [f"toolu_{number}" for number in range(120)]
         for turn in turns:
-            await store.remember("k1", turn, [{"type": "text", "text": turn}], clock())
-        assert (await store.recall("k1", turns, clock())).keys() == set(turns)
+            await store.save("k1", turn, [{"type": "text", "text": turn}], clock())
+        assert (await store.load("k1", turns, clock())).keys() == set(turns)
 
     play(open_store, scenario)
 
@@ -160,13 +160,13 @@ class Scene:
 
 def test_a_warm_process_reads_nothing_again() -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.warm.remember("k1", "a", CONTENT, scene.clock())
+        await scene.warm.save("k1", "a", CONTENT, scene.clock())
         cold = scene.process()
         for process in (scene.warm, cold, cold):
-            assert await process.recall("k1", ["a"], scene.clock()) == {"a": CONTENT}
+            assert await process.load("k1", ["a"], scene.clock()) == {"a": CONTENT}
         assert scene.table.calls == {"put": 1, "get_many": 1}
         scene.clock.advance(days=1)  # what was read from the table is not kept for longer than the table does
-        assert await cold.recall("k1", ["a"], scene.clock()) == {}
+        assert await cold.load("k1", ["a"], scene.clock()) == {}
 
     asyncio.run(scenario(Scene()))
 
@@ -175,10 +175,10 @@ def test_what_a_process_keeps_near_is_bounded() -> None:
     async def scenario(scene: Scene) -> None:
         process = scene.process(max_bytes=1000)
         for turn in ("a", "b"):
-            await process.remember("k1", turn, [{"type": "text", "text": turn * 600}], scene.clock())
-        await process.recall("k1", ["b"], scene.clock())
+            await process.save("k1", turn, [{"type": "text", "text": turn * 600}], scene.clock())
+        await process.load("k1", ["b"], scene.clock())
         assert "get_many" not in scene.table.calls
-        assert await process.recall("k1", ["a"], scene.clock())
+        assert await process.load("k1", ["a"], scene.clock())
         assert scene.table.calls["get_many"] == 1
 
     asyncio.run(scenario(Scene()))
@@ -187,12 +187,12 @@ def test_what_a_process_keeps_near_is_bounded() -> None:
 @pytest.mark.parametrize("fault", ["missing", "denied", "throttled", "timeout", "failed"])
 def test_a_failing_table_fails_no_request(fault: str) -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.process().remember("k1", "far", CONTENT, scene.clock())
+        await scene.process().save("k1", "far", CONTENT, scene.clock())
         scene.table.fault = fault
-        await scene.warm.remember("k1", "near", OTHER, scene.clock())
-        assert await scene.warm.recall("k1", ["near", "far"], scene.clock()) == {"near": OTHER}
-        await scene.warm.forget("k1", ["near", "far"])
-        assert await scene.warm.recall("k1", ["near"], scene.clock()) == {}
+        await scene.warm.save("k1", "near", OTHER, scene.clock())
+        assert await scene.warm.load("k1", ["near", "far"], scene.clock()) == {"near": OTHER}
+        await scene.warm.delete("k1", ["near", "far"])
+        assert await scene.warm.load("k1", ["near"], scene.clock()) == {}
         assert set(scene.failures) == {fault}
         assert len(scene.failures) >= 4
 
@@ -206,14 +206,14 @@ def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
     fitting: Blocks = [{"type": "redacted_thinking", "data": digits[:500_000]}]
 
     async def scenario(scene: Scene) -> None:
-        await scene.warm.remember("k1", "large", large, scene.clock())
+        await scene.warm.save("k1", "large", large, scene.clock())
         assert scene.failures == ["too_large"]
         assert scene.table.calls == {}
-        assert await scene.warm.recall("k1", ["large"], scene.clock()) == {"large": large}
+        assert await scene.warm.load("k1", ["large"], scene.clock()) == {"large": large}
         with dynamo_table(scene.clock) as table:  # which refuses what is larger than 400 KB
-            await TableThinkingStore(table, unexpected).remember("k1", "fitting", fitting, scene.clock())
+            await TableThinkingStore(table, unexpected).save("k1", "fitting", fitting, scene.clock())
             cold = TableThinkingStore(table, unexpected)
-            assert await cold.recall("k1", ["fitting"], scene.clock()) == {"fitting": fitting}
+            assert await cold.load("k1", ["fitting"], scene.clock()) == {"fitting": fitting}
 
     asyncio.run(scenario(Scene()))
 
@@ -222,7 +222,7 @@ def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
 def test_an_item_that_nobody_can_read_is_told_and_left_out(content: bytes | str) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.table.put(ItemKey("THOUGHT#k1", "a"), {"content": content})
-        assert await scene.warm.recall("k1", ["a"], scene.clock()) == {}
+        assert await scene.warm.load("k1", ["a"], scene.clock()) == {}
         assert scene.failures == ["unreadable"]
 
     asyncio.run(scenario(Scene()))

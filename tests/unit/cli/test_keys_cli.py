@@ -222,10 +222,10 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
         (["show", "zoe"], "There is no key named 'zoe'."),
         (["revoke", "zoe"], "There is no key named 'zoe'."),
         (["create", "alice"], "There is a key named 'alice' already; choose another name, or revoke it."),
-        (["create", "a b"], "'a b' is no name for a key; use up to 64 letters, digits and any of . _ - @."),
+        (["create", "a b"], "'a b' is not a valid key name; use up to 64 letters, digits and any of . _ - @."),
         (
             ["create", "sk_cdx_0A"],
-            "'sk_cdx_...' is no name for a key; use up to 64 letters, digits and any of . _ - @.",
+            "'sk_cdx_...' is not a valid key name; use up to 64 letters, digits and any of . _ - @.",
         ),
         (["show", "sk_cdx_0A"], "There is no key named 'sk_cdx_...'."),
         (["rotate", "carol"], "The key 'carol' has been revoked; create a new one."),
