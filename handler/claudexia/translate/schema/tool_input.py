@@ -35,9 +35,9 @@ class _Object:
 def to_input_schema(
     parameters: JSONSchema | None, name: str, path: str, report: Report
 ) -> tuple[JSONSchema, str]:
-    """The schema, and what the description has to say of it, "" for nothing.
+    """The input schema, and the sentences that the tool's description needs about it, or "".
 
-    Raises APIError 400 where the schema of the function `name`, which stands at `path`, allows no object.
+    Raises APIError 400 if the schema of the function `name`, the field `path`, allows no object.
     """
     if not parameters:
         return NO_PARAMETERS, ""
