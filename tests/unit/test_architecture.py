@@ -1,16 +1,13 @@
-"""The architecture: imports between rooms point down, each layer's foreign imports, docstrings, pins."""
+"""The architecture: imports between rooms point down, each layer's foreign imports, docstrings."""
 
 import ast
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 HANDLER = ROOT / "handler"
@@ -135,44 +132,3 @@ def test_translate_has_no_clock_and_no_environment() -> None:
 def test_every_module_has_a_docstring(module: str) -> None:
     docstring = ast.get_docstring(ast.parse(MODULES[module].read_text()))
     assert re.search(r"\w", docstring or "")
-
-
-def pins() -> dict[str, str]:
-    lines = (HANDLER / "requirements.txt").read_text().splitlines()
-    found = [re.match(r"([\w.-]+)==([\w.]+) \\$", line) for line in lines]
-    return {match[1]: match[2] for match in found if match}
-
-
-def closure(requirements: list[str], environment: dict[str, str]) -> set[str]:
-    """The names of everything that `requirements` bring along on Lambda."""
-    names: set[str] = set()
-    waiting = [Requirement(text) for text in requirements]
-    while waiting:
-        requirement = waiting.pop()
-        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-        if name in names or (requirement.marker and not requirement.marker.evaluate(environment)):
-            continue
-        names.add(name)
-        waiting += map(Requirement, metadata.requires(name) or [])
-    return names
-
-
-def test_the_pins_are_what_pyproject_asks_for() -> None:
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    pinned = pins()
-    for requirement in map(Requirement, asked):
-        assert requirement.specifier.contains(pinned[requirement.name]), requirement
-    on_lambda = {
-        "python_version": "3.13",
-        "python_full_version": "3.13.0",
-        "sys_platform": "linux",
-        "extra": "",
-    }
-    assert pinned.keys() == closure(asked, on_lambda)
-
-
-def test_every_pin_has_hashes_and_no_registry_is_named() -> None:
-    text = (HANDLER / "requirements.txt").read_text()
-    assert text.count("==") == len(pins())
-    assert len(re.findall(r"\\\n    --hash=sha256:[0-9a-f]{64}", text)) >= len(pins())
-    assert not re.search(r"index|find-links|https?:", text)
