@@ -216,7 +216,7 @@ def _add_native(
 
 
 def _adapt_sampling(sent: dict[str, object], model: ClaudeModel, thinking: bool, report: Report) -> None:
-    """Removes from `sent` the sampling parameters that the model does not take. Warns of those not at default."""
+    """Removes from `sent` the sampling parameters that the model does not take; those at default silently."""
     given = {name: sent.pop(name) for name in _SAMPLING if name in sent}
     changed = {name: value for name, value in given.items() if value != _SAMPLING[name]}
     if not model.sampling:

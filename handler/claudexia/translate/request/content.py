@@ -331,8 +331,8 @@ def _server_tool_result(
 class PendingServerCalls:
     """The calls of Anthropic's server tools in a conversation that have no result yet.
 
-    A result is in the turn of its call. If the model also called the client's tools in that turn, it is in the turn
-    after their results instead, and those must be alone in their turn.
+    A result is in the turn of its call. If the model also called the client's tools in that turn, it is in the
+    turn after their results instead, and those must be alone in their turn.
     Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/server-tools
     """
 
@@ -357,7 +357,7 @@ class PendingServerCalls:
                 self._pending.remove(block["tool_use_id"])
 
     def missing_results(self, report: Report) -> APIError:
-        """The error for pending calls in a place where a user message is not allowed before their results."""
+        """The error for a user message that comes before the results of the pending calls."""
         return report.invalid(f"these server tool calls have no result: {', '.join(sorted(self._pending))}")
 
 

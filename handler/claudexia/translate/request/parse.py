@@ -1,8 +1,8 @@
 """parse_params(): a request body as CompletionCreateParams, or a 400 in OpenAI's wording that names the field.
 
-pydantic reports one failure per branch of a union and inserts the branch's name into the location. OpenAI's paths
-have none: `messages[1].content[0].type`. So a step of a location that does not exist in the body is taken for the
-name of a branch and left out, unless it is the key that is missing.
+pydantic reports one failure per branch of a union and inserts the branch's name into the location. OpenAI's
+paths have none: `messages[1].content[0].type`. So a step of a location that does not exist in the body is taken
+for the name of a branch and left out, unless it is the key that is missing.
 """
 
 import json

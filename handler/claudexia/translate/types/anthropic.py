@@ -1,6 +1,6 @@
 """The Messages API as TypedDicts: the messages and events that the gateway reads, the requests that it sends.
 
-The API has more types of blocks, deltas and events, and will get others. Code that reads them skips unknown types.
+The API has more types of blocks, deltas and events, and new ones will come. Readers skip unknown types.
 
 Sources: https://platform.claude.com/docs/en/api/messages and
 https://platform.claude.com/docs/en/build-with-claude/streaming

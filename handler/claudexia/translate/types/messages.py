@@ -1,6 +1,6 @@
 """The messages of a request: one model per role and per type of content part.
 
-Parts are OpenAI's or Anthropic's content blocks, which some editors write into OpenAI's messages. The latter are
+Parts are OpenAI's, or Anthropic's content blocks, which some editors write into OpenAI's messages. Those are
 checked for what the API would reject.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
