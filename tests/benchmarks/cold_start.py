@@ -21,8 +21,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.runtime.emulator import emulator
-from tests.runtime.runtime_api import rest_event
+from tests.fakes.runtime_api import rest_event
+from tests.helpers.aws_emulator import emulator
 
 _HANDLER_FOLDER = Path(__file__).parents[2] / "handler"
 _RUNS = 15

@@ -96,7 +96,7 @@ def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFor
         _warn_of_phrases("requested by description, not enforced", adapted.relaxed, report)
         _warn_of_phrases("Claude cannot answer with", adapted.narrowed, report)
         return OutputFormat({"type": "json_schema", "schema": adapted.schema})
-    report.warn(f"the API cannot enforce it ({adapted.misfit}), so an instruction asks Claude to follow it")
+    report.warn(f"the API cannot enforce it ({adapted.reason}), so an instruction asks Claude to follow it")
     is_object = has_object_root(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return OutputFormat(

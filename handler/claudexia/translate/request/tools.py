@@ -49,7 +49,7 @@ from claudexia.translate.types.tools import (
 )
 
 if TYPE_CHECKING:
-    from claudexia.translate.schema import Adapted
+    from claudexia.translate.schema import AdaptedSchema
 
 _TEXT_INPUT: JSONSchema = {
     "type": "object",
@@ -297,11 +297,11 @@ def _enforce_strict(
     ]
 
 
-def _strict_tool(definition: _Definition, adapted: "Adapted") -> ToolUnionParam:
+def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnionParam:
     tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
     if not adapted.fits:
         report.warn(
-            f"the API cannot enforce the schema ({adapted.misfit}), so the tool was sent without strict"
+            f"the API cannot enforce the schema ({adapted.reason}), so the tool was sent without strict"
         )
         return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
     for phrases, effect in (
