@@ -126,5 +126,8 @@ def test_more_marks_than_claude_takes_are_reported() -> None:
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.with_raw_response.create
         raw = create(model="claude-sonnet-5-5", messages=messages)
-    assert raw.headers["x-claudexia-warnings"] == "cache_control: Claude takes 4 marks, so 2 of 6 were left out"
+    assert (
+        raw.headers["x-claudexia-warnings"]
+        == "cache_control: Claude takes 4 cache breakpoints, so 2 of 6 were left out"
+    )
     assert marks(upstream.bodies[0]) == 4

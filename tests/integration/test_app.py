@@ -155,7 +155,7 @@ def test_headers_of_an_answer(client: httpx.Client, upstream: Upstream) -> None:
         assert response.headers["x-ratelimit-limit-tokens"] == "1000"
         assert response.headers["x-ratelimit-reset-tokens"] == "0ms"
         assert response.headers["x-claudexia-warnings"] == (
-            "seed: Claude's sampling cannot be seeded; t?p: neither OpenAI nor Claude knows this field"
+            "seed: Claude's sampling cannot be seeded; t?p: neither OpenAI's nor Claude's API has this field"
         )
         expected = "text/event-stream; charset=utf-8" if stream else "application/json"
         assert response.headers["content-type"] == expected

@@ -62,7 +62,7 @@ def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
     """Names what was left out or changed, as far as a header may carry it."""
     if not warnings:
         return {}
-    told = "; ".join(f"{warning.param[:100]}: {warning.why}" for warning in warnings)
+    told = "; ".join(f"{warning.param[:100]}: {warning.reason}" for warning in warnings)
     plain = "".join(char if " " <= char <= "~" else "?" for char in told)
     return {"x-claudexia-warnings": plain if len(plain) <= _HEADER_LIMIT else f"{plain[:_HEADER_LIMIT]}..."}
 
@@ -166,7 +166,7 @@ class Completions:
             model,
             strict=strict,
             caching=self._settings.prompt_caching and not asks(headers, "cache", "off"),
-            recalled=await caller.memory.load(replay_keys(params, model)),
+            stored_answers=await caller.memory.load(replay_keys(params, model)),
             today=caller.now.date(),
         )
         if asks(headers, "thinking-blocks"):
@@ -200,7 +200,7 @@ class Completions:
     async def _whole(self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]) -> Response:
         account, record, translated = asked.caller.account, asked.caller.record, asked.translated
         record.mark_first_token()
-        messages = await fold(answers, asked.caller.memory.save if translated.is_kept else None)
+        messages = await fold(answers, asked.caller.memory.save if translated.stores_thinking else None)
         account.usage = add_usage(*(message["usage"] for message in messages))
         completion = to_chat_completion(messages, created=asked.created, options=translated.options)
         account.show_cost(completion["usage"])
@@ -225,7 +225,7 @@ class Completions:
             )
             for index in range(len(answers))
         ]
-        keep = caller.memory.save if translated.is_kept else None
+        keep = caller.memory.save if translated.stores_thinking else None
         telling = CompletionStreamer(
             answers, streams, asked.endpoint.chunk, include_usage, keep, caller.account, caller.record
         )

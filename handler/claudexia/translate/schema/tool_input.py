@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from claudexia.errors import invalid_request
 from claudexia.translate.report import Report
 from claudexia.translate.schema.references import resolve
 from claudexia.translate.types.anthropic import JSONSchema
@@ -32,28 +31,25 @@ class _Object:
     required: dict[str, None] = field(default_factory=dict)
 
 
-def to_input_schema(
-    parameters: JSONSchema | None, name: str, path: str, report: Report
-) -> tuple[JSONSchema, str]:
+def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) -> tuple[JSONSchema, str]:
     """The input schema, and the sentences that the tool's description needs about it, or "".
 
-    Raises APIError 400 if the schema of the function `name`, the field `path`, allows no object.
+    `report` is located at the schema. Raises APIError 400 if the schema of the function `name` allows no object.
     """
     if not parameters:
         return NO_PARAMETERS, ""
     if not _may_be_object(parameters):
-        raise _no_object(name, path, f"'type: {json.dumps(parameters['type'])}'")
+        raise _no_object(name, report, f"'type: {json.dumps(parameters['type'])}'")
     unions = [union for union in _UNIONS if union in parameters]
     if not unions:
         typed = parameters.get("type") == "object"
         return parameters if typed else {**parameters, "type": "object"}, ""
-    too_complex = _no_object(name, path, f"'{unions[0]}' that is too complex to be taken apart")
+    too_complex = _no_object(name, report, f"'{unions[0]}' that is too complex to be taken apart")
     merged = _Reader(parameters, too_complex).read(parameters)
     if merged is None:
-        raise _no_object(name, path, f"'{unions[0]}' that no object fits")
+        raise _no_object(name, report, f"'{unions[0]}' that no object fits")
     for union in unions:
-        report.warn(
-            f"{path}.{union}",
+        report.at(union).warn(
             f"Claude takes no {union} at the top of a tool's schema, so the properties were put into one "
             "object and the rule into the tool's description",
         )
@@ -89,10 +85,9 @@ def _redirected(node: object) -> object:
     return copy
 
 
-def _no_object(name: str, path: str, got: str) -> Exception:
-    return invalid_request(
+def _no_object(name: str, report: Report, got: str) -> Exception:
+    return report.error(
         f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got {got}.",
-        path,
         "invalid_function_parameters",
     )
 

@@ -11,10 +11,10 @@ from openai.types.chat.completion_create_params import (
 
 from claudexia.errors import APIError
 from claudexia.models import find_model
-from claudexia.translate.request.build import VERDICTS, MessageRequest, to_message_params
+from claudexia.translate.request.build import FIELD_RULES, MessageRequest, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.types.anthropic import MessageCreateParams
-from claudexia.translate.types.params import Composed, Ignored, Rejected, To
+from claudexia.translate.types.params import Composed, Ignored, Native, Rejected
 from tests.fakes.anthropic.rules import assert_accepted
 
 SAMPLES, REFUSES, UNKNOWN = "claude-sonnet-4-6", "claude-opus-5-5", "claude-opus-7"
@@ -100,7 +100,7 @@ def test_strict_refuses_whatever_would_be_warned_of(given: Any, expected: Any, w
 
 
 def test_nulls_are_nothing() -> None:
-    nulls: Any = {name: None for name in VERDICTS if name not in ("messages", "model")}
+    nulls: Any = {name: None for name in FIELD_RULES if name not in ("messages", "model")}
     assert sent(translate(**nulls)) == FULL
 
 
@@ -154,7 +154,7 @@ def test_a_budget_goes_neither_with_a_forced_choice_nor_in_a_loop_without_its_th
     request = translate("claude-haiku-4-5", reasoning_effort="low", tools=TOOLS, **fields)
     assert ("thinking" in request.params) == (not why)
     assert warned(request) == (["reasoning_effort"] if why else [])
-    assert all(why in warning.why for warning in request.warnings)
+    assert all(why in warning.reason for warning in request.warnings)
     assert "thinking" in translate("claude-sonnet-4-6", reasoning_effort="low", tools=TOOLS, **fields).params
 
 
@@ -181,7 +181,7 @@ def test_promises_are_refused(name: str, value: Any) -> None:
 
 
 def test_every_promise_is_in_the_table_above() -> None:
-    assert {name for name, verdict in VERDICTS.items() if isinstance(verdict, Rejected)} == {
+    assert {name for name, verdict in FIELD_RULES.items() if isinstance(verdict, Rejected)} == {
         n for n, _ in REFUSED
     }
 
@@ -190,11 +190,11 @@ def test_every_field_of_the_newest_sdk_has_a_verdict() -> None:
     fields = get_type_hints(CompletionCreateParamsNonStreaming) | get_type_hints(
         CompletionCreateParamsStreaming
     )
-    unmapped = sorted(fields.keys() - VERDICTS.keys())
+    unmapped = sorted(fields.keys() - FIELD_RULES.keys())
     assert not unmapped, f"unmapped OpenAI field: {unmapped}"
-    assert all(isinstance(verdict, To | Composed | Ignored | Rejected) for verdict in VERDICTS.values())
+    assert all(isinstance(verdict, Native | Composed | Ignored | Rejected) for verdict in FIELD_RULES.values())
 
 
 def test_rows_point_at_messages_api_parameters() -> None:
-    targets = {verdict.target.split(".")[0] for verdict in VERDICTS.values() if isinstance(verdict, To)}
+    targets = {verdict.target.split(".")[0] for verdict in FIELD_RULES.values() if isinstance(verdict, Native)}
     assert targets <= get_type_hints(MessageCreateParams).keys()

@@ -10,7 +10,7 @@ from claudexia.models import find_model
 from claudexia.translate.report import Report
 from claudexia.translate.request.build import to_message_params
 from claudexia.translate.request.parse import parse_params
-from claudexia.translate.request.prompt_cache import client_mark
+from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.types.base import Params
 from tests.fakes.anthropic.rules import assert_accepted
 
@@ -127,7 +127,7 @@ def test_a_malformed_mark_is_refused(mark: Any) -> None:
 
 def test_marks_are_read_from_models_that_do_not_name_them() -> None:
     given = Params.model_validate({"cache_control": HOUR})
-    assert client_mark(given, "tools[0]", Report()) == HOUR
+    assert client_cache_control(given, Report().at("tools", 0)) == HOUR
     with pytest.raises(APIError) as caught:
-        client_mark(Params.model_validate({"cache_control": {"type": "x"}}), "tools[0]", Report())
+        client_cache_control(Params.model_validate({"cache_control": {"type": "x"}}), Report().at("tools", 0))
     assert caught.value.param == "tools[0].cache_control"

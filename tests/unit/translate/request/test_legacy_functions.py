@@ -65,7 +65,7 @@ LEGACY = [
 
 @pytest.mark.parametrize(("fields", "legacy"), LEGACY)
 def test_the_answer_is_told_as_function_call(fields: Any, legacy: bool) -> None:
-    assert tooling(FORCES, **fields).legacy is legacy
+    assert tooling(FORCES, **fields).function_call is legacy
 
 
 BESIDE_TOOLS = [

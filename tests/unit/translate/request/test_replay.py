@@ -53,7 +53,7 @@ class Told:
         for index, message in enumerate(parsed(messages)):
             conversation.add(index, message)
         self.turns: list[Any] = [*conversation.turns(prefill=False)]
-        self.unrecalled = conversation.unrecalled
+        self.unrecalled = conversation.missing_thinking
         self.warned = [warning.param for warning in report.warnings]
 
     @property

@@ -36,7 +36,7 @@ def json_schema(**fields: Any) -> dict[str, Any]:
 def structured(given: Any, strict: bool = False) -> tuple[OutputFormat, list[str]]:
     report = Report(strict)
     parsed = FORMAT.validate_json(json.dumps(given)) if given else None
-    return to_output_format(parsed, report), [f"{warned.param}: {warned.why}" for warned in report.warnings]
+    return to_output_format(parsed, report), [f"{warned.param}: {warned.reason}" for warned in report.warnings]
 
 
 @pytest.mark.parametrize("given", [None, {"type": "text"}], ids=["absent", "text"])
@@ -70,7 +70,7 @@ def test_what_is_not_enforced_is_reported_in_one_sentence() -> None:
     structure, told = structured(json_schema(schema=schema))
     assert structure.format
     assert told == [
-        f"{SCHEMA}: asked for in words, not enforced: "
+        f"{SCHEMA}: requested by description, not enforced: "
         "a: minimum, b: minimum, c: minimum, d: minimum, e: minimum and 2 more"
     ]
 
@@ -88,8 +88,8 @@ def test_a_schema_that_does_not_fit_is_asked_for_in_words() -> None:
     assert "one JSON object and nothing else" in structure.instruction
     assert structure.instruction.endswith("\n" + json.dumps(OPEN, separators=(",", ":")))
     assert told == [
-        f"{SCHEMA}: Claude cannot be held to it (by_name: an object with arbitrary property names), "
-        "so it is asked in words to follow it"
+        f"{SCHEMA}: the API cannot enforce it (by_name: an object with arbitrary property names), "
+        "so an instruction asks Claude to follow it"
     ]
 
 

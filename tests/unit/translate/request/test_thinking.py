@@ -11,7 +11,7 @@ from claudexia.errors import APIError
 from claudexia.models import SERVED, find_model
 from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
-from claudexia.translate.request.thinking import ThinkingPlan, to_thinking
+from claudexia.translate.request.thinking import FORCED_TOOL_CHOICE, ThinkingPlan, to_thinking
 
 ALL = {"low", "medium", "high", "xhigh", "max"}
 
@@ -65,7 +65,8 @@ def plan(
     params = parse_params(json.dumps(body).encode())
     report = Report(strict)
     asked = params.max_completion_tokens or params.max_tokens
-    made = to_thinking(params, find_model(model, {}), asked, report, forced_choice=forced_choice)
+    conflict = FORCED_TOOL_CHOICE if forced_choice else ""
+    made = to_thinking(params, find_model(model, {}), asked, report, conflict)
     return made, [warning.param for warning in report.warnings]
 
 
@@ -290,7 +291,7 @@ def test_what_the_client_is_shown_and_whether_the_model_thinks(
     model: str, asked: Any, shown: bool, active: bool
 ) -> None:
     sent, _ = plan(model, **asked)
-    assert (sent.shown, sent.active) == (shown, active)
+    assert (sent.visible, sent.active) == (shown, active)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def translate(model: str = FORCES, messages: list[Any] = MESSAGES, **fields: Any
 
 def tooling(model: str = FORCES, **fields: Any) -> ToolConfig:
     params = parse_params(json.dumps({"model": model, "messages": MESSAGES, **fields}).encode())
-    return to_tool_config(params, [], find_model(model, {}), ToolNames(), Report())
+    return to_tool_config(params, find_model(model, {}), ToolNames(), Report())
 
 
 def custom(name: str = "c", **fields: Any) -> dict[str, Any]:
