@@ -1,4 +1,4 @@
-"""The one version of every package that is installed here: `uv run python -m tests.pins`.
+"""The one version of every package that is installed here: `uv run --no-sync python -m tests.pins`.
 
     --renew  resolves anew without the present pins, and writes what it finds to pyproject.toml and to
              handler/requirements.txt
@@ -7,8 +7,8 @@
 pyproject.toml pins in [tool.uv] what `uv run` installs (constraint-dependencies), with what builds the project
 (build-constraint-dependencies); handler/requirements.txt pins, with hashes, the part of it that is deployed.
 The versions found have wheels for each of PYTHONS on each of PLATFORMS. No registry's address is written.
-Only the standard library is imported, so that pins which cannot be installed can be renewed:
-`uv run --no-project python -m tests.pins --renew`.
+Only the standard library is imported, so that --no-sync is enough: pins that cannot be installed, or that a changed
+range no longer allows, can be renewed too.
 """
 
 import argparse
