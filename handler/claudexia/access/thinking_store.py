@@ -154,10 +154,10 @@ def _kept_since(item: Item, now: datetime) -> datetime:
 
 
 # --- claudexia.memory
-# Memory: the answers that one caller's clients may have to be reminded of, thinking and all.
+# RequestThinking: the answers that one caller's clients may have to be reminded of, thinking and all.
 
 
-class Memory:
+class RequestThinking:
     """One request's view of `thoughts`, bound to the key that asks: `owner` is that key's id."""
 
     def __init__(self, thoughts: ThinkingStore, owner: str, now: datetime) -> None:
