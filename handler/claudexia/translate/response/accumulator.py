@@ -44,6 +44,16 @@ _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
 _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 
 
+class _Text:
+    """Text received for `key` of a block. It is joined at the end only: an answer may have 100,000 deltas."""
+
+    __slots__ = ("key", "pieces")
+
+    def __init__(self, key: str, first: object) -> None:
+        self.key = key
+        self.pieces = [first]
+
+
 class MessageAccumulator:
     """feed() takes every event of an answer, in order.
 
@@ -63,8 +73,7 @@ class MessageAccumulator:
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
-        # Text received for a key of a block. It is joined at the end only: an answer may have 100,000 deltas.
-        self._pieces: dict[tuple[int, str], list[object]] = {}
+        self._texts: dict[tuple[int, str | None], _Text] = {}  # by block and type of delta
         self._earlier_usage: Usage = {}  # of the messages before the current one
         self._usage: Usage = {}  # of the current message
         self._has_final_usage = False
@@ -74,21 +83,19 @@ class MessageAccumulator:
         if event["type"] == "content_block_delta":
             if self._index_shift:
                 event = {**event, "index": event["index"] + self._index_shift}
-            self._append(event["index"], event["delta"])
-        elif event["type"] == "content_block_start":
-            if self._index_shift:
-                event = {**event, "index": event["index"] + self._index_shift}
-            self._add_block(event["index"], event["content_block"].copy())
-        elif event["type"] == "content_block_stop":
-            if self._index_shift:
-                event = {**event, "index": event["index"] + self._index_shift}
-        elif event["type"] == "message_start":
+            delta = event["delta"]
+            if text := self._texts.get((event["index"], delta.get("type"))):
+                text.pieces.append(delta.get(text.key))
+            else:
+                self._start_text(event["index"], delta)
+            return (event,)
+        if event["type"] == "message_start":
             return self._start(event)
-        elif event["type"] == "message_delta":
+        if event["type"] == "message_delta":
             return self._add_delta(event)
-        elif event["type"] == "message_stop":
+        if event["type"] == "message_stop":
             return self._stop(event)
-        return (event,)
+        return (self._add_block(event),)
 
     def end_turn(self) -> Sequence[MessageStreamEvent]:
         """The last events of a turn. For a paused turn, this is instead of resuming it."""
@@ -114,9 +121,9 @@ class MessageAccumulator:
     def _characters(self) -> int:
         return sum(
             len(piece)
-            for (_, key), pieces in self._pieces.items()
-            if key != "signature"
-            for piece in pieces
+            for text in self._texts.values()
+            if text.key != "signature"
+            for piece in text.pieces
             if isinstance(piece, str)
         )
 
@@ -130,7 +137,7 @@ class MessageAccumulator:
         self.started = True
         content = [block.copy() for block in message.get("content") or []]
         self._blocks.clear()
-        self._pieces.clear()
+        self._texts.clear()
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
             return (event,)
@@ -149,25 +156,32 @@ class MessageAccumulator:
 
     def _has_content(self) -> bool:
         """Whether the current message has text or a tool call, or the beginning of one."""
-        return any(key in ("text", "partial_json") for _, key in self._pieces) or any(
+        return any(text.key in ("text", "partial_json") for text in self._texts.values()) or any(
             block.get("type") == "tool_use" or block.get("text")
             for block in self.message["content"][self._index_shift :]
         )
 
-    def _add_block(self, index: int, block: ContentBlock) -> None:
-        self._blocks[index] = block
-        self.message["content"].append(block)
+    def _add_block(self, event: MessageStreamEvent) -> MessageStreamEvent:
+        """Handles the start and stop of a block, and returns any event with the block's index in the turn."""
+        if event["type"] == "content_block_start":
+            if self._index_shift:
+                event = {**event, "index": event["index"] + self._index_shift}
+            block = event["content_block"].copy()
+            self._blocks[event["index"]] = block
+            self.message["content"].append(block)
+        elif event["type"] == "content_block_stop" and self._index_shift:
+            event = {**event, "index": event["index"] + self._index_shift}
+        return event
 
-    def _append(self, index: int, delta: ContentDelta) -> None:
-        key = _TEXT_KEYS.get(delta.get("type", ""))
-        if key:
+    def _start_text(self, index: int, delta: ContentDelta) -> None:
+        """The first delta of its type in a block, or one that is not text."""
+        block, kind = self._blocks.get(index), delta.get("type", "")
+        if not block:
+            return
+        if key := _TEXT_KEYS.get(kind):
             if piece := delta.get(key):
-                try:
-                    self._pieces[index, key].append(piece)
-                except KeyError:  # the first piece
-                    if index in self._blocks:
-                        self._pieces[index, key] = [piece]
-        elif block := self._blocks.get(index):
+                self._texts[index, kind] = _Text(key, piece)
+        else:
             _update_block(block, delta)
 
     def _add_delta(self, event: MessageDeltaEvent) -> Sequence[MessageStreamEvent]:
@@ -177,11 +191,11 @@ class MessageAccumulator:
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
-        for (index, key), pieces in self._pieces.items():
-            block = self._blocks[index]
-            text = f"{block.get(key) or ''}{''.join(map(str, pieces))}"
-            block[key] = text  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
-        self._pieces.clear()
+        for (index, _), text in self._texts.items():
+            block, key = self._blocks[index], text.key
+            joined = "".join(str(piece) for piece in text.pieces if piece)
+            block[key] = f"{block.get(key) or ''}{joined}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
+        self._texts.clear()
         self._has_final_usage = True
         self.message["usage"] = self.usage
         if not self._resumable:
