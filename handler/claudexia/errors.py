@@ -86,4 +86,4 @@ def upstream_error(message: str, status: int = 502, code: str | None = None) -> 
     return APIError(status, message, type="server_error", code=code)
 
 
-BUG = APIError(500, "The gateway failed to handle this request.", type="server_error")
+INTERNAL_ERROR = APIError(500, "The gateway failed to handle this request.", type="server_error")

@@ -1,4 +1,4 @@
-"""The Lambda entry point. Everything that can be done before the first request is done at import."""
+"""The Lambda entry point: `app` and `handler`. The import does everything that is possible before a request."""
 
 from mangum import Mangum
 

@@ -112,7 +112,7 @@ def test_a_bug_is_an_error(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> N
     def broken(*given: Any, **named: Any) -> Any:
         raise RuntimeError
 
-    monkeypatch.setattr("claudexia.api.completions.to_chat_completion", broken)
+    monkeypatch.setattr("claudexia.api.chat_completions.to_chat_completion", broken)
     monkeypatch.setattr("claudexia.translate.ChatCompletionStream.feed", broken)
     with deployment() as deployed:
         ask(deployed, Upstream(), {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}, stream=streamed)

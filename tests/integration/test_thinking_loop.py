@@ -181,7 +181,7 @@ def test_refused_thinking_is_left_out_once_and_for_all(
         assert caught.value.param == "messages"
         assert len(upstream.bodies) == before + 1
         raw = create(**again)
-        assert "messages: Claude refused its earlier thinking" in raw.headers["x-claudexia-warnings"]
+        assert "messages: the upstream refused the replayed thinking" in raw.headers["x-claudexia-warnings"]
         assert len(upstream.bodies) == before + 3
         assert thoughts_sent(upstream.bodies[-2]) != [[]]
         assert thoughts_sent(upstream.bodies[-1]) == [[]]

@@ -19,7 +19,7 @@ from pydantic_core import from_json
 
 from claudexia.errors import APIError
 from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
-from claudexia.translate.response.accumulator import ContinuedTurn, MessageAccumulator, replay_content
+from claudexia.translate.response.accumulator import MessageAccumulator, replay_content
 from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
 from claudexia.translate.sse import EventDecoder
@@ -73,11 +73,13 @@ def chunks_of(
     events: Iterable[MessageStreamEvent], include_usage: bool = True, options: ResponseOptions = DEFAULT_OPTIONS
 ) -> list[Json]:
     stream = ChatCompletionStream(created=CREATED, include_usage=include_usage, options=options)
-    chunks = [chunk for event in events for chunk in stream.feed(event)]
+    accumulator = MessageAccumulator()
+    accumulated = [part for event in events for part in accumulator.feed(event)]
+    chunks = [chunk for event in accumulated for chunk in stream.feed(event)]
     if not stream.finished:
         raise EOFError("the stream ended before its message")
     if include_usage:
-        chunks.append(stream.usage_chunk(stream.usage))
+        chunks.append(stream.usage_chunk(accumulator.usage))
     return cast("list[Json]", json.loads(json.dumps(chunks)))
 
 
@@ -215,9 +217,9 @@ def test_a_paused_turn_goes_on() -> None:
         "pydantic-ai-pause-turn-web-search-streaming-vcr-1",
     )
     first, second = [recordings.read_bytes("streams", name, ".sse") for name in names]
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     joined = [part for event in decode(first) for part in turn.feed(event)]
-    assert (turn.paused, len(turn.content)) == (True, 25)
+    assert (turn.paused, len(turn.resume_content)) == (True, 25)
     joined += [part for event in decode(second) for part in turn.feed(event)]
     assert not turn.paused
     chunks = chunks_of(joined)

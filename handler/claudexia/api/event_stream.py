@@ -1,7 +1,7 @@
-"""Server-sent events to a client who may leave at any moment."""
+"""EventStreamResponse: server-sent events to a client that may disconnect at any moment."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol, cast
 
@@ -12,144 +12,149 @@ from starlette.types import Receive, Scope, Send
 from claudexia.translate.sse import comment
 
 _KEEP_ALIVE = comment("keep-alive")
-_FULL = 64  # pieces; more than these do not wait for the loop to turn, so that back pressure is felt
+_MAX_BATCH = 64  # frames; a full batch is sent at once, so that back pressure reaches the source
 _HEADERS = {
     "cache-control": "no-cache",
-    "x-accel-buffering": "no",  # or nginx would collect the stream
+    "x-accel-buffering": "no",  # otherwise nginx buffers the stream
 }
 
 
-class Closable(Protocol):
+class FrameSource(Protocol):
+    """What the frames of a response are read from."""
+
+    def deadline_frame(self) -> bytes:
+        """The last frame of a response that is incomplete at its deadline."""
+
     async def aclose(self) -> None: ...
 
 
 @asynccontextmanager
 async def while_connected(receive: Receive) -> AsyncIterator[None]:
-    """Cancels its body the moment the client is gone, and raises ClientDisconnect then.
+    """Cancels its body as soon as the client disconnects, and then raises ClientDisconnect.
 
-    To be entered once the request's body has been read.
+    Enter it after the request's body has been read.
     """
     task = cast("asyncio.Task[object]", asyncio.current_task())
-    cancelling, gone = task.cancelling(), False
+    cancelling, disconnected = task.cancelling(), False
 
     async def watch() -> None:
-        nonlocal gone
+        nonlocal disconnected
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone = True
+        disconnected = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        if gone and task.uncancel() <= cancelling:
+        if disconnected and task.uncancel() <= cancelling:
             raise ClientDisconnect from None
         raise
     finally:
         watcher.cancel()
 
 
-class _Outbox:
-    """Joins what comes in one turn of the event loop into one send; two at most, and none of them late.
+class _BatchingSender:
+    """Joins the frames of one turn of the event loop into at most two sends, without delaying any of them.
 
-    Whoever puts pieces in does not suspend as long as there is more to read, so once the loop turns there is
-    no more. The first piece of a turn leaves at once: alone it is all there is, and it may be the first token.
-    What follows in the same turn is sent when the loop turns, by a task that also fills the silence: after
-    `keepalive` seconds of it, a comment goes out.
+    The caller of put() does not suspend while it has more to read, so a turn of the loop means that there is no
+    more. The first frame of a turn is sent immediately: it may be the only one, and it may be the first token.
+    The others are sent when the loop turns, by a task. The same task sends a comment after `keepalive` seconds
+    without a send.
     """
 
     def __init__(self, send: Send, keepalive: float) -> None:
         self._send = send
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
-        self._pieces: list[bytes] = []
-        self._first = True
-        self._turned = asyncio.Event()
-        self._sending = asyncio.Lock()
-        self._sender = asyncio.create_task(self._run())
+        self._last_send = self._loop.time()
+        self._batch: list[bytes] = []
+        self._is_first = True  # no frame has been sent in this turn of the loop
+        self._flush_due = asyncio.Event()
+        self._send_lock = asyncio.Lock()
+        self._task = asyncio.create_task(self._run())
 
-    async def put(self, piece: bytes) -> None:
-        if self._sender.done():
-            self._sender.result()  # its send failed
-        self._pieces.append(piece)
-        if self._first and not piece.startswith(b":"):  # a comment can wait for what follows it
-            self._first = False
-            self._loop.call_soon(self._turn)
+    async def put(self, frame: bytes) -> None:
+        """Raises what a send of the task has raised."""
+        if self._task.done():
+            self._task.result()
+        self._batch.append(frame)
+        if self._is_first and not frame.startswith(b":"):  # a comment can wait for the frame after it
+            self._is_first = False
+            self._loop.call_soon(self._on_turn)
             await self.flush()
-        elif len(self._pieces) >= _FULL:
+        elif len(self._batch) >= _MAX_BATCH:
             await self.flush()
-        elif self._first:
-            self._turned.set()
+        elif self._is_first:
+            self._flush_due.set()
 
     async def flush(self) -> None:
-        async with self._sending:
-            if self._pieces:
-                data = b"".join(self._pieces)
-                self._pieces.clear()
-                self._last = self._loop.time()
+        async with self._send_lock:
+            if self._batch:
+                data = b"".join(self._batch)
+                self._batch.clear()
+                self._last_send = self._loop.time()
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     def stop(self) -> None:
-        self._sender.cancel()
+        self._task.cancel()
 
-    def _turn(self) -> None:
-        self._first = True
-        if self._pieces:
-            self._turned.set()
+    def _on_turn(self) -> None:
+        self._is_first = True
+        if self._batch:
+            self._flush_due.set()
 
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout_at(self._last + self._keepalive):
-                    await self._turned.wait()
+                async with asyncio.timeout_at(self._last_send + self._keepalive):
+                    await self._flush_due.wait()
             except TimeoutError:
-                if self._loop.time() - self._last >= self._keepalive:
-                    self._pieces.append(_KEEP_ALIVE)
-            self._turned.clear()
+                if self._loop.time() - self._last_send >= self._keepalive:
+                    self._batch.append(_KEEP_ALIVE)
+            self._flush_due.clear()
             await self.flush()
 
 
 class EventStreamResponse(Response):
-    """Sends each piece of `frames` at once, and a comment after `keepalive` seconds of silence."""
+    """Sends each item of `frames` at once, and a comment after `keepalive` seconds without a frame.
+
+    `source` is closed in any case. `frames` alone would not do: closing a generator that was never started does
+    not run its cleanup. At `deadline`, in the event loop's time, the stream ends with the source's
+    deadline_frame().
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
         frames: AsyncGenerator[bytes, None],
-        source: Closable,
+        source: FrameSource,
         headers: Mapping[str, str],
         *,
         keepalive: float,
         deadline: float | None = None,
-        last_words: Callable[[], bytes] = bytes,
     ) -> None:
-        """`source` is what `frames` reads from. It is closed in any case, unlike a generator never begun.
-
-        At `deadline`, in the loop's time, the stream ends with what `last_words` gives.
-        """
         super().__init__(headers={**_HEADERS, **headers})
         del self.headers["content-length"]
         self._frames = frames
         self._source = source
         self._keepalive = keepalive
         self._deadline = deadline
-        self._last_words = last_words
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            outbox = _Outbox(send, self._keepalive)
+            sender = _BatchingSender(send, self._keepalive)
             try:
                 try:
                     async with asyncio.timeout_at(self._deadline):
-                        async for piece in self._frames:
-                            await outbox.put(piece)
+                        async for frame in self._frames:
+                            await sender.put(frame)
                 except TimeoutError:
-                    await outbox.put(self._last_words())
-                await outbox.flush()
+                    await sender.put(self._source.deadline_frame())
+                await sender.flush()
             finally:
-                outbox.stop()
+                sender.stop()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

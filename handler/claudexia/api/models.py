@@ -1,4 +1,11 @@
-"""Models: what GET /v1/models and /v1/models/{id} answer, with an hourly look at the upstream's own list."""
+"""ModelCatalog: the models of GET /v1/models and GET /v1/models/{id}.
+
+The upstream's list, fetched at most once an hour, decides which models there are, their names, dates and
+inputs. The gateway's own data (models.json) decides what it supports of a model: thinking, effort, sampling,
+tool choice, prefill.
+
+Source: https://platform.claude.com/docs/en/api/models/list
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -9,20 +16,11 @@ from claudexia.models import RETIRED, SERVED, ClaudeModel, find_model, undated
 from claudexia.observability.log import log_warning
 from claudexia.translate.types.anthropic import Flags, ModelInfo
 from claudexia.translate.types.openai import Capabilities, Model
-from claudexia.upstream.anthropic import Upstream
+from claudexia.upstream import Upstream
 
-# --- claudexia.translate.listing
-# What GET /v1/models answers: the capability data, merged with what the upstream lists for this account.
-#
-# The upstream decides which models there are, their names, dates and what they read. The data decides what the
-# gateway itself does with a model: thinking, effort, sampling, tool choice, prefill.
-#
-# Source: https://platform.claude.com/docs/en/api/models/list
-
-
-_NOTHING: ModelInfo = {}
-# Where the upstream's `capabilities` tell what a model reads and does beyond the data.
-_FLAGS: Mapping[str, tuple[str, ...]] = {
+_NO_INFO: ModelInfo = {}
+# Our names of the capabilities that the upstream lists, and their paths in its `capabilities`.
+_CAPABILITY_PATHS: Mapping[str, tuple[str, ...]] = {
     "structured_outputs": ("structured_outputs",),
     "web_search": ("server_tools", "web_search"),
     "images": ("image_input",),
@@ -33,16 +31,16 @@ _FLAGS: Mapping[str, tuple[str, ...]] = {
 def listed_models(
     aliases: Mapping[str, str], today: date, upstream: Mapping[str, ModelInfo] | None = None
 ) -> list[Model]:
-    """The models, then the operator's aliases for them. `upstream` is None where it could not be asked."""
+    """The models, then the operator's aliases. `upstream` is None if the upstream's list is not available."""
     names = SERVED if upstream is None else upstream
-    named = [name for name in aliases if "*" not in name]
+    exact = [name for name in aliases if "*" not in name]  # an alias with a wildcard has no single name
     return [listed_model(name, {}, today, upstream) for name in names] + [
-        listed_model(name, aliases, today, upstream) for name in named
+        listed_model(name, aliases, today, upstream) for name in exact
     ]
 
 
 def by_id(upstream: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
-    """The Claude models among `upstream`; a dated one also under its short id, where that is in the data."""
+    """The Claude models of `upstream` by id; a dated id also under its undated one, if models.json has that."""
     found: dict[str, ModelInfo] = {}
     for info in upstream:
         name = info["id"]
@@ -56,16 +54,16 @@ def by_id(upstream: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
 def listed_model(
     name: str, aliases: Mapping[str, str], today: date, upstream: Mapping[str, ModelInfo] | None = None
 ) -> Model:
-    """The model meant by `name`, as in find_model(), whose APIError 404 it raises.
+    """The model with the id or alias `name`. Raises APIError 404 like find_model().
 
-    `created` is seconds, 0 if unknown; dates are ISO, limits tokens, None where not known.
+    `created` is in seconds, 0 if unknown. Dates are in ISO format and limits in tokens, None if unknown.
     """
     model = find_model(name, aliases)
     known = upstream or {}
-    info = known.get(model.id) or known.get(undated(model.id)) or _NOTHING
+    info = known.get(model.id) or known.get(undated(model.id)) or _NO_INFO
     released = info.get("created_at") or (f"{model.released}T00:00:00+00:00" if model.released else None)
     shutdown = (info.get("retires_at") or model.retires or "")[:10] or None
-    listed: Model = {
+    model_object: Model = {
         "id": name if name in aliases else model.id,
         "object": "model",
         "created": int(datetime.fromisoformat(released).timestamp()) if released else 0,
@@ -77,8 +75,8 @@ def listed_model(
         "capabilities": _capabilities(model, info.get("capabilities") or {}),
     }
     if display_name := info.get("display_name"):
-        listed["display_name"] = display_name
-    return listed
+        model_object["display_name"] = display_name
+    return model_object
 
 
 def _lifecycle(name: str, shutdown: str | None, today: date) -> str | None:
@@ -90,76 +88,76 @@ def _lifecycle(name: str, shutdown: str | None, today: date) -> str | None:
 
 
 def _capabilities(model: ClaudeModel, flags: Flags) -> Capabilities:
-    # Every model that is still served takes all four; of others only the upstream knows.
+    # Every served model has all four; for other models, only the upstream knows.
     default = True if undated(model.id) in SERVED else None
-    told = {name: _supported(flags, way, default) for name, way in _FLAGS.items()}
+    listed = {name: _is_supported(flags, path, default) for name, path in _CAPABILITY_PATHS.items()}
     return {
         "thinking": list(model.thinking),
         "effort": list(model.effort),
         "sampling": model.sampling,
         "forced_tool_choice": model.forced_tool_choice,
         "prefill": model.prefill,
-        "structured_outputs": told["structured_outputs"],
-        "web_search": told["web_search"],
-        "images": told["images"],
-        "pdf": told["pdf"],
+        "structured_outputs": listed["structured_outputs"],
+        "web_search": listed["web_search"],
+        "images": listed["images"],
+        "pdf": listed["pdf"],
     }
 
 
-def _supported(flags: Flags, way: tuple[str, ...], default: bool | None) -> bool | None:
-    here: object = flags
-    for step in (*way, "supported"):
-        here = here.get(step) if isinstance(here, Mapping) else None
-    return here if isinstance(here, bool) else default
+def _is_supported(flags: Flags, path: tuple[str, ...], default: bool | None) -> bool | None:
+    value: object = flags
+    for key in (*path, "supported"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, bool) else default
 
 
-_FRESH = timedelta(hours=1)
-_RETRY = timedelta(minutes=1)
+_MAX_AGE = timedelta(hours=1)
+_RETRY_AFTER = timedelta(minutes=1)
 _TIMEOUT = 5.0  # seconds
 
 
-class Models:
-    """The served models. `aliases` are the operator's, `now` gives the time with its zone.
+class ModelCatalog:
+    """The models that the gateway serves. `aliases` are the operator's; `now` returns the time with its zone.
 
-    Where the upstream cannot be asked, the capability data answers alone until the next look.
+    If the upstream's list is not available, models.json alone is used until the next attempt.
     """
 
     def __init__(self, upstream: Upstream, aliases: Mapping[str, str], now: Callable[[], datetime]) -> None:
         self._upstream = upstream
         self._aliases = aliases
         self._now = now
-        self._looking = asyncio.Lock()
-        self._seen: Mapping[str, ModelInfo] | None = None
-        self._next_look = datetime.min.replace(tzinfo=UTC)
+        self._refresh_lock = asyncio.Lock()
+        self._upstream_models: Mapping[str, ModelInfo] | None = None
+        self._next_refresh = datetime.min.replace(tzinfo=UTC)
 
-    async def listed(self, key: Key) -> list[Model]:
-        """Those that `key` may ask."""
-        models = listed_models(self._aliases, self._now().date(), await self._look())
+    async def list_for(self, key: Key) -> list[Model]:
+        """The models that `key` may use."""
+        models = listed_models(self._aliases, self._now().date(), await self._refreshed())
         return [
             model for model in models if may_use(key, model["id"], find_model(model["id"], self._aliases).id)
         ]
 
     async def retrieve(self, key: Key, name: str) -> Model:
-        """Raises APIError 404 `model_not_found` where `name` is no Claude model, 403 where not the key's."""
-        # A wrong name is worth no look at the upstream.
+        """Raises APIError 404 `model_not_found` if there is no such model, 403 if the key may not use it."""
+        # Checked first: no request to the upstream for a wrong name.
         permit_model(key, name, find_model(name, self._aliases).id)
-        return listed_model(name, self._aliases, self._now().date(), await self._look())
+        return listed_model(name, self._aliases, self._now().date(), await self._refreshed())
 
-    async def _look(self) -> Mapping[str, ModelInfo] | None:
-        async with self._looking:
+    async def _refreshed(self) -> Mapping[str, ModelInfo] | None:
+        async with self._refresh_lock:
             now = self._now()
-            if now >= self._next_look:
-                self._seen = await self._ask()
-                self._next_look = now + (_RETRY if self._seen is None else _FRESH)
-            return self._seen
+            if now >= self._next_refresh:
+                self._upstream_models = await self._fetch()
+                self._next_refresh = now + (_RETRY_AFTER if self._upstream_models is None else _MAX_AGE)
+            return self._upstream_models
 
-    async def _ask(self) -> Mapping[str, ModelInfo] | None:
+    async def _fetch(self) -> Mapping[str, ModelInfo] | None:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                answer = await self._upstream.models()
-            seen = by_id(answer["data"])
-            listed_models({}, self._now().date(), seen)  # what cannot be told is no list
-        except Exception as error:  # a proxy may have no such list, or one of another shape
+                response = await self._upstream.list_models()
+            models = by_id(response["data"])
+            listed_models({}, self._now().date(), models)  # raises for a list of another shape
+        except Exception as error:  # a proxy may have no list, or one of another shape
             log_warning("the upstream's model list is not available", exception_type=type(error).__name__)
             return None
-        return seen
+        return models

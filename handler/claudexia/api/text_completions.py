@@ -1,25 +1,31 @@
-"""POST /v1/completions, OpenAI's older endpoint, as a chat with one message from the user, and back.
+"""POST /v1/completions, OpenAI's older endpoint: a chat with one user message, and its answer as text.
 
     body -> to_chat_body -> parse_params -> ... -> to_text_completion, or to_text_chunk for each chunk
 
 Source: https://platform.openai.com/docs/api-reference/completions
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypedDict
 
 from pydantic_core import from_json, to_json
 
+from claudexia.api.chat_completions import ChatCompletionEncoder, completion_with_cost
+from claudexia.api.completions import ResponseContext
 from claudexia.errors import APIError, invalid_request, missing, unsupported
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.sse import encode
+from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk, CompletionUsage, FinishReason
+from claudexia.translate.types.params import CompletionCreateParams
 
 TextFinishReason = Literal["stop", "length", "content_filter"]
 
-_USE_CHAT = "a text completion has no room for it; use POST /v1/chat/completions"
-# Why, and the values with which the field asks for nothing.
+_USE_CHAT = "a text completion has no such field; use POST /v1/chat/completions"
+# The reason, and the values that have no effect and are therefore accepted.
 _REFUSED: Mapping[str, tuple[str, tuple[object, ...]]] = {
     "suffix": ("Claude does not fill in the middle of a text", (None, "")),
-    "echo": ("the prompt is not repeated in the answer", (None, False)),
+    "echo": ("the answer does not repeat the prompt", (None, False)),
     "best_of": ("Claude cannot rank its answers", (None, 1)),
     "logprobs": ("Claude does not expose log probabilities", (None,)),
     "messages": ("the text goes into 'prompt'; use POST /v1/chat/completions for messages", (None,)),
@@ -45,7 +51,7 @@ class TextCompletion(TypedDict):
 
 
 class TextCompletionChunk(TypedDict):
-    """`usage` is there only when the client asked for it: null until the last chunk."""
+    """`usage` is present only if the client asked for it, and null before the last chunk."""
 
     id: str
     object: Literal["text_completion"]
@@ -55,27 +61,52 @@ class TextCompletionChunk(TypedDict):
     usage: NotRequired[CompletionUsage | None]
 
 
-def to_chat_body(body: bytes) -> bytes:
-    """The chat completion request that asks the same; what the two endpoints share is left to parse_params().
+class TextCompletions:
+    """The API of OpenAI's older text completions."""
 
-    Raises APIError 400 for what a text completion has and a chat with Claude has not. Without `max_tokens`
-    the answer may be as long as the model's longest: OpenAI's 16 tokens would not do for Claude's thinking.
+    name = "create_completion"
+    path = "/completions"
+    summary = "Complete a single prompt"
+
+    def parse(self, body: bytes) -> CompletionCreateParams:
+        return parse_params(to_chat_body(body))
+
+    def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
+        return to_json(to_text_completion(completion_with_cost(messages, context, cost)))
+
+    def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "TextCompletionEncoder":
+        return TextCompletionEncoder(messages, context)
+
+
+class TextCompletionEncoder(ChatCompletionEncoder):
+    """Encodes one streamed response as TextCompletionChunks, which are a subset of the chat's chunks."""
+
+    def _frame(self, chunk: ChatCompletionChunk) -> bytes:
+        text_chunk = to_text_chunk(chunk)
+        return encode(text_chunk) if text_chunk else b""
+
+
+def to_chat_body(body: bytes) -> bytes:
+    """The equivalent chat completion request. parse_params() validates the fields that both APIs have.
+
+    Raises APIError 400 for fields of a text completion that Claude does not support. Without `max_tokens`, the
+    model's own limit applies: OpenAI's default of 16 tokens is too short for Claude's thinking.
     """
     try:
-        asked: object = from_json(body)
+        fields: object = from_json(body)
     except ValueError:
-        return body  # parse_params() says what is wrong with it
-    if not isinstance(asked, dict):
+        return body  # parse_params() reports the error
+    if not isinstance(fields, dict):
         return body
-    for name, (why, harmless) in _REFUSED.items():
-        if not _among(asked.pop(name, None), harmless):
-            raise unsupported(name, why)
-    prompt = _prompt(asked.pop("prompt", None))
-    return to_json({**asked, "messages": [{"role": "user", "content": prompt}]})
+    for name, (reason, accepted) in _REFUSED.items():
+        if not _is_one_of(fields.pop(name, None), accepted):
+            raise unsupported(name, reason)
+    prompt = _prompt(fields.pop("prompt", None))
+    return to_json({**fields, "messages": [{"role": "user", "content": prompt}]})
 
 
 def to_text_completion(completion: ChatCompletion) -> TextCompletion:
-    """A refusal, which has no place of its own here, is told as the text."""
+    """A refusal, for which this API has no field, becomes the text."""
     return {
         "id": _text_id(completion["id"]),
         "object": "text_completion",
@@ -95,7 +126,7 @@ def to_text_completion(completion: ChatCompletion) -> TextCompletion:
 
 
 def to_text_chunk(chunk: ChatCompletionChunk) -> TextCompletionChunk | None:
-    """None where the chunk says nothing that a text completion could, such as the role alone."""
+    """None if nothing of the chunk has a place in a text completion, as for the role alone."""
     choices: list[TextChoice] = []
     for choice in chunk["choices"]:
         delta, reason = choice["delta"], choice["finish_reason"]
@@ -109,7 +140,7 @@ def to_text_chunk(chunk: ChatCompletionChunk) -> TextCompletionChunk | None:
             })  # fmt: skip
     if not choices and not chunk.get("usage"):
         return None
-    told: TextCompletionChunk = {
+    text_chunk: TextCompletionChunk = {
         "id": _text_id(chunk["id"]),
         "object": "text_completion",
         "created": chunk["created"],
@@ -117,8 +148,8 @@ def to_text_chunk(chunk: ChatCompletionChunk) -> TextCompletionChunk | None:
         "choices": choices,
     }
     if "usage" in chunk:
-        told["usage"] = chunk["usage"]
-    return told
+        text_chunk["usage"] = chunk["usage"]
+    return text_chunk
 
 
 def _prompt(prompt: object) -> str:
@@ -130,25 +161,27 @@ def _prompt(prompt: object) -> str:
         case str():
             if prompt.strip():
                 return prompt
-            raise invalid_request("Invalid 'prompt': Claude takes no empty prompt.", "prompt", "invalid_value")
+            raise invalid_request(
+                "Invalid 'prompt': Claude does not accept an empty prompt.", "prompt", "invalid_value"
+            )
         case []:
             raise invalid_request("Invalid 'prompt': empty array.", "prompt", "empty_array")
         case [int() | list(), *_]:
             raise unsupported("prompt", "token ids belong to another tokenizer; send the text itself")
         case [str(), *_]:
             raise unsupported("prompt", "send one request for each prompt")
-    raise _no_prompt()
+    raise _invalid_type()
 
 
-def _no_prompt() -> APIError:
+def _invalid_type() -> APIError:
     return invalid_request(
         "Invalid type for 'prompt': expected a string or an array of one string.", "prompt", "invalid_type"
     )
 
 
-def _among(value: object, harmless: tuple[object, ...]) -> bool:
-    """Unlike `in`, knows False from 0 and 1 from True."""
-    return any(value == item and type(value) is type(item) for item in harmless)
+def _is_one_of(value: object, accepted: tuple[object, ...]) -> bool:
+    """Unlike `in`, distinguishes False from 0 and True from 1."""
+    return any(value == item and type(value) is type(item) for item in accepted)
 
 
 def _text_id(chat_id: str) -> str:

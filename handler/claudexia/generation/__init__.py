@@ -1,1 +1,1 @@
-"""."""
+"""One request to Claude, whatever API the client uses: start, resume, accumulate, stream, bill."""

@@ -1,8 +1,7 @@
-"""RequestUsage: what one request costs its key, from the limits it has to pass to its line in the ledger."""
+"""RequestUsage: what one request costs its key, from its admission by limits to its line in the ledger."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote
 
@@ -13,71 +12,73 @@ from claudexia.access.ledger import Ledger, UsageRecord
 from claudexia.access.limiter import Admission, Background, Limiter
 from claudexia.access.limits import MICROS, Limits
 from claudexia.access.prices import Prices
-from claudexia.errors import BUG, APIError
+from claudexia.errors import INTERNAL_ERROR, APIError
+from claudexia.generation.generation import Generation, total_usage
 from claudexia.observability.record import RequestRecord
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.response.usage import add_usage, merge_usage
-from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, Usage
-from claudexia.translate.types.openai import CompletionUsage
+from claudexia.translate.types.anthropic import MessageCreateParams, Usage
 
 _NO_MODEL = "unknown"
-# Tokens reserved for an answer whose client set no limit: the model's own would shut all other requests out.
-_EXPECTED = 4096
-# Seconds that an answer waits to be counted. A table takes milliseconds, and one that fails is not waited for:
-# at a deadline, a second is left for the last words.
-_PATIENCE = 0.5
+# Output tokens reserved if the client set no limit. Reserving the model's maximum would block all other
+# requests.
+_DEFAULT_RESERVATION = 4096
+# Seconds that a response waits until its usage is recorded. A table takes milliseconds. A failing table is not
+# waited for: at the deadline, one second is left for the last frame.
+_CLOSE_TIMEOUT = 0.5
 
 
-@dataclass(frozen=True, slots=True)
 class Billing:
-    """What all requests are counted with. `closing` are the accounts that are being closed."""
+    """What the billing of all requests shares. `closing` are the requests whose usage is being recorded."""
 
-    limiter: Limiter
-    ledger: Ledger
-    prices: Prices
-    shows_cost: bool = False
-    closing: Background = field(default_factory=Background)
+    def __init__(self, limiter: Limiter, ledger: Ledger, prices: Prices, shows_cost: bool = False) -> None:
+        self.limiter = limiter
+        self.ledger = ledger
+        self.prices = prices
+        self.shows_cost = shows_cost
+        self.closing = Background()
 
     async def settled(self) -> None:
-        """Waits until what is over has been counted: Lambda freezes a process when its invocation has ended."""
+        """Waits until the usage of ended requests is recorded: Lambda freezes the process between requests."""
         await self.closing.drain()
         await self.limiter.drain()
 
 
 class RequestUsage:
-    """One request's. `usage` is what it is known to have used so far; close() counts it."""
+    """The usage and cost of one request. `generations` are those of the request, as they start."""
 
-    def __init__(self, books: Billing, key: Key, record: RequestRecord, now: datetime) -> None:
-        self.usage: Usage = {}
-        self._books = books
+    def __init__(self, billing: Billing, key: Key, record: RequestRecord, now: datetime) -> None:
+        self.generations: Sequence[Generation] = ()
+        self._billing = billing
         self._key = key
         self._record = record
         self._now = now
         self._admission: Admission | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def open(
-        self, params: MessageCreateParams, choices: int, *, streamed: bool, asked_limit: int | None
+    async def admit(
+        self, params: MessageCreateParams, choices: int, *, streamed: bool, requested_max_tokens: int | None
     ) -> None:
-        """`asked_limit` is the max_tokens that the client named. Raises APIError 429 where the key has used up
-        one of its limits.
+        """Reserves what the request may need. `requested_max_tokens` is the client's own limit.
+
+        Raises APIError 429 if the key has reached one of its limits.
         """
         limits, record = self._key.limits, self._record
         record.model, record.choices, record.streamed = params["model"], choices, streamed
-        counted = limits.tokens_per_minute or limits.usd_per_day_micros or limits.usd_per_month_micros
-        tokens = estimate_tokens(params) if counted else 0
-        most = params["max_tokens"] if asked_limit else min(params["max_tokens"], _EXPECTED)
-        micros = self._books.prices.estimate(params["model"], tokens, most) if counted else 0
+        is_metered = limits.tokens_per_minute or limits.usd_per_day_micros or limits.usd_per_month_micros
+        tokens = estimate_tokens(params) if is_metered else 0
+        max_tokens = params["max_tokens"]
+        output = max_tokens if requested_max_tokens else min(max_tokens, _DEFAULT_RESERVATION)
+        micros = self._billing.prices.estimate(params["model"], tokens, output) if is_metered else 0
         try:
-            self._admission = await self._books.limiter.admit(
+            self._admission = await self._billing.limiter.admit(
                 self._key.id,
                 limits,
-                tokens=(tokens + most) * choices,
+                tokens=(tokens + output) * choices,
                 micros=micros * choices,
                 streamed=streamed,
             )
         except APIError as error:
-            if error.status == 429:  # else its limits could not be counted
+            if error.status == 429:  # with another status, the limits could not be read
                 record.limited = error.code
             raise
 
@@ -85,67 +86,70 @@ class RequestUsage:
     def limited(self) -> bool:
         return self._key.limits != Limits()
 
-    async def headers(self) -> Mapping[str, str]:
-        """`x-ratelimit-*` for the key's own limits. To be asked for while the upstream works."""
+    async def limit_headers(self) -> Mapping[str, str]:
+        """`x-ratelimit-*` for the key's own limits. It reads the table, so run it while the upstream works."""
         return await self._admission.headers() if self._admission else {}
 
-    def cost(self, usage: Usage) -> int | None:
-        """Micro-dollars; None for a model without a price."""
-        return self._books.prices.cost(self._record.model or _NO_MODEL, usage) if usage else 0
+    def total(self) -> Usage:
+        """Tokens used so far, by all generations of the request."""
+        return total_usage(self.generations)
 
-    def show_cost(self, told: CompletionUsage) -> None:
-        """Adds what the usage so far costs, in US dollars, where the operator shows that."""
-        micros = self.cost(self.usage) if self._books.shows_cost else None
-        if micros is not None:
-            told["cost"] = micros / MICROS
+    def shown_cost(self) -> float | None:
+        """The cost so far in US dollars; None if it has no price or the operator does not show costs."""
+        micros = self._cost_micros(self.total()) if self._billing.shows_cost else None
+        return None if micros is None else micros / MICROS
 
-    def shown(self) -> dict[str, str]:
-        """Headers with the key's name and, once that is known, the cost in US dollars."""
-        if not self._books.shows_cost:
+    def cost_headers(self) -> dict[str, str]:
+        """The key's name and, after close(), the cost in US dollars; {} if costs are not shown."""
+        if not self._billing.shows_cost:
             return {}
         micros = self._record.cost_micros
         cost = {} if micros is None else {"x-claudexia-cost": f"{micros / MICROS:.6f}"}
         return {"x-claudexia-key": quote(self._key.name), **cost}
 
     async def fail(self, error: BaseException) -> None:
-        """Closes the account of a request that was not answered for `error`."""
+        """Records `error`, with which the request failed before its response, and closes."""
         if isinstance(error, APIError):
             self._record.fail(error)
         elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
-            self._record.fail(BUG)
+            self._record.fail(INTERNAL_ERROR)
         await self.close()
 
     async def close(self) -> None:
-        """To be called whatever became of the request. The first call counts, and outlives its caller.
+        """Records the usage and releases the reservations. Call it however the request ends.
 
-        Returns before all is counted where the table is slow; Billing.settled() waits for the rest.
+        Only the first call has an effect, and it completes even if its caller is cancelled. If the table is
+        slow, close() returns early; Billing.settled() waits for the rest.
         """
         if self._closing is None:
-            self._closing = self._books.closing.start(self._close())
-        await asyncio.wait([self._closing], timeout=_PATIENCE)
+            self._closing = self._billing.closing.start(self._close())
+        await asyncio.wait([self._closing], timeout=_CLOSE_TIMEOUT)
+
+    def _cost_micros(self, usage: Usage) -> int | None:
+        """Micro-dollars; None for a model without a price."""
+        return self._billing.prices.cost(self._record.model or _NO_MODEL, usage) if usage else 0
 
     async def _close(self) -> None:
-        usage, record = self.usage, self._record
-        record.cost_micros = self.cost(usage)
+        usage, record = self.total(), self._record
+        record.cost_micros = self._cost_micros(usage)
         record.input_tokens = usage.get("input_tokens") or 0
         record.cached_tokens = usage.get("cache_read_input_tokens") or 0
         record.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
         record.output_tokens = usage.get("output_tokens") or 0
         record.thinking_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
         if self._admission and self.limited:
-            await asyncio.gather(self._books.ledger.record(self._line()), self._settle())
-        else:  # which needs no second task
-            await self._books.ledger.record(self._line())
-
-    async def _settle(self) -> None:
-        record = self._record
-        if self._admission:
-            tokens = (
-                record.input_tokens + record.cached_tokens + record.cache_write_tokens + record.output_tokens
+            await asyncio.gather(
+                self._billing.ledger.record(self._usage_record()), self._settle(self._admission)
             )
-            await self._admission.settle(tokens, record.cost_micros or 0)
+        else:  # saves a task
+            await self._billing.ledger.record(self._usage_record())
 
-    def _line(self) -> UsageRecord:
+    async def _settle(self, admission: Admission) -> None:
+        record = self._record
+        tokens = record.input_tokens + record.cached_tokens + record.cache_write_tokens + record.output_tokens
+        await admission.settle(tokens, record.cost_micros or 0)
+
+    def _usage_record(self) -> UsageRecord:
         record = self._record
         return UsageRecord(
             at=self._now,
@@ -160,52 +164,3 @@ class RequestUsage:
             cost_micros=record.cost_micros,
             outcome=record.outcome,
         )
-
-
-# --- claudexia.spending
-# UsageMeter: what one answer has used so far, as far as its events have told.
-#
-# Nothing here raises, whatever the upstream sends: an answer that cannot be read has to be counted too.
-
-_CHARACTERS_A_TOKEN = 4  # about, of English text
-
-
-class UsageMeter:
-    """feed() every event as the upstream sent it. `opening` is how the first message begins."""
-
-    def __init__(self, opening: Message) -> None:
-        self._earlier: Usage = {}  # of the messages before this one, where a turn was paused
-        self._usage = _usage_of(opening)
-        self._characters = 0  # that nobody has counted yet
-        self._begun = False
-
-    def feed(self, events: Sequence[MessageStreamEvent]) -> None:
-        for event in events:
-            if event["type"] == "content_block_delta":
-                self._characters += _length(event.get("delta"))
-            elif event["type"] == "message_start":
-                if self._begun:
-                    self._earlier, self._characters = self.usage, 0
-                self._usage, self._begun = _usage_of(event.get("message")), True
-            elif event["type"] == "message_delta":  # its count is the total
-                self._usage, self._characters = merge_usage(self._usage, _usage_of(event)), 0
-
-    @property
-    def usage(self) -> Usage:
-        """Of an answer that was cut off nobody tells, so its text is counted; to leave early is not free."""
-        told = self._usage.get("output_tokens")
-        written = self._characters // _CHARACTERS_A_TOKEN
-        output = max(told, written) if isinstance(told, int) else written
-        return add_usage(self._earlier, {**self._usage, "output_tokens": output})
-
-
-def _usage_of(part: object) -> Usage:
-    usage = part.get("usage") if isinstance(part, Mapping) else None
-    return merge_usage({}, usage) if isinstance(usage, Mapping) else {}  # type: ignore[arg-type]  # it should be one
-
-
-def _length(delta: object) -> int:
-    if not isinstance(delta, dict):
-        return 0
-    text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
-    return len(text) if isinstance(text, str) else 0

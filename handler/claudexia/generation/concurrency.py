@@ -1,9 +1,9 @@
-"""Several things at once, where the first failure of one of them is the failure of all."""
+"""Run several tasks or read several streams concurrently; the first failure cancels the rest."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -22,63 +22,57 @@ async def gather_or_cancel(jobs: Sequence[Coroutine[object, object, T]]) -> list
 
 
 async def both(job: Coroutine[object, object, T], other: Coroutine[object, object, U]) -> tuple[T, U]:
-    """The results of two jobs of different kinds."""
+    """gather_or_cancel() for two jobs with results of different types."""
     first, second = await gather_or_cancel(
         [cast("Coroutine[object, object, object]", each) for each in (job, other)]
     )
     return cast("T", first), cast("U", second)
 
 
-@dataclass(frozen=True, slots=True)
 class _End:
-    error: Exception | None = None
+    """Marks the end of a source, with its exception if it failed."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
 
 
-def interleave(sources: Sequence[AsyncIterable[T]]) -> AsyncIterator[tuple[int, T]]:
-    """What `sources` yield, each with its source's index, in the order it comes.
+async def interleave(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
+    """Yields the items of all `sources` as they arrive, each with the index of its source.
 
-    No source gets ahead of the reader by more than one item.
+    Each source is at most one item ahead of the reader. Close the generator (`aclosing`) if it may be left
+    before its end: it closes the sources. Otherwise asyncio starts a task to close each of them.
     """
-    return _Alone(sources[0]) if len(sources) == 1 else _interleaved(sources)
-
-
-class _Alone(Generic[T]):
-    """No generator, as the readers of one answer leave it midway: asyncio would make a task to close it."""
-
-    def __init__(self, source: AsyncIterable[T]) -> None:
-        self._items = aiter(source)
-
-    def __aiter__(self) -> "_Alone[T]":
-        return self
-
-    async def __anext__(self) -> tuple[int, T]:
-        return 0, await anext(self._items)
-
-
-async def _interleaved(sources: Sequence[AsyncIterable[T]]) -> AsyncGenerator[tuple[int, T], None]:
-    items: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
-
-    async def read(index: int, source: AsyncIterable[T]) -> None:
-        end = _End()
-        try:
+    if len(sources) == 1:  # needs neither tasks nor a queue
+        async with aclosing(sources[0]) as source:
             async for item in source:
-                await items.put((index, item))
-        except Exception as error:
-            end = _End(error)
-        await items.put((index, end))
-
-    readers = [asyncio.create_task(read(index, source)) for index, source in enumerate(sources)]
+                yield 0, item
+        return
+    queue: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
+    readers = [asyncio.create_task(_read(index, source, queue)) for index, source in enumerate(sources)]
     try:
-        left = len(readers)
-        while left:
-            index, item = await items.get()
-            if not isinstance(item, _End):
-                yield index, item
-            elif item.error:
-                raise item.error
+        open_sources = len(readers)
+        while open_sources:
+            index, item_or_end = await queue.get()
+            if not isinstance(item_or_end, _End):
+                yield index, item_or_end
+            elif item_or_end.error:
+                raise item_or_end.error
             else:
-                left -= 1
+                open_sources -= 1
     finally:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+
+
+async def _read(
+    index: int, source: AsyncGenerator[T, None], queue: "asyncio.Queue[tuple[int, T | _End]]"
+) -> None:
+    end = _End()
+    try:
+        async with aclosing(source) as items:
+            async for item in items:
+                await queue.put((index, item))
+    except Exception as error:
+        end = _End(error)
+    await queue.put((index, end))

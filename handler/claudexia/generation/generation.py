@@ -1,123 +1,163 @@
-"""Answer: what Claude says to one request, as one run of events.
+"""Generation: Claude's answer to one request, as one sequence of events.
 
-A request whose replayed thinking the upstream refuses is asked once more without it, and a turn that Claude
-paused is taken up again.
+A turn that Claude paused is resumed. If the upstream refuses the thinking that the request replays, the
+request is sent once more without it. A request for several choices has one Generation per choice.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
-from claudexia.errors import APIError
-from claudexia.generation.billing import UsageMeter
+from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.translate.report import Report
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
-from claudexia.translate.response.accumulator import ContinuedTurn
-from claudexia.translate.types.anthropic import MessageCreateParams, MessageParam, MessageStreamEvent, Usage
-from claudexia.upstream.anthropic import MessageStream, Upstream
+from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.usage import add_usage
+from claudexia.translate.types.anthropic import (
+    Message,
+    MessageCreateParams,
+    MessageParam,
+    MessageStreamEvent,
+    Usage,
+)
+from claudexia.upstream import MessageStream, Upstream
 
-# Claude pauses after ten rounds of its server tools.
+# Claude pauses a turn after ten rounds of its server tools.
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
-_MOST_RESUMPTIONS = 8
+_MAX_RESUMPTIONS = 8
 
 
-class Answer:
-    """An answer that has begun. Iterate for its events, one list per read; aclose() it in any case."""
+class GenerationRequest(NamedTuple):
+    """What to send and where; `now` is when the client's request came."""
 
-    def __init__(
-        self, upstream: Upstream, params: MessageCreateParams, now: datetime, stream: MessageStream
-    ) -> None:
-        self.stream = stream
-        self._spending = UsageMeter(stream.message)
-        self._upstream = upstream
-        self._params = params
-        self._now = now
+    upstream: Upstream
+    params: MessageCreateParams
+    now: datetime
 
-    def __aiter__(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
-        return self._whole_turn() if self._may_pause else _Counted(aiter(self.stream), self._spending)
+    async def open(self) -> MessageStream:
+        return await self.upstream.open(self.params, self.now)
 
-    async def _whole_turn(self) -> AsyncIterator[Sequence[MessageStreamEvent]]:
-        turn = ContinuedTurn()
-        for resumptions in range(_MOST_RESUMPTIONS + 1):
-            if resumptions:
-                await self._resume(turn)
-            async for events in self.stream:
-                self._spending.feed(events)
-                yield [part for event in events for part in turn.feed(event)]
-            if not turn.paused:
-                return
-        yield turn.give_up()
+    def can_pause(self) -> bool:
+        """Claude pauses only turns with server tools."""
+        return any("input_schema" not in tool for tool in self.params.get("tools", ()))
+
+    def resumed_with(self, content: Sequence[object]) -> "GenerationRequest":
+        """The request that resumes a paused turn with `content`, the assistant's so far."""
+        message = cast("MessageParam", {"role": "assistant", "content": content})
+        params: MessageCreateParams = {**self.params, "messages": [*self.params["messages"], message]}
+        return self._replace(params=params)
+
+
+class Generation:
+    """An answer that has started: the first event of `stream` has arrived. Call aclose() in any case."""
+
+    def __init__(self, request: GenerationRequest, stream: MessageStream) -> None:
+        self._request = request
+        self._stream = stream
+        self._accumulator = MessageAccumulator(resumable=request.can_pause())
+        self._failure: Exception | None = None
 
     @property
-    def spent(self) -> Usage:
-        """What it has used so far, also if it is not read to its end."""
-        return self._spending.usage
+    def stream(self) -> MessageStream:
+        return self._stream
+
+    @property
+    def message(self) -> Message:
+        """The whole answer, once events() has ended."""
+        return self._accumulator.message
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used so far, also if the events were not read to the end, or not at all."""
+        accumulator = self._accumulator
+        return accumulator.usage if accumulator.started else self._stream.message.get("usage") or {}
+
+    async def events(self) -> AsyncGenerator[Sequence[MessageStreamEvent], None]:
+        """Reads the answer to its end: yields the events for an encoder, one list per network read.
+
+        The last list ends with message_stop. Raises APIError if the upstream reports an error or breaks off, or
+        another exception for an event of the wrong shape; all events before it have been yielded by then.
+        """
+        accumulator, resumptions = self._accumulator, 0
+        reads, events = aiter(self._stream), self._stream.opening
+        while True:
+            if accumulated := self._accumulate(events):
+                yield accumulated
+            if self._failure:
+                raise self._failure
+            if accumulator.finished:
+                await self._stream.finish()
+                return
+            if accumulator.paused and resumptions == _MAX_RESUMPTIONS:
+                yield accumulator.end_turn()
+                return
+            if accumulator.paused:
+                resumptions += 1
+                await self._resume()
+                reads, events = aiter(self._stream), self._stream.opening
+                continue
+            try:
+                events = await anext(reads)
+            except StopAsyncIteration:
+                raise upstream_error("The upstream broke off in the middle of its answer.") from None
 
     async def aclose(self) -> None:
-        await self.stream.aclose()
+        await self._stream.aclose()
 
-    @property
-    def _may_pause(self) -> bool:
-        """Only a turn with the API's own tools is ever paused."""
-        return any("input_schema" not in tool for tool in self._params.get("tools", ()))
+    def _accumulate(self, events: Sequence[MessageStreamEvent]) -> list[MessageStreamEvent]:
+        """The events for the encoder, up to the first failure, which is kept in `_failure`."""
+        accumulated: list[MessageStreamEvent] = []
+        try:
+            for event in events:
+                if event["type"] == "error":
+                    raise self._stream.error(event)
+                accumulated += self._accumulator.feed(event)
+                if event["type"] == "message_stop":  # what follows is not part of the message
+                    break
+        except Exception as error:
+            self._failure = error
+        return accumulated
 
-    async def _resume(self, turn: ContinuedTurn) -> None:
-        await self.aclose()
-        said = cast("MessageParam", {"role": "assistant", "content": turn.content})
-        messages = [*self._params["messages"], said]
-        self.stream = await self._upstream.open({**self._params, "messages": messages}, self._now)
-
-
-class _Counted:
-    """No generator, as the readers of an answer leave it midway: asyncio would make a task to close it."""
-
-    def __init__(self, reads: AsyncIterator[Sequence[MessageStreamEvent]], spending: UsageMeter) -> None:
-        self._reads = reads
-        self._spending = spending
-
-    def __aiter__(self) -> "_Counted":
-        return self
-
-    async def __anext__(self) -> Sequence[MessageStreamEvent]:
-        events = await anext(self._reads)
-        self._spending.feed(events)
-        return events
+    async def _resume(self) -> None:
+        await self._stream.finish()
+        await self._stream.aclose()
+        self._stream = await self._request.resumed_with(self._accumulator.resume_content).open()
 
 
 async def start_generations(
-    upstream: Upstream,
-    params: MessageCreateParams,
-    count: int,
-    now: datetime,
-    answers: list[Answer],
-    report: Report,
+    request: GenerationRequest, count: int, report: Report, started: list[Generation]
 ) -> None:
-    """Asks `count` times at once, and puts each answer that begins into `answers`, whose owner closes them.
+    """Sends the request `count` times concurrently and appends each Generation to `started` as it starts.
 
-    Raises APIError where one does not begin. `report` is told of thinking that was refused and left out, and
-    nothing else.
+    The caller closes them, also after a failure. Raises the APIError of the first that does not start. Warns
+    in `report` if replayed thinking was refused and left out.
     """
 
-    async def begin() -> None:
-        answers.append(await _begun(upstream, params, now, report))
+    async def start() -> None:
+        started.append(await _start(request, report))
 
-    await gather_or_cancel([begin() for _ in range(count)])
-
-
-async def close(answers: Sequence[Answer]) -> None:
-    async with AsyncExitStack() as closing:  # each of them, whatever becomes of the others
-        for answer in answers:
-            closing.push_async_callback(answer.aclose)
+    await gather_or_cancel([start() for _ in range(count)])
 
 
-async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime, report: Report) -> Answer:
+async def close_generations(generations: Iterable[Generation]) -> None:
+    async with AsyncExitStack() as stack:  # closes each of them, even if closing another one fails
+        for generation in generations:
+            stack.push_async_callback(generation.aclose)
+
+
+def total_usage(generations: Iterable[Generation]) -> Usage:
+    return add_usage(*(generation.usage for generation in generations))
+
+
+async def _start(request: GenerationRequest, report: Report) -> Generation:
     try:
-        return Answer(upstream, params, now, await upstream.open(params, now))
+        return Generation(request, await request.open())
     except APIError as error:
-        bare = strip_thinking(params)
-        if bare == params or not refuses_thinking(error):
+        stripped = strip_thinking(request.params)
+        if stripped == request.params or not refuses_thinking(error):
             raise
-    report.at("messages").warn("Claude refused its earlier thinking here, so it was left out")
-    return Answer(upstream, bare, now, await upstream.open(bare, now))
+    report.at("messages").warn("the upstream refused the replayed thinking, so it was left out")
+    request = request._replace(params=stripped)
+    return Generation(request, await request.open())

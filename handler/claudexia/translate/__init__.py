@@ -1,11 +1,10 @@
-"""The core: OpenAI's chat completions as Anthropic's messages, and back.
+"""OpenAI's chat completions to Anthropic's messages, and back.
 
-Pure functions and a few state machines. Time and ids are given to it; it knows no HTTP, no AWS and no clock.
+Pure functions and a few state machines. They are given the time and ids; they use no HTTP, no AWS and no clock.
 
     request     parse_params -> find_model -> to_message_params
-    answer      EventDecoder -> ChatCompletionStream -> encode                    streamed
-                EventDecoder -> MessageAccumulator -> to_chat_completion          whole
-    a pause     ContinuedTurn, before either
+    response    EventDecoder -> MessageAccumulator -> ChatCompletionStream -> encode      streamed
+                EventDecoder -> MessageAccumulator -> to_chat_completion                  whole
     failure     APIError
 """
 
@@ -15,7 +14,7 @@ from claudexia.translate.request.build import MessageRequest, replay_keys, to_me
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.request.prompt_cache import estimate_tokens
 from claudexia.translate.request.thinking_replay import refuses_thinking, replay_key, strip_thinking
-from claudexia.translate.response.accumulator import ContinuedTurn, MessageAccumulator, replay_content
+from claudexia.translate.response.accumulator import MessageAccumulator, replay_content
 from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
 from claudexia.translate.response.usage import add_usage
@@ -24,7 +23,6 @@ from claudexia.translate.sse import EventDecoder
 __all__ = [
     "APIError",
     "ChatCompletionStream",
-    "ContinuedTurn",
     "EventDecoder",
     "MessageAccumulator",
     "MessageRequest",

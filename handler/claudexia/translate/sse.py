@@ -1,8 +1,8 @@
 """Server-sent events, bytes to values and back.
 
-Decoding follows https://html.spec.whatwg.org/multipage/server-sent-events.html as far as one-line JSON data
-needs it: any line ending, comments and other fields skipped, `event:` ignored since Anthropic repeats it as the
-data's `type`. It differs in one point: an event at the very end counts without its blank line.
+Decoding follows https://html.spec.whatwg.org/multipage/server-sent-events.html as far as JSON data needs it:
+all line endings; comments and other fields are skipped, and `event:` is ignored since Anthropic repeats it as
+the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
 from pydantic_core import from_json, to_json
@@ -14,13 +14,13 @@ DONE = b"data: [DONE]\n\n"
 
 
 class EventDecoder:
-    """feed() bytes as they come, cut anywhere; close() when there are no more."""
+    """feed() takes bytes split at any position; close() ends the stream. Both return events."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[MessageStreamEvent]:
-        """The events that are complete now. Raises APIError 502 for data that is no JSON."""
+        """The events completed by `data`. Raises APIError 502 for an event that is not JSON."""
         *blocks, self._rest = self._lines(data).split(b"\n\n")
         return _decoded(blocks)
 
@@ -32,7 +32,7 @@ class EventDecoder:
         text = self._rest + data
         if b"\r" not in text:
             return text
-        # A carriage return at the very end may be half of a line ending.
+        # A carriage return at the end may be half of a line ending.
         held = b"\r" if text.endswith(b"\r") else b""
         return text.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
 
@@ -48,13 +48,13 @@ def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
         except ValueError:
             raise upstream_error("The upstream sent an event that is not JSON.") from None
         if isinstance(event, dict) and "type" in event:
-            events.append(event)  # type: ignore[arg-type]  # unknown types are skipped by those who read it
+            events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
     return events
 
 
 def _data(block: bytes) -> bytes:
     before, _, data = block.partition(b"\ndata:")
-    if data and b"\n" not in data and not before.startswith(b"data:"):  # as the API writes every event
+    if data and b"\n" not in data and not before.startswith(b"data:"):  # how the API writes every event
         return data
     return b"\n".join(line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))
 
@@ -64,5 +64,5 @@ def encode(chunk: object) -> bytes:
 
 
 def comment(text: str) -> bytes:
-    """A line that every client skips; it tells proxies and clients that the stream is alive."""
+    """A line that clients skip; it shows clients and proxies that the stream is alive."""
     return b": %b\n\n" % text.encode()

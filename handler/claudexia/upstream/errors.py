@@ -1,4 +1,8 @@
-"""."""
+"""The upstream's errors as APIErrors.
+
+Source: https://platform.claude.com/docs/en/api/errors. Anthropic recommends branching on `error.type` and
+`error.details.error_code`; the message's wording decides only where a cause has neither.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,8 +13,8 @@ from pydantic_core import from_json
 from claudexia.errors import NO_RETRY, APIError, model_not_found
 
 
-class _Answer(NamedTuple):
-    """How one kind of upstream failure is told; `message` replaces one that is not for clients."""
+class _Failure(NamedTuple):
+    """How clients see one kind of upstream error. `message` replaces the upstream's own."""
 
     status: int
     type: str
@@ -19,16 +23,16 @@ class _Answer(NamedTuple):
     retry: bool = True
 
 
-_INVALID = _Answer(400, "invalid_request_error")
-_QUOTA = _Answer(429, "insufficient_quota", "insufficient_quota", retry=False)
-_CONTEXT = _Answer(400, "invalid_request_error", "context_length_exceeded")
-_SERVER = _Answer(500, "server_error")
-# The caller's key is fine; it is the gateway's own credential that the upstream refuses.
-_CREDENTIAL = _Answer(
+_INVALID = _Failure(400, "invalid_request_error")
+_QUOTA = _Failure(429, "insufficient_quota", "insufficient_quota", retry=False)
+_CONTEXT = _Failure(400, "invalid_request_error", "context_length_exceeded")
+_SERVER = _Failure(500, "server_error")
+# The upstream refused the gateway's own credential, not the caller's key.
+_CREDENTIAL = _Failure(
     502,
     "server_error",
     "upstream_credential_refused",
-    "The gateway's own Anthropic credential was refused by the upstream. Your API key is fine; "
+    "The upstream refused the gateway's own Anthropic credential. Your API key is valid; "
     "the gateway's operator has to fix this.",
     retry=False,
 )
@@ -39,79 +43,86 @@ _BY_TYPE = {
     "authentication_error": _CREDENTIAL,
     "billing_error": _QUOTA,
     "permission_error": _CREDENTIAL,
-    "not_found_error": _Answer(404, "invalid_request_error", "model_not_found"),
-    "conflict_error": _Answer(409, "invalid_request_error"),
-    "request_too_large": _Answer(413, "invalid_request_error", "request_too_large"),
-    "rate_limit_error": _Answer(429, "rate_limit_error", "rate_limit_exceeded"),
+    "not_found_error": _Failure(404, "invalid_request_error", "model_not_found"),
+    "conflict_error": _Failure(409, "invalid_request_error"),
+    "request_too_large": _Failure(413, "invalid_request_error", "request_too_large"),
+    "rate_limit_error": _Failure(429, "rate_limit_error", "rate_limit_exceeded"),
     "api_error": _SERVER,
-    "timeout_error": _Answer(504, "server_error", "timeout"),
-    "overloaded_error": _Answer(503, "service_unavailable_error", "server_is_overloaded"),
+    "timeout_error": _Failure(504, "server_error", "timeout"),
+    "overloaded_error": _Failure(503, "service_unavailable_error", "server_is_overloaded"),
 }
 _BY_STATUS = {
     401: _CREDENTIAL,
     402: _QUOTA,
     403: _CREDENTIAL,
-    404: _Answer(502, "server_error", message="The upstream has no Messages API at its configured address."),
+    404: _Failure(502, "server_error", message="The upstream has no Messages API at its configured address."),
     408: _BY_TYPE["timeout_error"],
     409: _BY_TYPE["conflict_error"],
     413: _BY_TYPE["request_too_large"],
     429: _BY_TYPE["rate_limit_error"],
-    503: _Answer(503, "service_unavailable_error"),
+    503: _Failure(503, "service_unavailable_error"),
     504: _BY_TYPE["timeout_error"],
     529: _BY_TYPE["overloaded_error"],
 }
 _SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
-_SPEND_LIMIT_WORDS = re.compile(r"specified API usage limits|credit balance is too low", re.IGNORECASE)
-_TOO_LONG_WORDS = re.compile(r"prompt is too long|exceeds? (the )?context (window|limit)", re.IGNORECASE)
+_SPEND_LIMIT_TEXT = re.compile(r"specified API usage limits|credit balance is too low", re.IGNORECASE)
+_TOO_LONG_TEXT = re.compile(r"prompt is too long|exceeds? (the )?context (window|limit)", re.IGNORECASE)
 
 
 def error_from_status(status: int, body: bytes, model: str, headers: Mapping[str, str]) -> APIError:
-    """The upstream answered `status` and `body` instead of a Message; `headers` are passed on."""
+    """The error for a response with `status` and `body`.
+
+    `headers` go to the client, `model` is the requested one.
+    """
     error = _error_object(body)
-    return _told(_answer(error, status), error, model, headers, f"The upstream answered with status {status}.")
+    return _api_error(
+        _classify(error, status), error, model, headers, f"The upstream answered with status {status}."
+    )
 
 
 def error_from_event(event: Mapping[str, object], model: str, headers: Mapping[str, str]) -> APIError:
-    """The upstream sent an `error` event, whose HTTP status was 200: its type decides."""
+    """The error for an `error` event. The HTTP status was 200, so the error's type decides."""
     error = _mapping(event.get("error"))
-    return _told(_answer(error, 500), error, model, headers, "The upstream failed in the middle of its answer.")
+    return _api_error(
+        _classify(error, 500), error, model, headers, "The upstream failed in the middle of its answer."
+    )
 
 
-def _answer(error: Mapping[str, object], status: int) -> _Answer:
+def _classify(error: Mapping[str, object], status: int) -> _Failure:
     kind, message = str(error.get("type", "")), str(error.get("message", ""))
     code = _mapping(error.get("details")).get("error_code")
-    if code in _SPEND_LIMIT_CODES or (status in (400, 403, 429, 500) and _SPEND_LIMIT_WORDS.search(message)):
+    if code in _SPEND_LIMIT_CODES or (status in (400, 403, 429, 500) and _SPEND_LIMIT_TEXT.search(message)):
         return _QUOTA
     if kind == "invalid_request_error":
-        if _TOO_LONG_WORDS.search(message):
+        if _TOO_LONG_TEXT.search(message):
             return _CONTEXT
-        # Some proxies type every failure so; the status they send is then the better witness.
+        # Some proxies use this type for every failure; their status is then more specific.
         return _BY_STATUS.get(status, _INVALID)
     known = _BY_TYPE.get(kind) or _BY_STATUS.get(status)
     return known or (_INVALID if 400 <= status < 500 else _SERVER)
 
 
-def _told(
-    answer: _Answer, error: Mapping[str, object], model: str, headers: Mapping[str, str], fallback: str
+def _api_error(
+    failure: _Failure, error: Mapping[str, object], model: str, headers: Mapping[str, str], fallback: str
 ) -> APIError:
-    if answer.code == "model_not_found":
+    if failure.code == "model_not_found":
         not_found = model_not_found(model)
         not_found.headers = headers
         return not_found
     return APIError(
-        answer.status,
-        answer.message or str(error.get("message") or fallback),
-        type=answer.type,
-        param="messages" if answer is _CONTEXT else None,
-        code=answer.code,
-        headers=dict(headers) if answer.retry else {**headers, **NO_RETRY},
+        failure.status,
+        failure.message or str(error.get("message") or fallback),
+        type=failure.type,
+        param="messages" if failure is _CONTEXT else None,
+        code=failure.code,
+        headers=dict(headers) if failure.retry else {**headers, **NO_RETRY},
     )
 
 
 def _error_object(body: bytes) -> Mapping[str, object]:
     try:
         return _mapping(_mapping(from_json(body)).get("error"))
-    except ValueError:  # a load balancer's page, not the API's answer
+    except ValueError:  # a load balancer's page
         return {}
 
 

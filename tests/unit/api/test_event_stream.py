@@ -13,6 +13,9 @@ from claudexia.api.event_stream import EventStreamResponse
 class Source:
     closed = False
 
+    def deadline_frame(self) -> bytes:
+        return b""
+
     async def aclose(self) -> None:
         self.closed = True
 

@@ -71,7 +71,7 @@ def answers(events: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
         if event["type"] != "ping":
             accumulator.feed(given)
             chunks += [to_text_chunk(chunk) for chunk in stream.feed(given)]
-    chunks.append(to_text_chunk(stream.usage_chunk(stream.usage)))
+    chunks.append(to_text_chunk(stream.usage_chunk(accumulator.usage)))
     return dict(to_text_completion(to_chat_completion([accumulator.message], created=7))), chunks
 
 

@@ -1,6 +1,19 @@
-"""MessageStreamEvents folded into the Message they describe, to be told whole or to be sent back."""
+"""MessageAccumulator: reads each upstream event of one answer once.
 
-from collections import defaultdict
+It holds the tokens used, the message received so far, and what is needed to resume a paused turn. feed()
+returns the events that an encoder of the client's API gets. For an answer of one message these are the
+upstream's events, unchanged. A turn of several messages reads like the events of one message:
+
+    message       events for the encoder
+    -----------   ------------------------------------------------------
+    the first     message_start, its blocks
+    each later    its blocks, with indices that continue those before
+
+and at the end one message_delta, with the last stop_reason and the tokens of all messages, and message_stop.
+
+Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
+"""
+
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -10,89 +23,199 @@ from claudexia.errors import upstream_error
 from claudexia.translate.response.usage import add_usage, merge_usage
 from claudexia.translate.types.anthropic import (
     ContentBlock,
-    ContentBlockDeltaEvent,
     ContentDelta,
     Message,
     MessageDelta,
+    MessageDeltaEvent,
     MessageStartEvent,
+    MessageStopEvent,
     MessageStreamEvent,
     Usage,
 )
 
-# Which key of a block grows by which key of a delta.
-_GROWS = {
+# Which key of a delta holds text that is appended to the same key of its block.
+_TEXT_KEYS = {
     "text_delta": "text",
     "input_json_delta": "partial_json",
     "thinking_delta": "thinking",
     "signature_delta": "signature",
 }
+_STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
+_CHARACTERS_PER_TOKEN = 4  # approximately, for English text
+
+
+class _Text:
+    """Text received for `key` of a block. It is joined at the end only: an answer may have 100,000 deltas."""
+
+    __slots__ = ("key", "pieces")
+
+    def __init__(self, key: str, first: object) -> None:
+        self.key = key
+        self.pieces = [first]
 
 
 class MessageAccumulator:
-    """feed() every event; `message` is whole once `finished` is true. The same rules as in `stream.py` hold."""
+    """feed() takes every event of an answer, in order.
 
-    def __init__(self) -> None:
+    `started` is true after the first message_start. `message` is complete once `finished` is true. With
+    `resumable`, a message that stops with `pause_turn` sets `paused` instead: send the request again with
+    `resume_content` as the assistant's last message and feed the events of the response, or end the turn with
+    end_turn(). Without `resumable`, `pause_turn` is a stop_reason like any other.
+    """
+
+    def __init__(self, *, resumable: bool = False) -> None:
+        self.started = False
         self.finished = False
+        self.paused = False
+        self.resume_content: list[Mapping[str, object]] = []
         self.message: Message = {"id": "", "model": "", "content": [], "stop_reason": None, "usage": {}}
+        self._resumable = resumable
+        self._resumed = False
+        self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
-        # What has come for a key of a block, joined only at the end: an answer may have 100,000 deltas.
-        self._pieces: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+        self._texts: dict[tuple[int, str | None], _Text] = {}  # by block and type of delta
+        self._earlier_usage: Usage = {}  # of the messages before the current one
+        self._usage: Usage = {}  # of the current message
+        self._has_final_usage = False
 
-    def feed(self, event: MessageStreamEvent) -> None:
-        """Raises APIError where the upstream begins anew after content has come."""
+    def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
+        """Returns the events for the encoder. Raises APIError 502 if a message restarts after content."""
         if event["type"] == "content_block_delta":
-            self._grow(event["index"], event["delta"])
-        elif event["type"] == "content_block_start":
+            if self._index_shift:
+                event = {**event, "index": event["index"] + self._index_shift}
+            delta = event["delta"]
+            if text := self._texts.get((event["index"], delta.get("type"))):
+                text.pieces.append(delta.get(text.key))
+            else:
+                self._start_text(event["index"], delta)
+            return (event,)
+        if event["type"] == "message_start":
+            return self._start(event)
+        if event["type"] == "message_delta":
+            return self._add_delta(event)
+        if event["type"] == "message_stop":
+            return self._stop(event)
+        return (self._add_block(event),)
+
+    def end_turn(self) -> Sequence[MessageStreamEvent]:
+        """The last events of a turn. For a paused turn, this is instead of resuming it."""
+        self.paused, self.finished = False, True
+        delta = {key: value for key, value in self.message.items() if key in _STOP_KEYS}
+        return (
+            {"type": "message_delta", "delta": cast("MessageDelta", delta), "usage": self.message["usage"]},
+            {"type": "message_stop"},
+        )
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used so far, over all messages of the turn. Never raises.
+
+        If the stream is cut off before its message_delta, output tokens are estimated from the text received.
+        """
+        reported = self._usage.get("output_tokens")
+        output = reported if isinstance(reported, int) else 0
+        if not self._has_final_usage:
+            output = max(output, self._characters() // _CHARACTERS_PER_TOKEN)
+        return add_usage(self._earlier_usage, {**self._usage, "output_tokens": output})
+
+    def _characters(self) -> int:
+        return sum(
+            len(piece)
+            for text in self._texts.values()
+            if text.key != "signature"
+            for piece in text.pieces
+            if isinstance(piece, str)
+        )
+
+    def _start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
+        message = event["message"]
+        if self.paused:
+            self._resume()
+        elif self._has_content():
+            raise upstream_error("The upstream restarted its answer after part of it had been received.")
+        self._usage, self._has_final_usage = _usage_of(message), False
+        self.started = True
+        content = [block.copy() for block in message.get("content") or []]
+        self._blocks.clear()
+        self._texts.clear()
+        if not self._resumed:
+            self.message = {**message, "content": content, "usage": self._usage}
+            return (event,)
+        del self.message["content"][self._index_shift :]
+        self.message["content"] += content
+        stop = {key: value for key, value in message.items() if key in _STOP_KEYS}
+        self.message = cast("Message", {**self.message, **stop})
+        return [part for index, block in enumerate(content, self._index_shift) for part in _whole(index, block)]
+
+    def _resume(self) -> None:
+        self.paused, self._resumed = False, True
+        self._earlier_usage = self.usage
+        self._index_shift = len(self.message["content"])
+        kept = {key: value for key, value in self.message.items() if key not in _STOP_KEYS}
+        self.message = cast("Message", {**kept, "stop_reason": None})
+
+    def _has_content(self) -> bool:
+        """Whether the current message has text or a tool call, or the beginning of one."""
+        return any(text.key in ("text", "partial_json") for text in self._texts.values()) or any(
+            block.get("type") == "tool_use" or block.get("text")
+            for block in self.message["content"][self._index_shift :]
+        )
+
+    def _add_block(self, event: MessageStreamEvent) -> MessageStreamEvent:
+        """Handles the start and stop of a block, and returns any event with the block's index in the turn."""
+        if event["type"] == "content_block_start":
+            if self._index_shift:
+                event = {**event, "index": event["index"] + self._index_shift}
             block = event["content_block"].copy()
             self._blocks[event["index"]] = block
             self.message["content"].append(block)
-        elif event["type"] == "message_start":
-            self._start(event["message"])
-        elif event["type"] == "message_delta":
-            self.message.update(event["delta"])  # type: ignore[typeddict-item]  # stop_reason and its like
-            self.message["usage"] = merge_usage(self.message["usage"], event.get("usage") or {})
-        elif event["type"] == "message_stop":
-            self._finish()
+        elif event["type"] == "content_block_stop" and self._index_shift:
+            event = {**event, "index": event["index"] + self._index_shift}
+        return event
 
-    def _start(self, message: Message) -> None:
-        begun = any(key in ("text", "partial_json") for _, key in self._pieces)
-        if begun or any(
-            block.get("type") == "tool_use" or block.get("text") for block in self.message["content"]
-        ):
-            raise upstream_error("The upstream began its answer anew after a part of it had come.")
-        content = [block.copy() for block in message.get("content") or []]
-        self.message = {**message, "content": content, "usage": merge_usage({}, message.get("usage") or {})}
-        self._blocks.clear()
-        self._pieces.clear()
-
-    def _grow(self, index: int, delta: ContentDelta) -> None:
-        if not (block := self._blocks.get(index)):
+    def _start_text(self, index: int, delta: ContentDelta) -> None:
+        """The first delta of its type in a block, or one that is not text."""
+        block, kind = self._blocks.get(index), delta.get("type", "")
+        if not block:
             return
-        key = _GROWS.get(delta.get("type", ""))
-        if key:
+        if key := _TEXT_KEYS.get(kind):
             if piece := delta.get(key):
-                self._pieces[index, key].append(str(piece))
-        elif citation := delta.get("citation"):
-            block["citations"] = [*(block.get("citations") or ()), citation]
-        else:  # of a kind not known here: what it brings is taken for whole, as a compaction_delta's content is
-            brought = {key: value for key, value in delta.items() if key != "type"}
-            block.update(brought)  # type: ignore[typeddict-item]  # whatever the block will be sent back with
+                self._texts[index, kind] = _Text(key, piece)
+        else:
+            _update_block(block, delta)
 
-    def _finish(self) -> None:
-        for (index, key), pieces in self._pieces.items():
-            block = self._blocks[index]
-            whole = f"{block.get(key) or ''}{''.join(pieces)}"
-            block[key] = whole  # type: ignore[literal-required]  # one of _GROWS's values
-        self.finished = True
+    def _add_delta(self, event: MessageDeltaEvent) -> Sequence[MessageStreamEvent]:
+        self._usage = merge_usage(self._usage, _usage_of(event))
+        self._has_final_usage = True
+        self.message.update(event["delta"])  # type: ignore[typeddict-item]  # stop_reason and related keys
+        return () if self._resumable else (event,)
+
+    def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
+        for (index, _), text in self._texts.items():
+            block, key = self._blocks[index], text.key
+            joined = "".join(str(piece) for piece in text.pieces if piece)
+            block[key] = f"{block.get(key) or ''}{joined}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
+        self._texts.clear()
+        self._has_final_usage = True
+        self.message["usage"] = self.usage
+        if not self._resumable:
+            self.finished = True
+            return (event,)
+        if self.message.get("stop_reason") == "pause_turn":
+            self.paused = True
+            self.resume_content = replay_content(self.message)
+            return ()
+        return self.end_turn()
 
 
 def replay_content(message: Message) -> list[Mapping[str, object]]:
-    """The content as the API takes it back, unchanged but for what it would refuse.
+    """The content as the API takes it back: unchanged, except for what the API would refuse.
 
-    That is a text block with no text, thinking cut before its signature, and a tool's input that is no object.
+    That is a text block without text, thinking cut off before its signature, and a tool's input that is not an
+    object.
     https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
     """
-    return [_replayed(block) for block in message["content"] if _is_replayable(block)]
+    return [_to_param(block) for block in message["content"] if _is_replayable(block)]
 
 
 def _is_replayable(block: ContentBlock) -> bool:
@@ -101,92 +224,23 @@ def _is_replayable(block: ContentBlock) -> bool:
     return block.get("type") != "thinking" or bool(block.get("signature"))
 
 
-def _replayed(block: ContentBlock) -> Mapping[str, object]:
+def _to_param(block: ContentBlock) -> Mapping[str, object]:
     if "partial_json" not in block:
         return {**block}
     try:
         value = from_json(block["partial_json"], allow_partial=True)
     except ValueError:
         value = None
-    given = {key: value for key, value in block.items() if key != "partial_json"}
-    return {**given, "input": value if isinstance(value, dict) else {}}
+    param = {key: value for key, value in block.items() if key != "partial_json"}
+    return {**param, "input": value if isinstance(value, dict) else {}}
 
 
-# --- claudexia.translate.continued_turn
-# Several messages as the one turn they are: Claude pauses a long turn of server tools and is asked to go on.
-#
-#     message       what is passed on of it
-#     -----------   ------------------------------------------------------
-#     the first     message_start, its blocks
-#     each other    its blocks, their indices counted on from those before
-#
-# and in the end one message_delta, with the last stop_reason and the tokens of all messages, and message_stop.
-#
-# Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
-
-_STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
-
-
-class ContinuedTurn:
-    """feed() every event of every message, in order; what it returns reads like one message's events.
-
-    Once `paused`, the same request is to be sent again with `content` as the assistant's message after all
-    others, and its events to be fed. Whoever does not want to ask again ends the turn with give_up().
-    """
-
-    def __init__(self) -> None:
-        self.paused = False
-        self.content: list[Mapping[str, object]] = []
-        self._message = MessageAccumulator()
-        self._usages: list[Usage] = []  # of the messages that are whole
-        self._shift = 0  # blocks of the messages before this one
-
-    def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
-        """May raise APIError, as MessageAccumulator does."""
-        if event["type"] == "message_start":
-            return self._on_start(event)
-        self._message.feed(event)
-        if event["type"] == "message_delta":
-            return ()  # what it says is said in the end, for all messages
-        if event["type"] == "message_stop":
-            return self._on_stop()
-        if self._shift and event["type"].startswith("content_block"):
-            block_event = cast("ContentBlockDeltaEvent", event)  # or one of the other two that have an index
-            return ({**block_event, "index": block_event["index"] + self._shift},)
-        return (event,)
-
-    def give_up(self) -> Sequence[MessageStreamEvent]:
-        """The end of a turn that stays paused."""
-        self.paused = False
-        return self._end()
-
-    def _on_start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
-        if self.paused:
-            self.paused = False
-            self._shift += len(self._message.message["content"])
-            self._message = MessageAccumulator()
-        self._message.feed(event)
-        if not self._usages:
-            return (event,)
-        blocks = enumerate(event["message"].get("content") or [], self._shift)
-        return [part for index, block in blocks for part in _whole(index, block)]
-
-    def _on_stop(self) -> Sequence[MessageStreamEvent]:
-        message = self._message.message
-        self._usages.append(message["usage"])
-        if message["stop_reason"] != "pause_turn":
-            return self._end()
-        self.paused = True
-        self.content += replay_content(message)
-        return ()
-
-    def _end(self) -> Sequence[MessageStreamEvent]:
-        message = self._message.message
-        why = cast("MessageDelta", {key: message[key] for key in _STOP_KEYS if key in message})  # type: ignore[literal-required]  # keys of a Message
-        return (
-            {"type": "message_delta", "delta": why, "usage": add_usage(*self._usages)},
-            {"type": "message_stop"},
-        )
+def _update_block(block: ContentBlock, delta: ContentDelta) -> None:
+    if citation := delta.get("citation"):
+        block["citations"] = [*(block.get("citations") or ()), citation]
+    else:  # A delta of unknown type replaces the keys it has: a compaction_delta holds its content as a whole.
+        update = {key: value for key, value in delta.items() if key != "type"}
+        block.update(update)  # type: ignore[typeddict-item]  # keys of a block of the same type
 
 
 def _whole(index: int, block: ContentBlock) -> Sequence[MessageStreamEvent]:
@@ -194,3 +248,9 @@ def _whole(index: int, block: ContentBlock) -> Sequence[MessageStreamEvent]:
         {"type": "content_block_start", "index": index, "content_block": block},
         {"type": "content_block_stop", "index": index},
     )
+
+
+def _usage_of(source: object) -> Usage:
+    """The `usage` of a message or an event, without nulls; {} if it is not an object."""
+    usage = source.get("usage") if isinstance(source, Mapping) else None
+    return merge_usage({}, cast("Usage", usage)) if isinstance(usage, Mapping) else {}

@@ -1,11 +1,21 @@
-"""tool_use blocks as OpenAI's calls: whole, and on their way.
+"""Content blocks of Claude's answer in OpenAI's terms, complete or streamed: tool calls, thinking, citations.
 
-    the client declared        whole                           on its way
-    a function                 tool_calls[].function           FunctionCall
-    a custom tool              tool_calls[].custom             CustomCall
-    one of `functions`         function_call                   LegacyFunctionCall
+    the client declared        complete                        streamed
+    a function                 tool_calls[].function           FunctionCallEncoder
+    a custom tool              tool_calls[].custom             CustomToolCallEncoder
+    one of `functions`         function_call                   LegacyFunctionCallEncoder
 
-Source: https://platform.openai.com/docs/api-reference/chat
+Thinking becomes `reasoning_content` (its text) and `thinking_blocks` (the signed blocks). Neither is a field of
+OpenAI's API; both are common among its clients. The signed blocks are for sending back: Claude takes them only
+unchanged and complete, so a block without its signature is left out.
+
+Citations of a web search become annotations. Claude cites a text block as a whole, so an annotation spans the
+block's part of `content`. OpenAI has no annotation for citations of the caller's own documents (char_location,
+page_location, content_block_location).
+
+Sources: https://platform.openai.com/docs/api-reference/chat/object,
+https://platform.claude.com/docs/en/build-with-claude/extended-thinking and
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#citations
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pydantic_core import to_json
 
 from claudexia.translate.report import ResponseOptions
-from claudexia.translate.response.text_filters import CustomInput
+from claudexia.translate.response.text_filters import CustomToolInput
 from claudexia.translate.types.anthropic import Citation, ContentBlock, ContentDelta
 from claudexia.translate.types.openai import (
     Annotation,
@@ -28,7 +38,7 @@ from claudexia.translate.types.openai import (
 
 def to_tool_call(block: ContentBlock, options: ResponseOptions) -> ToolCall:
     if block["name"] in options.custom:
-        decoder = CustomInput()
+        decoder = CustomToolInput()
         text = decoder.feed(_arguments(block)) + decoder.close()
         name = options.original_name(block["name"])
         return {"id": block["id"], "type": "custom", "custom": {"name": name, "input": text}}
@@ -40,19 +50,19 @@ def to_function(block: ContentBlock, options: ResponseOptions) -> Function:
 
 
 def _arguments(block: ContentBlock) -> str:
-    """A tool's input as JSON; no input is "{}", which every client can parse."""
+    """A tool's input as JSON; "{}" without input, so that every client can parse it."""
     return block.get("partial_json") or to_json(block.get("input") or {}).decode()
 
 
-class FunctionCall:
-    """A function called; its arguments are told as the model writes them."""
+class FunctionCallEncoder:
+    """Encodes a function call; its arguments are sent as the model writes them."""
 
     def __init__(self, index: int, block: ContentBlock, name: str) -> None:
-        """`index` counts the calls of an answer, `name` is the client's."""
+        """`index` is the position among the answer's calls, `name` the client's name of the function."""
         self._index = index
         self._block = block
         self._name = name
-        self._begun = False
+        self._has_input = False
 
     def open(self) -> ChoiceDelta:
         function: FunctionDelta = {"name": self._name, "arguments": ""}
@@ -63,19 +73,19 @@ class FunctionCall:
         text = delta.get("partial_json")
         if not text:
             return None
-        self._begun = True
+        self._has_input = True
         return self._piece(text)
 
     def close(self) -> ChoiceDelta | None:
-        """A call that got no arguments gets those of its block's start, or "{}"."""
-        return None if self._begun else self._piece(_arguments(self._block))
+        """A call without deltas gets the arguments from its content_block_start, or "{}"."""
+        return None if self._has_input else self._piece(_arguments(self._block))
 
     def _piece(self, text: str) -> ChoiceDelta:
         return {"tool_calls": [{"index": self._index, "function": {"arguments": text}}]}
 
 
-class LegacyFunctionCall(FunctionCall):
-    """The same in the words that `tool_calls` replaced."""
+class LegacyFunctionCallEncoder(FunctionCallEncoder):
+    """Encodes a function call as `function_call`, the field that `tool_calls` replaced."""
 
     def open(self) -> ChoiceDelta:
         return {"function_call": {"name": self._name, "arguments": ""}}
@@ -84,18 +94,18 @@ class LegacyFunctionCall(FunctionCall):
         return {"function_call": {"arguments": text}}
 
 
-class CustomCall:
-    """A custom tool called; its input is told as far as it can be read.
+class CustomToolCallEncoder:
+    """Encodes a call of a custom tool; its input is sent as far as it can be decoded.
 
-    OpenAI's Python SDK has no type for such a delta, but folds it like any other; its JavaScript SDK has one.
+    OpenAI's Python SDK has no type for such a delta but merges it like any other; its JavaScript SDK has one.
     """
 
     def __init__(self, index: int, block: ContentBlock, name: str) -> None:
         self._index = index
         self._block = block
         self._name = name
-        self._begun = False
-        self._input = CustomInput()
+        self._has_input = False
+        self._input = CustomToolInput()
 
     def open(self) -> ChoiceDelta:
         custom: CustomDelta = {"name": self._name, "input": ""}
@@ -106,28 +116,19 @@ class CustomCall:
         text = delta.get("partial_json")
         if not text:
             return None
-        self._begun = True
+        self._has_input = True
         return self._piece(self._input.feed(text))
 
     def close(self) -> ChoiceDelta | None:
-        text = "" if self._begun else self._input.feed(_arguments(self._block))
+        text = "" if self._has_input else self._input.feed(_arguments(self._block))
         return self._piece(text + self._input.close())
 
     def _piece(self, text: str) -> ChoiceDelta | None:
         return {"tool_calls": [{"index": self._index, "custom": {"input": text}}]} if text else None
 
 
-# --- claudexia.translate.told_thinking
-# Thinking as clients know it: its text as `reasoning_content`, its signed blocks as `thinking_blocks`.
-#
-# Neither is OpenAI's; both are what its clients have come to read. The signed blocks are for sending back, which
-# Claude takes only unchanged and whole: one without its signature is not told.
-#
-# Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking
-
-
 def to_thinking_block(block: ContentBlock) -> ThinkingBlock | None:
-    """None for what is no thinking, and for thinking that was cut before its signature came."""
+    """None for other blocks, and for thinking that was cut off before its signature."""
     kind, data, signature = block.get("type"), block.get("data"), block.get("signature")
     if kind == "redacted_thinking" and data:
         return {"type": "redacted_thinking", "data": data}
@@ -136,13 +137,13 @@ def to_thinking_block(block: ContentBlock) -> ThinkingBlock | None:
     return None
 
 
-class Thinking:
-    """A thinking block on its way. `numbers` gives the next signed block of the answer its index."""
+class ThinkingEncoder:
+    """Encodes a thinking block. `indices` gives each signed block of the answer its index."""
 
-    def __init__(self, block: ContentBlock, options: ResponseOptions, numbers: Iterator[int]) -> None:
+    def __init__(self, block: ContentBlock, options: ResponseOptions, indices: Iterator[int]) -> None:
         self._block = block
         self._options = options
-        self._numbers = numbers
+        self._indices = indices
         self._text = [block.get("thinking") or ""]
         self._signature = block.get("signature") or ""
 
@@ -156,29 +157,19 @@ class Thinking:
         return self._reasoning(text)
 
     def close(self) -> ChoiceDelta | None:
-        """The signed block in one piece: clients that fold lists cannot put a block together from several."""
+        """The signed block as a whole: clients that merge lists cannot join a block from several deltas."""
         if not self._options.thinking_blocks:
             return None
-        whole: ContentBlock = {**self._block, "thinking": "".join(self._text), "signature": self._signature}
-        block = to_thinking_block(whole)
-        return {"thinking_blocks": [{"index": next(self._numbers), **block}]} if block else None
+        complete: ContentBlock = {**self._block, "thinking": "".join(self._text), "signature": self._signature}
+        block = to_thinking_block(complete)
+        return {"thinking_blocks": [{"index": next(self._indices), **block}]} if block else None
 
     def _reasoning(self, text: str) -> ChoiceDelta | None:
         return {"reasoning_content": text} if text and self._options.reasoning else None
 
 
-# --- claudexia.translate.annotations
-# What a web search found, as OpenAI's annotations of the text.
-#
-# Claude cites a text block as a whole, so an annotation spans its block's part of `content`. What a document of
-# the caller's own is cited for (char_location, page_location, content_block_location) has no word of OpenAI's.
-#
-# Sources: https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool#citations and
-# https://platform.openai.com/docs/api-reference/chat/object
-
-
 def to_annotations(citations: Iterable[Citation], start: int, end: int) -> list[Annotation]:
-    """`start` and `end` are places in `content`, in code points. A page cited twice for them is told once."""
+    """`start` and `end` are offsets in `content`, in code points. Repeated citations of a page are merged."""
     annotations: list[Annotation] = []
     for citation in citations:
         if citation.get("type") != "web_search_result_location":
@@ -190,7 +181,7 @@ def to_annotations(citations: Iterable[Citation], start: int, end: int) -> list[
                 "start_index": start,
                 "end_index": end,
                 "url": url,
-                "title": citation.get("title") or url,  # OpenAI's is never null
+                "title": citation.get("title") or url,  # never null in OpenAI's API
             },
         }
         if annotation not in annotations:
@@ -199,14 +190,14 @@ def to_annotations(citations: Iterable[Citation], start: int, end: int) -> list[
 
 
 class CitedText:
-    """The annotations of a text on its way: begin() a text block, cite() its sources, end() it."""
+    """Collects the annotations of streamed text: start() a text block, cite() its sources, end() it."""
 
     def __init__(self) -> None:
         self.annotations: list[Annotation] = []
         self._start = 0
         self._citations: list[Citation] = []
 
-    def begin(self, start: int, citations: Iterable[Citation] | None) -> None:
+    def start(self, start: int, citations: Iterable[Citation] | None) -> None:
         self._start = start
         self._citations = list(citations or ())
 
@@ -214,7 +205,7 @@ class CitedText:
         self._citations.append(citation)
 
     def end(self, end: int) -> None:
-        """May be called where no block has begun."""
+        """May be called without an open block."""
         if self._citations:
             self.annotations += to_annotations(self._citations, self._start, end)
             self._citations.clear()

@@ -1,4 +1,4 @@
-"""Messages -> ChatCompletion, and the parts that a stream needs as well: id, finish_reason, refusal."""
+"""to_chat_completion(): Messages to a ChatCompletion. Streams share its id, finish_reason and refusal."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ _FINISH_REASONS: dict[str | None, FinishReason] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
-    # Whoever reads this has resumed the turn as often as it would: the answer is not whole, as after a limit.
+    # The turn was resumed as often as allowed, so the answer is incomplete, as after a token limit.
     "pause_turn": "length",
     "refusal": "content_filter",
 }
@@ -32,7 +32,7 @@ _REFUSED = "Claude declined to answer this request."
 def to_chat_completion(
     messages: Sequence[Message], *, created: int, options: ResponseOptions = DEFAULT_OPTIONS
 ) -> ChatCompletion:
-    """One choice a message, in their order; id and model are the first one's. `created` is seconds."""
+    """One choice per message, in their order; id and model are those of the first. `created` is in seconds."""
     first = messages[0]
     usage = add_usage(*(message.get("usage") or {} for message in messages))
     return {
@@ -47,7 +47,7 @@ def to_chat_completion(
 
 
 def to_completion_id(message: Message) -> str:
-    """Anthropic's id under OpenAI's prefix, so that an answer can be found in both logs."""
+    """Anthropic's id with OpenAI's prefix, so that an answer can be found in the logs of both sides."""
     return "chatcmpl-" + message["id"].removeprefix("msg_")
 
 
@@ -57,7 +57,7 @@ def to_finish_reason(stop_reason: str | None, options: ResponseOptions) -> Finis
 
 
 def to_refusal(stop_reason: str | None, details: StopDetails | None) -> str | None:
-    """A refusal is an HTTP 200 with little or no content; OpenAI's clients look for it in `refusal`."""
+    """The text for OpenAI's `refusal`. Claude refuses with status 200 and little or no content."""
     if stop_reason != "refusal":
         return None
     return (details or {}).get("explanation") or _REFUSED
@@ -67,41 +67,41 @@ def _to_choice(index: int, message: Message, options: ResponseOptions) -> Choice
     calls = [block for block in message["content"] if block.get("type") == "tool_use"]
     refusal = to_refusal(message.get("stop_reason"), message.get("stop_details"))
     text, annotations = _to_text(message["content"], options)
-    answer: ChatCompletionMessage = {
+    completed: ChatCompletionMessage = {
         "role": "assistant",
-        # OpenAI's content is null beside tool calls, a string otherwise.
+        # In OpenAI's API, content is null beside tool calls and a string otherwise.
         "content": text or (None if calls or refusal else ""),
         "refusal": refusal,
         "annotations": annotations,
     }
-    _add_thinking(answer, message["content"], options)
+    _add_thinking(completed, message["content"], options)
     if calls and options.function_call:
-        answer["function_call"] = to_function(calls[0], options)  # more than one was not allowed
+        completed["function_call"] = to_function(calls[0], options)  # the request did not allow parallel calls
     elif calls:
-        answer["tool_calls"] = [to_tool_call(call, options) for call in calls]
+        completed["tool_calls"] = [to_tool_call(call, options) for call in calls]
     finish_reason = to_finish_reason(message.get("stop_reason"), options)
-    return {"index": index, "message": answer, "logprobs": None, "finish_reason": finish_reason}
+    return {"index": index, "message": completed, "logprobs": None, "finish_reason": finish_reason}
 
 
 def _to_text(content: Sequence[ContentBlock], options: ResponseOptions) -> tuple[str, list[Annotation]]:
-    """All text blocks as one: Claude begins a new one for every claim with a citation, even within a line."""
+    """All text blocks joined: Claude starts a new block for every cited claim, even within a line."""
     text, annotations = "", list[Annotation]()
-    only_json = JSONObjectText() if options.json_object else None
+    json_filter = JSONObjectText() if options.json_object else None
     for block in content:
         if block.get("type") != "text":
             continue
-        start, more = len(text), block.get("text") or ""
-        text += only_json.feed(more) if only_json else more
+        start, addition = len(text), block.get("text") or ""
+        text += json_filter.feed(addition) if json_filter else addition
         annotations += to_annotations(block.get("citations") or (), start, len(text))
-    return text + (only_json.close() if only_json else ""), annotations
+    return text + (json_filter.close() if json_filter else ""), annotations
 
 
 def _add_thinking(
-    answer: ChatCompletionMessage, content: Sequence[ContentBlock], options: ResponseOptions
+    completed: ChatCompletionMessage, content: Sequence[ContentBlock], options: ResponseOptions
 ) -> None:
     thinking = "".join(block.get("thinking") or "" for block in content if block.get("type") == "thinking")
     if thinking and options.reasoning:
-        answer["reasoning_content"] = thinking
+        completed["reasoning_content"] = thinking
     blocks = [block for block in map(to_thinking_block, content) if block]
     if blocks and options.thinking_blocks:
-        answer["thinking_blocks"] = blocks
+        completed["thinking_blocks"] = blocks

@@ -1,25 +1,30 @@
-"""The input of a custom tool: a plain string, which Claude writes as `{"input": "..."}`."""
+"""Filters of streamed text: a custom tool's input out of its JSON, and a JSON object out of prose.
+
+CustomToolInput: OpenAI's input of a custom tool is a plain string, which Claude writes as `{"input": "..."}`.
+JSONObjectText: if the prompt asks for JSON, Claude may write a sentence or a code fence around the object, but
+OpenAI's clients parse the content as it is.
+"""
 
 import re
 
 from pydantic_core import from_json
 
-# Patterns, not compiled before they are needed: few requests have custom tools, and imports are cold start.
+# Patterns that are compiled on first use: few requests have custom tools, and imports are part of a cold start.
 _HEAD = r'\s*\{\s*"input"\s*:\s*"'
 _HEAD_SIZE = 64
 _LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
-# One escape that is whole; half of a pair is whole only when its other half does not follow.
+# One complete escape. Half of a surrogate pair is complete only if its other half does not follow.
 _ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|\\u[0-9a-fA-F]{{4}})|(?!{_HIGH})\\u[0-9a-fA-F]{{4}}|\\[^u]"
 _CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*'
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
-class CustomInput:
-    """feed() the JSON as it comes, cut anywhere, then close(); both return what is to be told now.
+class CustomToolInput:
+    """feed() takes the JSON, split at any position; close() ends it. Both return text to send.
 
-    An object that does not begin with `input` is read at its end, and where it has no such string, its JSON is
-    the input: what Claude wrote is told in any case.
+    An object that does not begin with `input` is decoded at its end. If it has no such string, its JSON is the
+    input, so nothing that Claude wrote is lost.
     """
 
     def __init__(self) -> None:
@@ -41,7 +46,7 @@ class CustomInput:
         return self._characters("".join(self._pieces)[head.end() :])
 
     def close(self) -> str:
-        return "" if self._inside else _read("".join(self._pieces))
+        return "" if self._inside else _decode("".join(self._pieces))
 
     def _characters(self, text: str) -> str:
         text = self._rest + text
@@ -52,18 +57,18 @@ class CustomInput:
         end = characters.end() if characters else 0
         self._rest = text[end:]
         self._ended = self._rest.startswith('"')
-        return re.sub(_ESCAPE, _unescaped, text[:end])
+        return re.sub(_ESCAPE, _unescape, text[:end])
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def _unescape(escape: re.Match[str]) -> str:
     code = escape[0]
     if code[1] != "u":
         return _NAMED.get(code[1], code[1])
-    # UTF-16, so that a pair is one character; half of one is none and becomes U+FFFD.
+    # UTF-16, so that a surrogate pair becomes one character. Half of a pair becomes U+FFFD.
     return bytes.fromhex(code.replace("\\u", "")).decode("utf-16-be", "replace")
 
 
-def _read(text: str) -> str:
+def _decode(text: str) -> str:
     try:
         value = from_json(text or "{}", allow_partial="trailing-strings")
     except ValueError:
@@ -74,30 +79,24 @@ def _read(text: str) -> str:
     return found if isinstance(found, str) else text
 
 
-# --- claudexia.translate.json_text
-# JSONObjectText: the one JSON object in what Claude wrote, whatever stands around it.
-#
-# Asked in words for JSON, Claude may say a sentence first or put it into a code fence. OpenAI's clients parse
-# the content as it is.
-
-# A first key and the first character of its value: `{name}` or `{"name"}` in a sentence is not meant.
+# A first key and the first character of its value, so that `{name}` or `{"name"}` in a sentence does not match.
 _SPACE = r"[ \t\r\n]{0,200}"
 _BEGINNING = re.compile(rf'\{{{_SPACE}"(?:[^"\\\x00-\x1f]|\\.){{0,256}}"{_SPACE}:{_SPACE}["{{\[\-0-9tfn]')
-# What further text may still make one.
+# The end of the text so far, if more text may complete it to a _BEGINNING.
 _MAY_BEGIN = re.compile(
     rf'\{{{_SPACE}(?:"(?:[^"\\\x00-\x1f]|\\.){{0,256}}(?:\\|"{_SPACE}(?::{_SPACE})?)?)?\Z', re.DOTALL
 )
-# At the end of a line or of the answer.
+# An empty object, at the end of a line or of the answer.
 _EMPTY = re.compile(rf"\{{{_SPACE}\}}(?=[ \t\r]*(?:\n|```|\Z))")
 _OUTSIDE = re.compile(r'["{}]')
 _INSIDE = re.compile(r'["\\]')
 
 
 class JSONObjectText:
-    """feed() text as it comes, cut anywhere; close() when there is no more.
+    """feed() takes text, split at any position; close() ends it. Both return text to send.
 
-    What stands before the object is held back, what follows it is dropped. Where no object begins, close()
-    gives everything back, so that no answer is lost; an object that is cut short is told as far as it goes.
+    Text before the object is held back and text after it is dropped. If no object begins, close() returns all
+    text, so that no answer is lost. An object that is cut off is sent as far as it goes.
     """
 
     def __init__(self) -> None:
@@ -109,16 +108,15 @@ class JSONObjectText:
         self._ended = False
 
     def feed(self, text: str) -> str:
-        """What can be told now."""
         if self._ended or not text:
             return ""
         if self._depth:
-            return self._passed(text)
+            return self._up_to_end(text)
         self._held += text
         while (start := self._held.find("{", self._searched)) >= 0:
             if _BEGINNING.match(self._held, start):
                 beginning, self._held = self._held[start:], ""
-                return self._passed(beginning)
+                return self._up_to_end(beginning)
             if _MAY_BEGIN.match(self._held, start):
                 self._searched = start
                 return ""
@@ -127,28 +125,28 @@ class JSONObjectText:
         return ""
 
     def close(self) -> str:
-        """The rest: nothing after an object, else all that was held; of that, an empty object alone."""
+        """The text held back, or only the empty object in it; "" after an object."""
         held, self._held, self._ended = self._held, "", True
         empty = _EMPTY.search(held)
         return empty[0] if empty else held
 
-    def _passed(self, text: str) -> str:
+    def _up_to_end(self, text: str) -> str:
         """`text` up to the brace that closes the object."""
-        at = 1 if self._escaped else 0
+        position = 1 if self._escaped else 0
         self._escaped = False
-        while found := (_INSIDE if self._in_string else _OUTSIDE).search(text, at):
-            at = found.end()
+        while found := (_INSIDE if self._in_string else _OUTSIDE).search(text, position):
+            position = found.end()
             match found[0]:
                 case '"':
                     self._in_string = not self._in_string
                 case "\\":
-                    self._escaped = at == len(text)
-                    at += 1
+                    self._escaped = position == len(text)
+                    position += 1
                 case "{":
                     self._depth += 1
                 case "}":
                     self._depth -= 1
             if not self._depth:
                 self._ended = True
-                return text[:at]
+                return text[:position]
         return text

@@ -1,4 +1,4 @@
-"""Tokens: those of one answer as they become known, those of several together, and in OpenAI's words."""
+"""Token counts: merged within one message, added over several, and as OpenAI's usage object."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -8,34 +8,37 @@ from claudexia.translate.types.openai import CompletionUsage
 
 
 def merge_usage(known: Usage, newer: Usage) -> Usage:
-    """A message_delta's counts are totals and win; what it leaves out or has as null stays as it was."""
+    """`known` updated with `newer`, without nulls.
+
+    Counts are cumulative: those of a message_delta are totals.
+    """
     update: Usage = {key: value for key, value in newer.items() if value is not None}  # type: ignore[assignment]  # keys of a Usage
     return {**known, **update}
 
 
 def add_usage(*usages: Usage) -> Usage:
-    """The sum of several answers' tokens, nested counts too; what is no number is the first answer's."""
+    """The sum of several usages, nested counts too. A value that is not a number is the first one's."""
     total: Mapping[str, object] = {}
     for usage in usages:
         total = _sum(total, cast("Mapping[str, object]", usage))
     return cast("Usage", total)
 
 
-def _sum(one: Mapping[str, object], other: Mapping[str, object]) -> Mapping[str, object]:
-    total = dict(one)
-    for key, more in other.items():
+def _sum(first: Mapping[str, object], second: Mapping[str, object]) -> Mapping[str, object]:
+    total = dict(first)
+    for key, value in second.items():
         known = total.get(key)
         if known is None:
-            total[key] = more
-        elif isinstance(known, int | float) and isinstance(more, int | float):
-            total[key] = known + more
-        elif isinstance(known, Mapping) and isinstance(more, Mapping):
-            total[key] = _sum(known, more)
+            total[key] = value
+        elif isinstance(known, int | float) and isinstance(value, int | float):
+            total[key] = known + value
+        elif isinstance(known, Mapping) and isinstance(value, Mapping):
+            total[key] = _sum(known, value)
     return total
 
 
 def to_completion_usage(usage: Usage) -> CompletionUsage:
-    """Anthropic counts cached input beside `input_tokens`, OpenAI inside `prompt_tokens`."""
+    """Anthropic's `input_tokens` exclude cached input; OpenAI's `prompt_tokens` include it."""
     read = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
     prompt = (usage.get("input_tokens") or 0) + read + written

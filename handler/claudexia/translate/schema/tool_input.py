@@ -34,7 +34,8 @@ class _Object:
 def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) -> tuple[JSONSchema, str]:
     """The input schema, and the sentences that the tool's description needs about it, or "".
 
-    `report` is located at the schema. Raises APIError 400 if the schema of the function `name` allows no object.
+    `report` is located at the schema. Raises APIError 400 if the schema of the function `name` allows no
+    object.
     """
     if not parameters:
         return NO_PARAMETERS, ""

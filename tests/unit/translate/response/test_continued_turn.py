@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from claudexia.errors import APIError
-from claudexia.translate.response.accumulator import ContinuedTurn
+from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.types.anthropic import MessageStreamEvent
 from tests.helpers.recorded_answers import CREATED, block, deltas, events, message, source, text, thinking, tool
@@ -27,21 +27,21 @@ SENT_BACK = [
 PAUSED = events(*FIRST, stop_reason="pause_turn")
 
 
-def joined(turn: ContinuedTurn, *messages: Iterable[MessageStreamEvent]) -> list[MessageStreamEvent]:
+def joined(turn: MessageAccumulator, *messages: Iterable[MessageStreamEvent]) -> list[MessageStreamEvent]:
     return [part for parts in messages for event in parts for part in turn.feed(event)]
 
 
 def test_a_message_that_is_not_paused() -> None:
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     parts = events(text("Hello"), tool("weather"), stop_reason="tool_use")
     assert message(joined(turn, parts)) == message(parts)
     assert not turn.paused
 
 
 def test_a_paused_turn() -> None:
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     begun = joined(turn, PAUSED)
-    assert (turn.paused, turn.content) == (True, SENT_BACK)
+    assert (turn.paused, turn.resume_content) == (True, SENT_BACK)
     assert begun == PAUSED[:-2]
 
     rest = joined(turn, events(*LAST, stop_reason="tool_use", id_="msg_2", tokens=7))
@@ -56,10 +56,10 @@ def test_a_paused_turn() -> None:
 
 
 def test_a_turn_paused_twice() -> None:
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     again = events(FOUND, text("More"), stop_reason="pause_turn", id_="msg_2")
     whole = message(joined(turn, PAUSED, again, events(text(" and more"), id_="msg_3")))
-    assert [part["type"] for part in turn.content] == [
+    assert [part["type"] for part in turn.resume_content] == [
         "thinking", "text", "server_tool_use", "web_search_tool_result", "text",
     ]  # fmt: skip
     answer = to_chat_completion([whole], created=CREATED)
@@ -68,15 +68,15 @@ def test_a_turn_paused_twice() -> None:
 
 
 def test_giving_up() -> None:
-    turn = ContinuedTurn()
-    whole = message([*joined(turn, PAUSED), *turn.give_up()])
+    turn = MessageAccumulator(resumable=True)
+    whole = message([*joined(turn, PAUSED), *turn.end_turn()])
     assert not turn.paused
     assert whole["stop_reason"] == "pause_turn"
     assert to_chat_completion([whole], created=CREATED)["choices"][0]["finish_reason"] == "length"
 
 
 def test_a_continuation_that_comes_in_one_event() -> None:
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     usage = {"input_tokens": 1, "output_tokens": 2}
     blocks = [{"type": "text", "text": "Done"}]
     start: Any = {
@@ -94,7 +94,7 @@ def test_a_continuation_that_comes_in_one_event() -> None:
 
 
 def test_a_continuation_that_begins_anew() -> None:
-    turn = ContinuedTurn()
+    turn = MessageAccumulator(resumable=True)
     joined(turn, PAUSED, events(*LAST)[:-2])
-    with pytest.raises(APIError, match="anew"):
+    with pytest.raises(APIError, match="restarted"):
         turn.feed(PAUSED[0])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from claudexia.translate.response.text_filters import CustomInput
+from claudexia.translate.response.text_filters import CustomToolInput
 
 TEXTS = {
     "plain": "ls -l",
@@ -18,7 +18,7 @@ TEXTS = {
 
 
 def read(written: str, step: int) -> str:
-    decoder = CustomInput()
+    decoder = CustomToolInput()
     pieces = [written[start : start + step] for start in range(0, len(written), step)]
     return "".join(decoder.feed(piece) for piece in pieces) + decoder.close()
 
@@ -55,6 +55,6 @@ def test_what_is_not_as_expected(written: str, text: str) -> None:
 
 
 def test_text_is_told_as_it_comes() -> None:
-    decoder = CustomInput()
+    decoder = CustomToolInput()
     told = [decoder.feed(piece) for piece in ('{"input": "', "a", "b\\", "u0063", '"}', "")]
     assert told == ["", "a", "b", "c", "", ""]

@@ -1,0 +1,82 @@
+"""POST /v1/chat/completions.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from collections.abc import Sequence
+
+from pydantic_core import to_json
+
+from claudexia.api.completions import ResponseContext
+from claudexia.errors import APIError
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.response.completion import to_chat_completion, to_completion_id
+from claudexia.translate.response.stream import ChatCompletionStream
+from claudexia.translate.sse import DONE, encode
+from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
+from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk
+from claudexia.translate.types.params import CompletionCreateParams
+
+
+class ChatCompletions:
+    """The API of OpenAI's chat completions."""
+
+    name = "create_chat_completion"
+    path = "/chat/completions"
+    summary = "Create a chat completion"
+
+    def parse(self, body: bytes) -> CompletionCreateParams:
+        return parse_params(body)
+
+    def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
+        return to_json(completion_with_cost(messages, context, cost))
+
+    def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "ChatCompletionEncoder":
+        return ChatCompletionEncoder(messages, context)
+
+
+class ChatCompletionEncoder:
+    """Encodes one streamed response as ChatCompletionChunks. The id of the first message is the response's."""
+
+    def __init__(self, messages: Sequence[Message], context: ResponseContext) -> None:
+        self._include_usage = context.include_usage
+        shared_id = to_completion_id(messages[0])
+        self._choices = [
+            ChatCompletionStream(
+                created=context.created,
+                include_usage=context.include_usage,
+                options=context.options,
+                index=index,
+                id=shared_id,
+            )
+            for index in range(len(messages))
+        ]
+
+    def feed(self, index: int, event: MessageStreamEvent) -> bytes:
+        chunks = self._choices[index].feed(event)
+        if len(chunks) == 1:
+            return self._frame(chunks[0])
+        return b"".join(map(self._frame, chunks))
+
+    def end(self, usage: Usage, cost: float | None) -> bytes:
+        if not self._include_usage:
+            return DONE
+        chunk = self._choices[0].usage_chunk(usage)
+        if cost is not None and (completion_usage := chunk.get("usage")):
+            completion_usage["cost"] = cost
+        return self._frame(chunk) + DONE
+
+    def error(self, error: APIError) -> bytes:
+        return encode(error.body())
+
+    def _frame(self, chunk: ChatCompletionChunk) -> bytes:
+        return encode(chunk)
+
+
+def completion_with_cost(
+    messages: Sequence[Message], context: ResponseContext, cost: float | None
+) -> ChatCompletion:
+    completion = to_chat_completion(messages, created=context.created, options=context.options)
+    if cost is not None:
+        completion["usage"]["cost"] = cost
+    return completion

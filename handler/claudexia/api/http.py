@@ -1,0 +1,56 @@
+"""HTTP helpers: the request's body, its `x-claudexia-*` headers and its deadline; the warnings header."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from fastapi import Request
+from starlette.types import Scope
+
+from claudexia.errors import APIError
+from claudexia.translate.report import FieldWarning
+
+_MAX_HEADER = 4000  # characters
+# How long before the end of the Lambda invocation a response ends: a second, at most a tenth of the time left.
+_RESERVED_SECONDS, _RESERVED_SHARE = 1.0, 0.1
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Raises APIError 413 if the body has more than `limit` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise APIError(
+                413, f"The request is larger than {limit // 2**20} MB, the limit.", code="request_too_large"
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool:
+    """Whether the header `x-claudexia-<flag>` has the value `value`."""
+    return headers.get(f"x-claudexia-{flag}", "").lower() == value
+
+
+def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
+    """`x-claudexia-warnings`: what was left out or changed, in printable ASCII and of limited length."""
+    if not warnings:
+        return {}
+    text = "; ".join(f"{warning.param[:100]}: {warning.reason}" for warning in warnings)
+    printable = "".join(char if " " <= char <= "~" else "?" for char in text)
+    shortened = printable if len(printable) <= _MAX_HEADER else f"{printable[:_MAX_HEADER]}..."
+    return {"x-claudexia-warnings": shortened}
+
+
+def request_deadline(scope: Scope) -> float | None:
+    """The event loop's time at which the response has to end; None outside Lambda.
+
+    Lambda ends an invocation at its timeout without a word to the client. Both Mangum and the streaming runtime
+    put the invocation's context into the scope.
+    """
+    context = scope.get("aws.context")
+    if context is None:
+        return None
+    remaining = float(context.get_remaining_time_in_millis()) / 1000
+    return asyncio.get_running_loop().time() + remaining - min(_RESERVED_SECONDS, remaining * _RESERVED_SHARE)
