@@ -107,7 +107,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status. Raises SystemExit after a wrong argument, a failed check, --help or --version."""
+    """Returns the exit status, or raises SystemExit: wrong argument, failed check, --help, --version."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         status = command.main(arguments, prog_name="claudexia", standalone_mode=False)

@@ -224,13 +224,17 @@ def _response_headers(metadata: Mapping[str, object]) -> list[tuple[bytes, bytes
         *((name, value) for name, values in multiple.items() for value in values),
         *(("set-cookie", cookie) for cookie in cookies),
     ]
-    return [_sent(name, str(value)) for name, value in headers if name.lower() not in _DROPPED_RESPONSE_HEADERS]
+    return [
+        _client_header(name, str(value))
+        for name, value in headers
+        if name.lower() not in _DROPPED_RESPONSE_HEADERS
+    ]
 
 
-def _sent(name: str, value: str) -> tuple[bytes, bytes]:
-    shown = f"x-amzn-remapped-{name}" if name.lower() in _REMAPPED else name
+def _client_header(name: str, value: str) -> tuple[bytes, bytes]:
+    sent_name = f"x-amzn-remapped-{name}" if name.lower() in _REMAPPED else name
     try:
-        return shown.lower().encode("ascii"), value.encode("latin-1")
+        return sent_name.lower().encode("ascii"), value.encode("latin-1")
     except UnicodeEncodeError:
         raise MalformedResponseError(f"its header {name!r} cannot be sent") from None
 
