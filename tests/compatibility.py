@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from claudexia.translate.request.build import VERDICTS
-from claudexia.translate.types.params import Composed, Ignored, Rejected, To, Verdict
+from claudexia.translate.request.build import FIELD_RULES
+from claudexia.translate.types.params import Composed, FieldRule, Ignored, Native, Rejected
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
@@ -20,7 +20,7 @@ def table() -> str:
     """Neighbours with the same verdict share a row."""
     rows = [
         f"| {', '.join(f'`{name}`' for name, _ in fields)} | {told} |\n"
-        for told, fields in groupby(VERDICTS.items(), key=lambda field: _told(field[1]))
+        for told, fields in groupby(FIELD_RULES.items(), key=lambda field: _told(field[1]))
     ]
     return "| OpenAI field | what happens |\n|---|---|\n" + "".join(rows)
 
@@ -31,15 +31,15 @@ def with_table(readme: str) -> str:
     return f"{before}{BEGIN}{table()}{END}{after}"
 
 
-def _told(verdict: Verdict) -> str:
+def _told(verdict: FieldRule) -> str:
     match verdict:
-        case To() | Composed():
+        case Native() | Composed():
             note = f", {verdict.note}" if verdict.note else ""
             return f"native: {verdict.target}{note}"
         case Ignored():
-            return f"left out and reported{_unless(verdict.harmless)}: {verdict.why}"
+            return f"left out and reported{_unless(verdict.harmless)}: {verdict.reason}"
         case Rejected():
-            return f"400{_unless(verdict.harmless)}: {verdict.why}"
+            return f"400{_unless(verdict.harmless)}: {verdict.reason}"
 
 
 def _unless(harmless: Sequence[object]) -> str:
@@ -49,4 +49,4 @@ def _unless(harmless: Sequence[object]) -> str:
 
 if __name__ == "__main__":
     README.write_text(with_table(README.read_text("utf-8")), "utf-8")
-    sys.stdout.write(f"{README.name}: {len(VERDICTS)} fields\n")
+    sys.stdout.write(f"{README.name}: {len(FIELD_RULES)} fields\n")

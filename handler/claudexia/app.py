@@ -80,7 +80,7 @@ def create_app(
     keys = stores.keys
     upstream = Upstream(settings, transport)
     books = Billing(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
-    completions = Completions(settings, upstream, stores.thoughts, books, now)
+    completions = Completions(settings, upstream, stores.thinking, books, now)
     models = Models(upstream, settings.model_aliases, now)
 
     @asynccontextmanager

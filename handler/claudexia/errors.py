@@ -1,13 +1,18 @@
-"""APIError: everything that can go wrong, as OpenAI's clients know it.
+"""APIError: every failure a client sees, in OpenAI's error envelope.
 
-    raised where the fact is known                     rendered once, at the edge
-    ------------------------------------------------   -----------------------------------------
-    the caller's fault    invalid_request(...)         HTTP status + {"error": {...}}, or, when
-    the upstream's fault  error_from_status(...),            the answer has already begun, one
-                          error_from_event(...)              `data: {"error": {...}}` and no [DONE]
+    cause                            built by                                   status   type
+    -------------------------------  -----------------------------------------  -------  ---------------------
+    the request is invalid           invalid_request, missing, unsupported      400      invalid_request_error
+    the model does not exist         model_not_found                            404      invalid_request_error
+    the key, or one of its limits    claudexia.access                           401-503  the type OpenAI uses
+    the upstream failed              upstream_error, claudexia.upstream.errors  4xx-5xx  the type OpenAI uses
+    a bug in the gateway             BUG                                        500      server_error
 
-Sources: https://platform.claude.com/docs/en/api/errors and OpenAI's published error codes. Anthropic asks
-to branch on `error.type` and `error.details.error_code`; where a cause has neither, its wording decides.
+An error is raised where the fact is known and rendered once, by the API: as the HTTP response, or, if the
+response has begun, as one `data: {"error": {...}}` frame without a [DONE].
+
+Sources: https://platform.claude.com/docs/en/api/errors and
+https://platform.openai.com/docs/guides/error-codes
 """
 
 from collections.abc import Mapping
@@ -26,12 +31,13 @@ class ErrorResponse(TypedDict):
     error: ErrorObject
 
 
+# Tells OpenAI's SDKs not to retry.
 NO_RETRY = {"x-should-retry": "false"}
 
 
 @dataclass(eq=False)
 class APIError(Exception):
-    """A failure in OpenAI's terms: HTTP `status`, the four keys of the error object, headers to send along."""
+    """A failure in OpenAI's terms: HTTP `status`, the four keys of the error object, extra response headers."""
 
     status: int
     message: str
@@ -44,38 +50,39 @@ class APIError(Exception):
         return self.message
 
     def body(self) -> ErrorResponse:
-        """The error object; all four keys are required by OpenAI's specification."""
+        """The response body. OpenAI's specification requires all four keys."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 def invalid_request(message: str, param: str | None, code: str | None = None) -> APIError:
-    """A 400 that names the offending part of the request."""
+    """A 400 that names the invalid field of the request."""
     return APIError(400, message, param=param, code=code)
 
 
 def missing(param: str) -> APIError:
-    """A 400 for a part that has to be there."""
+    """A 400 for a required field that is missing."""
     return invalid_request(
         f"Missing required parameter: '{param}'.", param or None, "missing_required_parameter"
     )
 
 
-def unsupported(param: str, why: str) -> APIError:
-    """A 400 for what Claude cannot promise."""
-    return invalid_request(f"'{param}' is not supported here: {why}", param, "unsupported_parameter")
+def unsupported(param: str, reason: str) -> APIError:
+    """A 400 for a field that Claude does not support and whose omission would break the client."""
+    return invalid_request(f"'{param}' is not supported: {reason}", param, "unsupported_parameter")
 
 
 def model_not_found(model: str) -> APIError:
+    """A 404; the message quotes at most 100 characters of `model`."""
     return APIError(
         404,
         f"The model `{model[:100]}` does not exist or you do not have access to it. "
-        "GET /v1/models lists what this gateway serves; its setting MODEL_ALIASES maps other names.",
+        "GET /v1/models lists the models of this gateway; its setting MODEL_ALIASES maps other names to them.",
         code="model_not_found",
     )
 
 
 def upstream_error(message: str, status: int = 502, code: str | None = None) -> APIError:
-    """The upstream could not be reached or did not keep to its protocol."""
+    """The upstream is unreachable or violates its protocol."""
     return APIError(status, message, type="server_error", code=code)
 
 

@@ -1,4 +1,4 @@
-"""Settings: everything an operator can choose, read once from the environment."""
+"""Settings: what the operator configures, read once from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -13,28 +13,30 @@ OnFailure = Literal["open", "closed"]
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used; the message says which and why, and never repeats a secret."""
+    """A setting is invalid. The message names the setting and the reason, never a secret."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the gateway runs with. Secrets are left out of `repr`.
+    """The gateway's configuration. `repr` omits secrets.
 
-    anthropic_api_key_secret    a secret in AWS Secrets Manager with the key; `anthropic_api_key` wins
-    api_keys                    a key's name -> its secret; where there are any, they are the only ones
-    table                       a DynamoDB table for keys, limits, usage and thoughts; without it, memory
-    keys_on_failure             what becomes of a request when the table cannot be asked for its key,
-    limits_on_failure           and when it cannot be counted: "closed" refuses it, "open" lets it pass
-    model_aliases               a name clients ask for (`*` matches any run of characters) -> a Claude model id
-    prices                      JSON, or the path of a file with it, that replaces prices of access/prices.json
-    shows_cost                  tells each caller what the answer cost, and by which key
-    prompt_caching              marks what Claude should cache where the client marks nothing
-    max_choices                 bounds `n`
-    cors_origin                 the origin of a web page that may call, or `*`
-    metrics, metrics_per_key    whether metrics are written, and whether each key has some of its own
-    upstream_timeout            bounds the silence between two pieces of an upstream answer, in seconds
-    keepalive                   how long a stream may be silent, in seconds
-    max_body                    the largest request, in bytes
+    anthropic_api_key_secret    the AWS Secrets Manager secret with the key; `anthropic_api_key` overrides it
+    api_keys                    client keys, name -> secret; if there are any, no others are accepted
+    table                       the DynamoDB table for keys, limits, usage, thinking; if empty, memory is used
+    keys_on_failure             if a key cannot be read from the table: "closed" refuses the request, "open"
+                                accepts keys read within the last hour
+    limits_on_failure           if limits cannot be counted in the table: "closed" refuses the request, "open"
+                                accepts it
+    model_aliases               client model name (`*` matches any characters) -> Claude model id
+    prices                      JSON, or a JSON file's path, that replaces prices of models.json; see Prices
+    shows_cost                  send the cost and the key's name in response headers
+    prompt_caching              set cache breakpoints if the client sets none
+    max_choices                 the largest `n`
+    cors_origin                 the web origin that may call the gateway, or `*`
+    metrics, metrics_per_key    write metrics; also write metrics per key
+    upstream_timeout            the longest pause between two reads from the upstream, in seconds
+    keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
+    max_body                    the largest request body, in bytes
     """
 
     anthropic_api_key: str = field(default="", repr=False)
@@ -65,8 +67,8 @@ class Settings:
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
         LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES and PROMPT_CACHING.
 
-        Metrics are on where AWS_LAMBDA_FUNCTION_NAME says that this is Lambda. `sam local`, which sets
-        AWS_SAM_LOCAL, has no table. Raises SettingsError where one of them cannot be read.
+        Metrics are on by default on Lambda, where AWS_LAMBDA_FUNCTION_NAME is set. Under `sam local`, which
+        sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is invalid.
         """
         read = _Environment(environ)
         emulated = read.text("AWS_SAM_LOCAL") == "true"
@@ -91,7 +93,7 @@ class Settings:
 
 
 class _Environment:
-    """Variables as values of a kind; one that is empty or not there takes the default."""
+    """Typed access to environment variables. An empty or missing variable takes the default."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -102,7 +104,7 @@ class _Environment:
     def count(self, name: str, default: int) -> int:
         text = self.text(name)
         if text and (not text.isdecimal() or int(text) < 1):
-            raise SettingsError(f"{name}: expected a whole number from 1 on.")
+            raise SettingsError(f"{name}: expected a whole number of at least 1.")
         return int(text) if text else default
 
     def switch(self, name: str, default: bool) -> bool:
@@ -133,19 +135,19 @@ def _model_aliases(text: str) -> dict[str, str]:
             find_model(target, {})
         except APIError:
             raise SettingsError(
-                f"MODEL_ALIASES: {target!r}, meant by {name!r}, is no Claude model id."
+                f"MODEL_ALIASES: {target!r}, the target of {name!r}, is not a Claude model id."
             ) from None
     return aliases
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:
-    """`a=b,c=d` as a dict; entry numbers stand in for their text, which may hold a secret."""
+    """Parses `a=b,c=d`. Errors give an entry's number, not its text, which may contain a secret."""
     pairs: dict[str, str] = {}
     for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
         name, found, value = (part.strip() for part in entry.partition(separator))
         if not (name and found and value):
-            raise SettingsError(f"{setting}: entry {number} is not of the form name{separator}value.")
+            raise SettingsError(f"{setting}: entry {number} does not have the form name{separator}value.")
         if name in pairs:
-            raise SettingsError(f"{setting}: the name {name!r} stands there twice.")
+            raise SettingsError(f"{setting}: the name {name!r} is given twice.")
         pairs[name] = value
     return pairs

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import boto3
 
-from claudexia.access.key_store import PARTITION, TableKeyStore
+from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore
 from claudexia.access.limits import Limits
 from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.table import Table
@@ -53,7 +53,7 @@ async def running_with_keys(servers: Servers) -> AsyncIterator[AccessServers]:
             "AWS_ENDPOINT_URL_DYNAMODB": fake.url,
             "CLAUDEXIA_TABLE": _NAME,
         }
-        in_memory = {"BENCHMARK_KEYS": json.dumps(await table.query(PARTITION))}
+        in_memory = {"BENCHMARK_KEYS": json.dumps(await table.query(KEYS_PARTITION))}
         with ExitStack() as stack:
             gateways = {
                 (place, limits): stack.enter_context(server("gateway", core, upstream, **more))

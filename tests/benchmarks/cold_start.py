@@ -21,8 +21,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.runtime.emulator import emulator
-from tests.runtime.runtime_api import rest_event
+from tests.fakes.runtime_api import rest_event
+from tests.helpers.aws_emulator import emulator
 
 _HANDLER_FOLDER = Path(__file__).parents[2] / "handler"
 _RUNS = 15
@@ -86,9 +86,10 @@ def _build(package: Path) -> None:
 
 
 def _install(folder: Path) -> None:
-    """The dependencies as they come, without bytecode."""
-    command = ["uv", "pip", "install", "--quiet", "--requirements", "requirements.txt", "--target", str(folder)]
-    subprocess.run([*command, "--python", sys.executable], cwd=_HANDLER_FOLDER, check=True)
+    """The dependencies as they come, without bytecode; in / as in the Makefile, away from the project's settings."""
+    command = ["uv", "--directory", "/", "pip", "install", "--quiet", "--python", sys.executable]
+    requirements = str(_HANDLER_FOLDER / "requirements.txt")
+    subprocess.run([*command, "--requirements", requirements, "--target", str(folder)], check=True)
 
 
 def _write_hello(folder: Path) -> None:

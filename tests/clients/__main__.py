@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from tests.clients.matrix import CLIENTS, README, Client, Outcome, table, with_table
 from tests.clients.running import outcome_of
-from tests.serving import KEY, gateway
-from tests.stand_in.server import StandIn
+from tests.fakes.anthropic.server import StandIn
+from tests.helpers.serving import KEY, gateway
 
 
 def main() -> None:

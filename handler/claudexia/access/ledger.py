@@ -1,28 +1,27 @@
-"""Ledger: what every request used and cost, as daily totals of each key and model.
+"""Ledger: usage and cost of all requests, as totals per day, key and model.
 
-One update per request, whatever became of it. An item holds numbers and names, never content.
+Each request makes one update, however it ends. An item holds numbers and names, never content.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 
 from claudexia.observability.record import Outcome
-from claudexia.storage.table import EXPIRES, Change, Item, ItemKey, Table, TableError
+from claudexia.storage.table import EXPIRES, Change, Item, ItemKey, OnError, Table, TableError, int_of, text_of
 
-KEPT = timedelta(days=400)  # a year and the month that is compared with it
-# A client who leaves has not met an error.
+_KEPT = timedelta(days=400)  # a year, and the month to compare with
+# A client that disconnects is no error.
 _ERRORS: frozenset[Outcome] = frozenset({"error", "deadline", "refused"})
-_MODEL_LENGTH = 100  # clients may ask for any name, and a sort key ends at 1024 bytes
+_MAX_MODEL_LENGTH = 100  # clients can send any model name, and a sort key has at most 1024 bytes
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """One request. Tokens are counted as Anthropic does: `input_tokens` leaves out the cache, `output_tokens`
-    includes thinking. `cost_micros` is None where the model has no price. `at` has its zone.
+    """The usage of one request. `at` is an aware datetime.
 
-    `outcome`: "abandoned" by the client, cut off at the function's "deadline", "refused" before it began.
-    Timings and the like are for whoever logs a request; the ledger holds sums only.
+    Tokens are counted as in Anthropic's API: `input_tokens` excludes tokens read from and written to the cache,
+    `output_tokens` includes thinking. `cost_micros` is in micro-dollars; None for a model without a price.
     """
 
     at: datetime
@@ -35,17 +34,12 @@ class UsageRecord:
     output_tokens: int
     thinking_tokens: int
     cost_micros: int | None
-    first_token_ms: int | None
-    duration_ms: int
     outcome: Outcome
-    error_code: str | None
-    streamed: bool
-    choices: int
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over requests; `unpriced` counts those whose cost is not known, and not in `cost_micros`."""
+    """Sums over requests. `unpriced` counts the requests of unknown cost, which `cost_micros` excludes."""
 
     requests: int = 0
     errors: int = 0
@@ -59,7 +53,7 @@ class Totals:
 
     @property
     def tokens(self) -> int:
-        """All of them once: thinking is part of the output."""
+        """All tokens. Thinking is part of `output_tokens`."""
         return self.input_tokens + self.cached_tokens + self.cache_write_tokens + self.output_tokens
 
     def __add__(self, other: "Totals") -> "Totals":
@@ -68,7 +62,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class DayUsage:
-    """What one key used of one model on one day, in UTC."""
+    """The usage of one model by one key on one day, in UTC."""
 
     day: date
     key_id: str
@@ -78,29 +72,29 @@ class DayUsage:
 
 
 class Ledger:
-    """`failed` is told why a request could not be recorded: a TableError's `kind`."""
+    """`on_error` is called with TableError.kind if a request cannot be recorded."""
 
-    def __init__(self, table: Table, failed: Callable[[str], None]) -> None:
+    def __init__(self, table: Table, on_error: OnError) -> None:
         self._table = table
-        self._failed = failed
+        self._on_error = on_error
 
     async def record(self, record: UsageRecord) -> None:
-        """Never raises for the table's sake: the answer is the client's already."""
+        """Adds the request to its totals. Does not raise TableError: the client has its response already."""
         at = record.at.astimezone(UTC)
-        model = record.model[:_MODEL_LENGTH]
+        model = record.model[:_MAX_MODEL_LENGTH]
         day = at.date().isoformat()
         key = ItemKey(_partition(day[:7]), f"{day}#{record.key_id}#{model}")
         sums = _totals_of(record)
         counts = {name: number for name in _NAMES if (number := getattr(sums, name))}
         names = {"key_id": record.key_id, "key_name": record.key_name, "model": model}
-        expires = int((at + KEPT).timestamp())
+        expires = int((at + _KEPT).timestamp())
         try:
             await self._table.update(key, Change(add=counts, assign={**names, EXPIRES: expires}))
         except TableError as error:
-            self._failed(error.kind)
+            self._on_error(error.kind)
 
     async def month(self, year_month: str, key_id: str | None = None) -> list[DayUsage]:
-        """The days of a month like "2026-11", in order; of one key where that is asked. Raises TableError."""
+        """The usage in a month like "2026-11", by day, of all keys or of `key_id`. Raises TableError."""
         items = await self._table.query(_partition(year_month))
         days = [_day_usage(sort, item) for sort, item in items]
         return [day for day in days if key_id in (None, day.key_id)]
@@ -129,9 +123,12 @@ def _totals_of(record: UsageRecord) -> Totals:
 
 
 def _day_usage(sort: str, item: Item) -> DayUsage:
-    sums = Totals(**{name: int(item.get(name, 0)) for name in _NAMES})  # type: ignore[arg-type]  # ADD makes numbers
     return DayUsage(
-        date.fromisoformat(sort[:10]), str(item["key_id"]), str(item["key_name"]), str(item["model"]), sums
+        day=date.fromisoformat(sort[:10]),
+        key_id=text_of(item, "key_id"),
+        key_name=text_of(item, "key_name"),
+        model=text_of(item, "model"),
+        totals=Totals(**{name: int_of(item, name) for name in _NAMES}),
     )
 
 

@@ -1,17 +1,17 @@
-"""Limiter: lets a request pass while its key keeps its limits: reserved on the way in, settled on the way out.
+"""Limiter: enforces the limits of a key. It reserves before a request runs and settles after it.
 
-What a request costs on DynamoDB: nothing for a key without limits. With all five a streamed request makes
-5 writes before the upstream is asked, 4 at its end, each time together, and 2 reads for its headers meanwhile.
-That is about $5.88 per million requests, at $0.625 per million write units and $0.125 per million read units
-(us-east-1, on demand). A limit of requests per minute alone is 1 write and 1 read, about $0.75. A refused
-request gives back what it had taken, which writes as often as the settlement would have. An item grows by some
-30 bytes with each request that is running; beyond 1 KB, every further one adds a write unit.
+A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes 5
+concurrent writes before the upstream call, 2 reads for its headers during it, and 4 concurrent writes at its
+end. That is about $5.88 per million requests, at $0.625 per million write units and $0.125 per million read
+units (us-east-1, on demand). With requests per minute only, it makes 1 write and 1 read, about $0.75. A
+rejected request releases what it reserved, with as many writes as a settlement. The item of a counter grows by
+some 30 bytes per running request; every further KB costs a further unit per write.
 
-A request that is refused by one limit may keep another request out of a second one until it has given that
-back. So where several limits are reached in the same moment, fewer may pass than could have, and never more.
+A request that one limit rejects holds its reservations of the other limits until it has released them. If
+several limits are reached at the same time, fewer requests may pass than the limits allow, but never more.
 
-Windows are named by the clock of the process that reserves. Where clocks differ, requests of the same moment
-count into two windows, and neither is overrun.
+The clock of the reserving process selects the window. If clocks differ, simultaneous requests count in two
+windows, and neither exceeds its limit.
 
 Source: https://aws.amazon.com/dynamodb/pricing/on-demand/
 """
@@ -19,39 +19,51 @@ Source: https://aws.amazon.com/dynamodb/pricing/on-demand/
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Literal
 
 from claudexia.access.limits import (
-    METERED,
-    Claim,
-    Hold,
+    COUNTED_LIMITS,
+    CountedLimit,
+    CounterState,
+    Lease,
     Limits,
-    Metered,
-    Reading,
+    Reservation,
     Unit,
     WindowCounter,
-    over_limit,
+    limit_error,
     ratelimit_headers,
 )
 from claudexia.errors import APIError
-from claudexia.storage.table import Table, TableError
-
-# --- claudexia.access.admission
-# Admission: a request that may pass, and what it has reserved of each limit until it is settled.
+from claudexia.settings import OnFailure
+from claudexia.storage.table import OnError, Table, TableError
 
 Amounts = Mapping[Unit, int]
-# Whether a write that failed so has taken place, nobody knows.
-_DOUBTFUL = {"timeout", "failed"}
-_SHOWN: tuple[Unit, ...] = ("requests", "tokens")
+_RELEASE: Amounts = {"requests": 0, "tokens": 0, "micros": 0, "streams": 0}
+# TableError kinds after which a write may have been executed.
+_UNCERTAIN = {"timeout", "failed"}
+_UNITS_IN_HEADERS: tuple[Unit, ...] = ("requests", "tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class TableFailurePolicy:
+    """What happens if the table fails while a request is admitted.
+
+    "open" admits the request without the limits whose counters failed, "closed" rejects it. A response after
+    more than `timeout` seconds is a failure too. `on_error` is called with each TableError.kind.
+    """
+
+    on_failure: OnFailure
+    on_error: OnError
+    timeout: float = 1.0
 
 
 class Background:
-    """Work that goes on when the request that began it is cancelled."""
+    """Runs tasks that continue when the request that started them is cancelled."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()  # a loop alone does not keep its tasks
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop keeps weak references only
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -59,201 +71,203 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def done(self) -> None:
-        """Waits for what has been started, not for what others start meanwhile."""
+    async def drain(self) -> None:
+        """Waits for the tasks that run now, not for tasks that are started during the wait."""
         if tasks := set(self._tasks):
             await asyncio.wait(tasks)
 
 
-class Reservation:
-    """One limit's part in a request; `outcome` is what came of it so far.
+class LimitReservation:
+    """The reservation of one request in one counter. The constructor starts it; `outcome` is its result so far.
 
-    It is never broken off: a write that is under way takes place, and only who knows of it can give it back.
+    It is never cancelled: its write is executed anyway, and only this object can release it.
     """
 
     def __init__(
-        self, metered: Metered, meter: WindowCounter, claim: Claim, now: datetime, background: Background
+        self,
+        limit: CountedLimit,
+        counter: WindowCounter,
+        reservation: Reservation,
+        now: datetime,
+        background: Background,
     ) -> None:
-        self.metered = metered
-        self.meter = meter
-        self.claim = claim
-        self.outcome: Hold | Reading | TableError = TableError("timeout")
-        self.reserving = background.start(self._reserve(now))
+        self._limit = limit
+        self._counter = counter
+        self._reservation = reservation
+        self.outcome: Lease | CounterState | TableError = TableError("timeout")
+        self.task = background.start(self._reserve(now))
 
-    async def _reserve(self, now: datetime) -> None:
-        try:
-            self.outcome = await self.meter.reserve(self.claim, now)
-        except TableError as error:
-            self.outcome = error
-
-    async def settle(self, amounts: Amounts, failed: Callable[[str], None]) -> None:
-        await self.reserving
-        actual = amounts[self.metered.unit]
-        if isinstance(self.outcome, Hold):
+    async def settle(self, amounts: Amounts, on_error: OnError) -> None:
+        await self.task
+        actual = amounts[self._limit.unit]
+        if isinstance(self.outcome, Lease):
             try:
-                await self.meter.settle(self.outcome, actual)
-            except TableError as error:  # the hold expires
-                failed(error.kind)
-        elif isinstance(self.outcome, TableError) and self.outcome.kind in _DOUBTFUL:
-            with suppress(TableError):  # the failure is known already
-                await self.meter.settle_doubtful(actual)
+                await self._counter.settle(self.outcome, actual)
+            except TableError as error:  # the lease expires
+                on_error(error.kind)
+        elif isinstance(self.outcome, TableError) and self.outcome.kind in _UNCERTAIN:
+            with suppress(TableError):  # the first failure is reported already
+                await self._counter.settle_uncertain(actual)
 
-    def refusal(self, now: datetime) -> APIError | None:
-        if not isinstance(self.outcome, Reading):
+    def error(self, now: datetime) -> APIError | None:
+        """The 429 if the limit is reached."""
+        if not isinstance(self.outcome, CounterState):
             return None
-        return over_limit(self.metered, self.claim, self.meter.window, self.outcome, now)
+        return limit_error(self._limit, self._reservation, self._counter.window, self.outcome, now)
+
+    @property
+    def in_headers(self) -> bool:
+        return self._limit.unit in _UNITS_IN_HEADERS and isinstance(self.outcome, Lease)
 
     async def headers(self, now: datetime) -> dict[str, str]:
         """Raises TableError."""
-        resets = max(1, ceil(self.meter.window.ends - now.timestamp()))
-        claimed = await self.meter.claimed()
-        return ratelimit_headers(self.metered.unit, self.claim.limit, claimed, resets)
+        reset_seconds = max(1, ceil(self._counter.window.ends - now.timestamp()))
+        total = await self._counter.total()
+        return ratelimit_headers(self._limit.unit, self._reservation.limit, total, reset_seconds)
+
+    async def _reserve(self, now: datetime) -> None:
+        try:
+            self.outcome = await self._counter.reserve(self._reservation, now)
+        except TableError as error:
+            self.outcome = error
 
 
 class Admission:
-    """What a request holds of its key's limits. To be settled once its cost is known, whatever became of it."""
+    """The reservations of an admitted request. They must be settled when the request ends, however it ends."""
 
     def __init__(
         self,
-        reservations: Sequence[Reservation],
+        reservations: Sequence[LimitReservation],
         background: Background,
         now: Callable[[], datetime],
-        failed: Callable[[str], None],
-        patience: float,
+        policy: TableFailurePolicy,
     ) -> None:
         self._reservations = reservations
         self._background = background
         self._now = now
-        self._failed = failed
-        self._patience = patience
+        self._policy = policy
         self._settlement: asyncio.Task[None] | None = None
 
     async def settle(self, tokens: int, micros: int) -> None:
-        """Counts what was needed instead of what was reserved.
+        """Replaces the reserved amounts by the used ones. Only the first call has an effect.
 
-        Only the first call does. It goes on where the caller is cancelled, and a failing table is not raised.
+        The settlement continues if the caller is cancelled. Table failures are not raised.
         """
         if not self._reservations:
             return
         if self._settlement is None:
-            # A request stays one, and its stream has ended.
             amounts: Amounts = {"requests": 1, "tokens": tokens, "micros": micros, "streams": 0}
-            self._settlement = self._background.start(settle_each(self._reservations, amounts, self._failed))
+            self._settlement = self._background.start(
+                _settle_all(self._reservations, amounts, self._policy.on_error)
+            )
         await asyncio.shield(self._settlement)
 
     async def headers(self) -> dict[str, str]:
-        """`x-ratelimit-*` for the caller's own limits, as they are now: worth asking while the upstream works.
+        """The current `x-ratelimit-*` headers of the key's limits; empty if the table fails.
 
-        Without them where the table fails.
+        This reads the table, so callers run it concurrently with the upstream call.
         """
-        shown = [
-            reservation
-            for reservation in self._reservations
-            if reservation.metered.unit in _SHOWN and isinstance(reservation.outcome, Hold)
-        ]
+        shown = [reservation for reservation in self._reservations if reservation.in_headers]
         try:
-            async with asyncio.timeout(self._patience):
-                parts = await asyncio.gather(*(each.headers(self._now()) for each in shown))
+            async with asyncio.timeout(self._policy.timeout):
+                parts = await asyncio.gather(*(reservation.headers(self._now()) for reservation in shown))
         except TimeoutError:
-            self._failed("timeout")
+            self._policy.on_error("timeout")
         except TableError as error:
-            self._failed(error.kind)
+            self._policy.on_error(error.kind)
         else:
             return {name: value for part in parts for name, value in part.items()}
         return {}
 
 
-async def settle_each(
-    reservations: Iterable[Reservation], amounts: Amounts, failed: Callable[[str], None]
-) -> None:
-    await asyncio.gather(*(reservation.settle(amounts, failed) for reservation in reservations))
-
-
-_NOTHING: Amounts = {"requests": 0, "tokens": 0, "micros": 0, "streams": 0}
-
-
 class Limiter:
-    """`now` gives the time with its zone, `failed` is told the kind of a TableError.
+    """Admits requests within the limits of their keys.
 
-    `on_failure` says what becomes of a request that cannot be counted: "open" lets it pass without the limits
-    that failed, "closed" refuses it. `patience` is how many seconds it waits for the table. A reservation that
-    nobody settles expires after `lasts` seconds, which have to be more than the longest answer takes.
+    `now` returns an aware datetime. A reservation that is not settled expires after `lease_seconds`, which must
+    exceed the longest request.
     """
 
     def __init__(
         self,
         table: Table,
         now: Callable[[], datetime],
-        on_failure: Literal["open", "closed"],
-        failed: Callable[[str], None],
+        policy: TableFailurePolicy,
         *,
-        patience: float = 1.0,
-        lasts: int = 960,  # Lambda ends a function after 900
+        lease_seconds: int = 960,  # Lambda stops a function after 900 s
     ) -> None:
         self._table = table
         self._now = now
-        self._on_failure = on_failure
-        self._failed = failed
-        self._patience = patience
-        self._lasts = lasts
+        self._policy = policy
+        self._lease_seconds = lease_seconds
         self._background = Background()
 
     async def admit(
         self, key_id: str, limits: Limits, *, tokens: int, micros: int, streamed: bool
     ) -> Admission:
-        """`tokens` and `micros` are the most that the request may need: its input and its max_tokens.
+        """Reserves the estimated maximum of the request: `tokens` of input and output, `micros` of cost.
 
-        Raises APIError: 429 over a limit, 503 where it cannot be counted and `on_failure` is "closed".
+        Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed".
         """
         now = self._now()
         amounts: Amounts = {"requests": 1, "tokens": tokens, "micros": micros, "streams": 1}
         reservations = [
-            Reservation(metered, meter, claim, now, self._background)
-            for metered in METERED
-            if (limit := metered.of(limits)) is not None and (streamed or metered.unit != "streams")
-            for meter in [WindowCounter(self._table, key_id, metered.meter, metered.period(now))]
-            for claim in [metered.claim(amounts[metered.unit], limit, self._lasts)]
+            LimitReservation(
+                limit,
+                WindowCounter(self._table, key_id, limit.counter_name, limit.window_at(now)),
+                limit.reservation(amounts[limit.unit], value, self._lease_seconds),
+                now,
+                self._background,
+            )
+            for limit in COUNTED_LIMITS
+            if (value := limit.value_of(limits)) is not None and (streamed or limit.unit != "streams")
         ]
         if reservations:
             await self._wait_for(reservations, now)
-        return Admission(reservations, self._background, self._now, self._failed, self._patience)
+        return Admission(reservations, self._background, self._now, self._policy)
 
-    async def settled(self) -> None:
-        """Waits for the settlements under way, those of requests that were cancelled or refused too."""
-        await self._background.done()
+    async def drain(self) -> None:
+        """Waits for running settlements, including those of cancelled and rejected requests."""
+        await self._background.drain()
 
-    async def _wait_for(self, reservations: Sequence[Reservation], now: datetime) -> None:
+    async def _wait_for(self, reservations: Sequence[LimitReservation], now: datetime) -> None:
         try:
-            _, late = await asyncio.wait([each.reserving for each in reservations], timeout=self._patience)
+            _, pending = await asyncio.wait(
+                [reservation.task for reservation in reservations], timeout=self._policy.timeout
+            )
         except asyncio.CancelledError:
-            self._give_back(reservations)
+            self._release(reservations)
             raise
-        kinds = [each.outcome.kind for each in reservations if isinstance(each.outcome, TableError)]
-        for kind in dict.fromkeys(kinds):
-            self._failed(kind)
-        if error := self._refusal(reservations, now):
-            given_back = self._give_back(reservations)
-            if not late and "timeout" not in kinds:
-                # Before it is told: the client may ask again at once, for less.
-                await asyncio.shield(given_back)
+        outcomes = [reservation.outcome for reservation in reservations]
+        kinds = dict.fromkeys(outcome.kind for outcome in outcomes if isinstance(outcome, TableError))
+        for kind in kinds:
+            self._policy.on_error(kind)
+        if error := self._error(reservations, now):
+            release = self._release(reservations)
+            if not pending and "timeout" not in kinds:
+                # Released before the client gets the error: it may retry at once with a smaller request.
+                await asyncio.shield(release)
             raise error
 
-    def _give_back(self, reservations: Sequence[Reservation]) -> asyncio.Task[None]:
-        return self._background.start(settle_each(reservations, _NOTHING, self._failed))
+    def _release(self, reservations: Sequence[LimitReservation]) -> asyncio.Task[None]:
+        return self._background.start(_settle_all(reservations, _RELEASE, self._policy.on_error))
 
-    def _refusal(self, reservations: Sequence[Reservation], now: datetime) -> APIError | None:
+    def _error(self, reservations: Sequence[LimitReservation], now: datetime) -> APIError | None:
         for reservation in reservations:
-            if error := reservation.refusal(now):
+            if error := reservation.error(now):
                 return error
         failed = any(isinstance(reservation.outcome, TableError) for reservation in reservations)
-        return _uncounted() if failed and self._on_failure == "closed" else None
+        return _limits_unavailable() if failed and self._policy.on_failure == "closed" else None
 
 
-def _uncounted() -> APIError:
+async def _settle_all(reservations: Iterable[LimitReservation], amounts: Amounts, on_error: OnError) -> None:
+    await asyncio.gather(*(reservation.settle(amounts, on_error) for reservation in reservations))
+
+
+def _limits_unavailable() -> APIError:
     return APIError(
         503,
-        "The gateway cannot count this API key's requests right now, and lets none pass that it cannot count. "
-        "Try again; its operator finds why in its metrics.",
+        "The gateway cannot count this API key's requests right now and rejects requests that it cannot count. "
+        "Try again later. The gateway's operator finds the reason in its metrics.",
         type="service_unavailable_error",
         code="limits_unavailable",
         headers={"retry-after": "1"},

@@ -1,4 +1,13 @@
-"""Limits: how much one key may ask for, and what it is told when that is used up."""
+"""Limits of one key, the counters behind them, and the 429 errors and headers that report them.
+
+A WindowCounter is one table item. Its number `claimed` is the use of one limit in one window, settled and
+reserved. Its set `holds` lists the leases, which are the reservations that are not settled yet. Reserving is
+one conditional write and settling is another, so the count is exact with any number of processes. A lease is
+stored as "<expiry>-<amount>-<random>", with the expiry in seconds since 1970. If a process dies before it
+settles a lease, a later reservation that finds no room releases the lease after its expiry.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
+"""
 
 import asyncio
 import secrets
@@ -9,33 +18,25 @@ from math import ceil
 from typing import Literal
 
 from claudexia.errors import NO_RETRY, APIError, invalid_request
-from claudexia.storage.table import EXPIRES, Change, Condition, ItemKey, Table
+from claudexia.storage.table import EXPIRES, Change, Condition, ItemKey, Table, int_of, members_of
 
-# --- claudexia.access.meters
-# WindowCounter: how much of one limit is taken in one window of time, exact however many processes count.
-#
-# It is one item of the table: the number `claimed`, and the set `holds`, which says what of it is only reserved.
-# To reserve is one conditional write, to settle another. A hold is written "<expiry>-<amount>-<random>", the
-# expiry in seconds since 1970: where a process died before it settled, whoever finds no room later releases it.
-#
-# Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ConditionExpressions.html
+MICROS = 1_000_000  # micro-dollars in a US dollar
+# Seconds until a retry, if the limit frees up when a running request ends: that time is not known.
+_RETRY_SECONDS = 2
 
-CLAIMED, HOLDS = "claimed", "holds"
-# How long a window's item stays after its end: a reservation of its last second is settled later.
-_KEPT = 86_400
-_TRIES = 4
-_RELEASED_AT_ONCE = 25
+_CLAIMED, _HOLDS = "claimed", "holds"  # attribute names
+# Seconds that the item of a window is kept after its end: reservations of the last second are settled later.
+_KEPT_SECONDS = 86_400
+_MAX_ATTEMPTS = 4
+_MAX_RELEASES = 25  # expired leases that one attempt releases
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span that is counted by itself, until `ends`, in seconds since 1970. Its label sorts by time."""
+    """A time span with a counter of its own. `ends` is in seconds since 1970; labels sort by time."""
 
     label: str
     ends: int
-
-
-Period = Callable[[datetime], Window]
 
 
 def minute(now: datetime) -> Window:
@@ -54,130 +55,126 @@ def month(now: datetime) -> Window:
     return Window(f"{start:%Y-%m}", int(following.timestamp()))
 
 
-def always(now: datetime) -> Window:
-    """For what is counted while it lasts."""
+def unbounded(now: datetime) -> Window:
+    """The only window of a counter of concurrent requests. Its label is always the same."""
     return Window("open", int(now.timestamp()))
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """`amount` of `limit`, to be settled within `lasts` seconds; None counts it for good.
+class Reservation:
+    """A request to reserve `amount` in a counter with the maximum `limit`.
 
-    Where it does not fit and nothing else is reserved, all that is left will do, from `least` on.
+    If the amount does not fit and the counter has no leases, the remainder is reserved instead, provided that
+    it is at least `minimum`. The reservation expires if it is not settled within `lease_seconds`; None: never.
     """
 
     amount: int
-    least: int
+    minimum: int
     limit: int
-    lasts: int | None
+    lease_seconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What was claimed. `entry` is its member of `holds`, "" where it is counted for good."""
+class Lease:
+    """A reserved amount. `entry` is its member of the set `holds`; "" for a final reservation."""
 
     amount: int
     entry: str = ""
 
+    @property
+    def expiry(self) -> int:
+        """In seconds since 1970."""
+        return int(self.entry.split("-")[0])
+
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a meter shows: `held` is the part of `claimed` that is reserved, and may still be given back."""
+class CounterState:
+    """`total` is settled and reserved; `leased` is the part of it that is reserved and not settled yet."""
 
-    claimed: int = 0
-    held: int = 0
+    total: int = 0
+    leased: int = 0
 
 
 class WindowCounter:
-    """Every method raises TableError where the table cannot be asked."""
+    """The counter of one limit of one key in one window. Every method raises TableError."""
 
     def __init__(self, table: Table, key_id: str, name: str, window: Window) -> None:
         self._table = table
         self._key = ItemKey(f"METER#{key_id}", f"{name}#{window.label}")
-        self._expires: Mapping[str, int] = {EXPIRES: window.ends + _KEPT}
+        self._expires: Mapping[str, int] = {EXPIRES: window.ends + _KEPT_SECONDS}
         self.window = window
-        self._tried: Hold | None = None
+        self._attempted: Lease | None = None
 
-    async def reserve(self, claim: Claim, now: datetime) -> Hold | Reading:
-        """Without room: what the meter shows."""
-        reading = Reading()
-        for _ in range(_TRIES):
-            amount = min(claim.amount, claim.limit - reading.claimed)
-            if amount < claim.least or (amount < claim.amount and reading.held):
+    async def reserve(self, reservation: Reservation, now: datetime) -> Lease | CounterState:
+        """Returns the lease, or the counter's state if there is no room."""
+        state = CounterState()
+        for _ in range(_MAX_ATTEMPTS):
+            amount = min(reservation.amount, reservation.limit - state.total)
+            if amount < reservation.minimum or (amount < reservation.amount and state.leased):
                 break
-            self._tried = hold = _new_hold(amount, claim.lasts, now)
-            included = {HOLDS: hold.entry} if hold.entry else {}
-            change = Change(add={CLAIMED: amount}, include=included, assign=self._expires)
-            if await self._table.update(self._key, change, Condition({CLAIMED: claim.limit - amount})):
-                return hold
-            reading = await self._read_and_release(now)
-        return reading
+            self._attempted = lease = _new_lease(amount, reservation.lease_seconds, now)
+            included = {_HOLDS: lease.entry} if lease.entry else {}
+            change = Change(add={_CLAIMED: amount}, include=included, assign=self._expires)
+            room = Condition({_CLAIMED: reservation.limit - amount})
+            if await self._table.update(self._key, change, room):
+                return lease
+            state = await self._read_and_release(now)
+        return state
 
-    async def settle(self, hold: Hold, actual: int) -> None:
-        """`actual` was needed of what `hold` reserved; more than that is counted too."""
-        if hold.entry:
-            if await self._exchange(hold, actual):
+    async def settle(self, lease: Lease, actual: int) -> None:
+        """Replaces the reserved amount by `actual`, which may be larger."""
+        if lease.entry:
+            if await self._replace(lease, actual):
                 return
-            added = actual  # it had expired, and was released
+            difference = actual  # the lease expired and was released
         else:
-            added = actual - hold.amount
-        if added:
-            await self._table.update(self._key, Change({CLAIMED: added}, assign=self._expires))
+            difference = actual - lease.amount
+        if difference:
+            await self._table.update(self._key, Change({_CLAIMED: difference}, assign=self._expires))
 
-    async def settle_doubtful(self, actual: int) -> None:
-        """As settle(), for a reservation that failed: it may have taken place all the same, unheard."""
-        if self._tried and self._tried.entry:
-            await self._exchange(self._tried, actual)
+    async def settle_uncertain(self, actual: int) -> None:
+        """Settles a reservation whose write failed without a response and may have been executed."""
+        if self._attempted and self._attempted.entry:
+            await self._replace(self._attempted, actual)
 
-    async def claimed(self) -> int:
-        item = await self._table.get(self._key) or {}
-        claimed = item.get(CLAIMED)
-        return claimed if isinstance(claimed, int) else 0
+    async def total(self) -> int:
+        """The settled and reserved amount."""
+        return int_of(await self._table.get(self._key) or {}, _CLAIMED)
 
-    async def _read_and_release(self, now: datetime) -> Reading:
-        """The meter, when the reservations that nobody settled in time are given back."""
+    async def _read_and_release(self, now: datetime) -> CounterState:
+        """Releases expired leases and returns the state after that."""
         item = await self._table.get(self._key)
         if item is None:
-            # Its time is over, but the database has not removed it yet and would go on refusing.
+            # An expired item that the database still has fails the condition. A new expiry makes it readable.
             await self._table.update(self._key, Change(assign=self._expires))
             item = await self._table.get(self._key) or {}
-        claimed, entries = item.get(CLAIMED), item.get(HOLDS)
-        holds = [_hold(entry) for entry in sorted(entries)] if isinstance(entries, frozenset) else []
-        overdue = [hold for hold in holds if _expiry(hold) <= now.timestamp()][:_RELEASED_AT_ONCE]
-        # Where another process was faster, the condition does not hold: each is released once.
-        await asyncio.gather(*(self._exchange(hold, 0) for hold in overdue))
-        released = sum(hold.amount for hold in overdue)
-        held = sum(hold.amount for hold in holds) - released
-        return Reading((claimed if isinstance(claimed, int) else 0) - released, held)
+        leases = [_parse_lease(entry) for entry in sorted(members_of(item, _HOLDS))]
+        expired = [lease for lease in leases if lease.expiry <= now.timestamp()][:_MAX_RELEASES]
+        # A lease is released once: for a second process the condition does not hold.
+        await asyncio.gather(*(self._replace(lease, 0) for lease in expired))
+        released = sum(lease.amount for lease in expired)
+        leased = sum(lease.amount for lease in leases) - released
+        return CounterState(int_of(item, _CLAIMED) - released, leased)
 
-    async def _exchange(self, hold: Hold, actual: int) -> bool:
-        """Counts `actual` for what was held; False where it is not held, or no longer."""
-        change = Change({CLAIMED: actual - hold.amount}, {}, {HOLDS: hold.entry}, self._expires)
-        return await self._table.update(self._key, change, Condition(holding={HOLDS: hold.entry}))
-
-
-def _new_hold(amount: int, lasts: int | None, now: datetime) -> Hold:
-    if lasts is None:
-        return Hold(amount)
-    return Hold(amount, f"{int(now.timestamp()) + lasts}-{amount}-{secrets.token_hex(4)}")
+    async def _replace(self, lease: Lease, actual: int) -> bool:
+        """Removes the lease and counts `actual`. Returns False if the counter does not have the lease."""
+        change = Change({_CLAIMED: actual - lease.amount}, {}, {_HOLDS: lease.entry}, self._expires)
+        return await self._table.update(self._key, change, Condition(contains={_HOLDS: lease.entry}))
 
 
-def _hold(entry: str) -> Hold:
-    return Hold(int(entry.split("-")[1]), entry)
+def _new_lease(amount: int, lease_seconds: int | None, now: datetime) -> Lease:
+    if lease_seconds is None:
+        return Lease(amount)
+    return Lease(amount, f"{int(now.timestamp()) + lease_seconds}-{amount}-{secrets.token_hex(4)}")
 
 
-def _expiry(hold: Hold) -> int:
-    return int(hold.entry.split("-")[0])
-
-
-MICROS = 1_000_000  # in a US dollar
-# Until a stream ends, or a running request tells what it cost, nobody knows how long that takes.
-_WAIT = 2
+def _parse_lease(entry: str) -> Lease:
+    return Lease(int(entry.split("-")[1]), entry)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """None is no limit. Money is in micros, millionths of a US dollar; days and months are UTC's."""
+    """The limits of one key; None means no limit. Money is in micro-dollars. Days and months are in UTC."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -191,110 +188,116 @@ Unit = Literal["requests", "tokens", "streams", "micros"]
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
-    """A limit that is counted: where it is set, in what unit and period, and how it is called."""
+class CountedLimit:
+    """A kind of limit with a counter: `value_of` reads its value, `label` names it in error messages."""
 
-    of: Callable[[Limits], int | None]
+    value_of: Callable[[Limits], int | None]
     unit: Unit
-    period: Period
-    name: str
+    window_at: Callable[[datetime], Window]
+    label: str
 
     @property
-    def meter(self) -> str:
+    def counter_name(self) -> str:
         return "usd" if self.unit == "micros" else self.unit
 
-    def claim(self, amount: int, limit: int, lasts: int) -> Claim:
-        """What to reserve for a request that may need `amount`.
+    def reservation(self, amount: int, limit: int, lease_seconds: int) -> Reservation:
+        """The reservation for a request that may need `amount`.
 
-        An estimate alone shuts no key out. What is larger than a limit of tokens passes in a minute in which
-        nothing else was asked. What is larger than the money left takes all of it, while no other request is
-        running. So a limit is exceeded by one request at most, by what it needs beyond its reservation.
+        A high estimate alone never blocks a key. If it is above the limit of tokens, the request passes in a
+        minute without other requests. If it is above the money left, the request reserves all of that, provided
+        that no other request is running. So at most one request exceeds a limit, by the use beyond its
+        reservation.
         """
-        amount = max(amount, 1)  # even what costs nothing is refused where all is spent
-        least = 1 if self.unit == "micros" else min(amount, max(limit, 1))
-        return Claim(amount, least, limit, None if self.unit == "requests" else lasts)
+        amount = max(amount, 1)  # a request without costs is rejected too, once the budget is spent
+        minimum = 1 if self.unit == "micros" else min(amount, max(limit, 1))
+        return Reservation(amount, minimum, limit, None if self.unit == "requests" else lease_seconds)
 
 
-# The one that takes longest to reset comes first: it is the one to be told of.
-METERED = (
-    Metered(lambda limits: limits.usd_per_month_micros, "micros", month, "month"),
-    Metered(lambda limits: limits.usd_per_day_micros, "micros", day, "day"),
-    Metered(lambda limits: limits.tokens_per_minute, "tokens", minute, "tokens per minute"),
-    Metered(lambda limits: limits.requests_per_minute, "requests", minute, "requests per minute"),
-    Metered(lambda limits: limits.concurrent_streams, "streams", always, "concurrent streams"),
+# Ordered by the time until the reset, longest first: the first exceeded limit is reported.
+COUNTED_LIMITS = (
+    CountedLimit(lambda limits: limits.usd_per_month_micros, "micros", month, "month"),
+    CountedLimit(lambda limits: limits.usd_per_day_micros, "micros", day, "day"),
+    CountedLimit(lambda limits: limits.tokens_per_minute, "tokens", minute, "tokens per minute"),
+    CountedLimit(lambda limits: limits.requests_per_minute, "requests", minute, "requests per minute"),
+    CountedLimit(lambda limits: limits.concurrent_streams, "streams", unbounded, "concurrent streams"),
 )
 
 
-def bounded_max_tokens(limits: Limits, asked: int | None, default: int) -> int:
-    """What to send as max_tokens. Raises APIError 400 where more is `asked` than the key may have."""
+def bounded_max_tokens(limits: Limits, requested: int | None, default: int) -> int:
+    """The max_tokens to send. Raises APIError 400 if `requested` is above the limit of the key."""
     most = limits.max_tokens
     if most is None:
-        return default if asked is None else asked
-    if asked is None:
+        return default if requested is None else requested
+    if requested is None:
         return min(default, most)
-    if asked > most:
+    if requested > most:
         raise invalid_request(
-            f"max_tokens is too large: {asked}. This API key may ask for at most {most} tokens in one answer.",
+            f"max_tokens is too large: {requested}. This API key allows at most {most} tokens per completion.",
             "max_tokens",
             "integer_above_max_value",
         )
-    return asked
+    return requested
 
 
-def over_limit(metered: Metered, claim: Claim, window: Window, reading: Reading, now: datetime) -> APIError:
-    """The 429 for `claim`, that found no room in `window`."""
-    left = max(1, ceil(window.ends - now.timestamp()))
-    if metered.unit == "streams":
-        return _rate_limited(f"{claim.limit} {metered.name}. Wait until one of them has ended.", _WAIT)
-    if metered.unit == "micros":
-        return _over_budget(f"{_usd(claim.limit)} per {metered.name}", claim.limit, reading, window, left)
-    need = f" {reading.claimed} are used or reserved, and this request may need {claim.amount}."
-    told = need if metered.unit == "tokens" else ""
-    headers = ratelimit_headers(metered.unit, claim.limit, reading.claimed, left)
-    return _rate_limited(f"{claim.limit} {metered.name}.{told} The limit resets in {left} s.", left, headers)
+def limit_error(
+    limit: CountedLimit, reservation: Reservation, window: Window, state: CounterState, now: datetime
+) -> APIError:
+    """The 429 for a `reservation` that does not fit into the counter of `window`."""
+    most = reservation.limit
+    reset_seconds = max(1, ceil(window.ends - now.timestamp()))
+    if limit.unit == "streams":
+        return _rate_limit_error(f"{most} {limit.label}. Wait until one of them has ended.", _RETRY_SECONDS)
+    if limit.unit == "micros":
+        budget = f"{_usd(most)} per {limit.label}"
+        if state.total - state.leased < most:
+            return _rate_limit_error(
+                f"{budget}. Running requests have reserved the rest of it. Try again when they have ended.",
+                _RETRY_SECONDS,
+            )
+        return _budget_error(budget, window, reset_seconds)
+    use = f" {state.total} are used or reserved, and this request may need {reservation.amount}."
+    return _rate_limit_error(
+        f"{most} {limit.label}.{use if limit.unit == 'tokens' else ''} The limit resets in {reset_seconds} s.",
+        reset_seconds,
+        ratelimit_headers(limit.unit, most, state.total, reset_seconds),
+    )
 
 
-def ratelimit_headers(unit: Unit, limit: int, claimed: int, resets: int) -> dict[str, str]:
-    """A limit in the words of OpenAI's API; `resets` is in seconds.
+def ratelimit_headers(unit: Unit, limit: int, total: int, reset_seconds: int) -> dict[str, str]:
+    """The state of a limit as OpenAI's response headers.
 
     Source: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers
     """
     return {
         f"x-ratelimit-limit-{unit}": str(limit),
-        f"x-ratelimit-remaining-{unit}": str(max(0, limit - claimed)),
-        f"x-ratelimit-reset-{unit}": f"{resets}s",
+        f"x-ratelimit-remaining-{unit}": str(max(0, limit - total)),
+        f"x-ratelimit-reset-{unit}": f"{reset_seconds}s",
     }
 
 
-def _over_budget(budget: str, limit: int, reading: Reading, window: Window, left: int) -> APIError:
-    if reading.claimed - reading.held < limit:
-        return _rate_limited(
-            f"{budget}. Too little of that is left while other requests are running. "
-            "Try again when they have ended.",
-            _WAIT,
-        )
+def _budget_error(budget: str, window: Window, reset_seconds: int) -> APIError:
     return APIError(
         429,
         f"This API key may spend {budget}, and has spent it. "
         f"The limit resets at {datetime.fromtimestamp(window.ends, UTC):%Y-%m-%d %H:%M} UTC.",
         type="insufficient_quota",
         code="insufficient_quota",
-        headers={"retry-after": str(left), **NO_RETRY},
+        headers={"retry-after": str(reset_seconds), **NO_RETRY},
     )
 
 
-def _rate_limited(limit: str, wait: int, headers: dict[str, str] | None = None) -> APIError:
+def _rate_limit_error(limit: str, retry_seconds: int, headers: dict[str, str] | None = None) -> APIError:
     return APIError(
         429,
         f"Rate limit reached: this API key is limited to {limit}",
         type="rate_limit_error",
         code="rate_limit_exceeded",
-        headers={"retry-after": str(wait), **(headers or {})},
+        headers={"retry-after": str(retry_seconds), **(headers or {})},
     )
 
 
 def _usd(micros: int) -> str:
-    """At least the cents, and of less what there is."""
+    """Dollars with at least two decimals, and as many more as needed: $5.00, $0.000001."""
     dollars, rest = divmod(micros, MICROS)
     decimals = f"{rest:06}".rstrip("0")
     return f"${dollars:,}.{decimals:0<2}"

@@ -1,4 +1,6 @@
-"""Prices: what a request costs, in millionths of a US dollar ("micros"). The facts are data (prices.json).
+"""Prices: the cost of a request in micro-dollars (millionths of a US dollar).
+
+The standard prices are the `prices` of models.json; the setting PRICES replaces some of them.
 
 Source: https://platform.claude.com/docs/en/about-claude/pricing
 """
@@ -11,76 +13,81 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claudexia.errors import APIError
-from claudexia.models import find_model, undated
+from claudexia.models import KNOWN, WEB_SEARCH_PRICE, find_model, undated
 from claudexia.settings import SettingsError
 
-_DATA = Path(__file__).with_name("prices.json")
 _KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
-_HIGHEST = 1_000_000  # more than this is a slip of the pen
-_MICROS_PER_SEARCH = 1000  # one dollar for a thousand requests is so much for one
+_MAX_PRICE = 1_000_000  # a higher price is a typing error
+_MICROS_PER_SEARCH = 1000  # per search and USD per thousand searches
 
-Row = Mapping[str, Decimal]
+ModelPrices = Mapping[str, Decimal]
 
 
-class _Sheet(NamedTuple):
-    """By model and kind, dollars per million tokens, so micros per token; dollars per thousand searches."""
+class _PriceList(NamedTuple):
+    """`models`: USD per million tokens (micro-dollars per token), by model id and kind of token.
 
-    models: Mapping[str, Row]
+    `web_search`: USD per thousand searches; None in an override that does not set it.
+    """
+
+    models: Mapping[str, ModelPrices]
     web_search: Decimal | None
 
 
 class Prices:
-    """`override` is JSON like prices.json, or the path of a file with it; what it names replaces the default.
+    """The standard prices with those of `override` in their place.
 
-    Raises SettingsError where the override cannot be used. Without one, nothing is read before it is needed.
+    `override` is the setting PRICES: JSON, or the path of a JSON file, of the shape
+    `{"models": {"claude-opus-5-5": {"input": 4, ...}}, "web_search": 10}`. Kinds of token are input, output,
+    cache_write_5m, cache_write_1h and cache_read. Both keys are optional; a model without standard prices
+    needs all five kinds. Raises SettingsError if the override is invalid.
     """
 
     def __init__(self, override: str = "") -> None:
         self._override = override.strip()
-        if self._override:  # what is wrong with it is told at the start, not by the first request
-            _ = self._sheet
+        if self._override:  # an invalid override fails the start, not the first request
+            _ = self._prices
 
     def cost(self, model_id: str, usage: Mapping[str, object]) -> int | None:
-        """What Anthropic's `usage` costs, rounded half up on the total; None for a model without a price.
+        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once; None without a known price.
 
-        `input_tokens` leaves out the cache, `output_tokens` includes thinking:
+        `input_tokens` excludes cached tokens, `output_tokens` includes thinking:
         https://platform.claude.com/docs/en/api/messages
         """
-        row = self._row(model_id)
-        if row is None:
+        price = self._of(model_id)
+        if price is None:
             return None
-        detail = _part(usage, "cache_creation")
-        hour = _count(detail, "ephemeral_1h_input_tokens")
-        five_minutes = _count(detail, "ephemeral_5m_input_tokens")
-        # A stream's last usage has the total without the detail; what is not detailed was for five minutes.
-        written = max(_count(usage, "cache_creation_input_tokens"), five_minutes + hour)
-        searches = _count(_part(usage, "server_tool_use"), "web_search_requests")
-        return _whole(
-            row["input"] * _count(usage, "input_tokens")
-            + row["output"] * _count(usage, "output_tokens")
-            + row["cache_read"] * _count(usage, "cache_read_input_tokens")
-            + row["cache_write_5m"] * (written - hour)
-            + row["cache_write_1h"] * hour
-            + (self._sheet.web_search or 0) * _MICROS_PER_SEARCH * searches
+        by_lifetime = _nested(usage, "cache_creation")
+        written_1h = _count(by_lifetime, "ephemeral_1h_input_tokens")
+        written_5m = _count(by_lifetime, "ephemeral_5m_input_tokens")
+        # The last usage of a stream has the total only. Tokens without a lifetime count as 5 minutes.
+        written = max(_count(usage, "cache_creation_input_tokens"), written_5m + written_1h)
+        searches = _count(_nested(usage, "server_tool_use"), "web_search_requests")
+        return _rounded(
+            price["input"] * _count(usage, "input_tokens")
+            + price["output"] * _count(usage, "output_tokens")
+            + price["cache_read"] * _count(usage, "cache_read_input_tokens")
+            + price["cache_write_5m"] * (written - written_1h)
+            + price["cache_write_1h"] * written_1h
+            + (self._prices.web_search or 0) * _MICROS_PER_SEARCH * searches
         )
 
     def estimate(self, model_id: str, input_tokens: int, max_tokens: int) -> int:
-        """What a request may cost at most, to be reserved; 0 for a model without a price.
+        """The micro-dollars to reserve for a request; 0 if the model's price is not known.
 
-        Input counts as written to the cache for five minutes, which costs more than plain input.
+        All input is priced as a 5-minute cache write, which costs more than plain input.
         """
-        row = self._row(model_id)
-        if row is None:
+        price = self._of(model_id)
+        if price is None:
             return 0
-        return _whole(row["cache_write_5m"] * input_tokens + row["output"] * max_tokens)
+        return _rounded(price["cache_write_5m"] * input_tokens + price["output"] * max_tokens)
 
-    def _row(self, model_id: str) -> Row | None:
-        models = self._sheet.models
+    def _of(self, model_id: str) -> ModelPrices | None:
+        models = self._prices.models
         return models.get(model_id) or models.get(undated(model_id))
 
     @cached_property
-    def _sheet(self) -> _Sheet:
-        standard = _parse(_DATA.read_text("utf-8"))
+    def _prices(self) -> _PriceList:
+        standard = _standard()
         return _merge(standard, _parse(_text(self._override))) if self._override else standard
 
 
@@ -89,13 +96,23 @@ def _count(usage: Mapping[str, object], name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _part(usage: Mapping[str, object], name: str) -> Mapping[str, object]:
+def _nested(usage: Mapping[str, object], name: str) -> Mapping[str, object]:
     value = usage.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
-def _whole(micros: Decimal) -> int:
+def _rounded(micros: Decimal) -> int:
     return int(micros.to_integral_value(ROUND_HALF_UP))
+
+
+def _standard() -> _PriceList:
+    """The prices of models.json. str() gives a float's decimal digits as the file has them."""
+    models = {
+        name: {kind: Decimal(str(price)) for kind, price in model.prices.items()}
+        for name, model in KNOWN.items()
+        if model.prices
+    }
+    return _PriceList(models, Decimal(str(WEB_SEARCH_PRICE)))
 
 
 def _text(override: str) -> str:
@@ -109,18 +126,18 @@ def _text(override: str) -> str:
         raise SettingsError(f"PRICES: the file {override!r} is not UTF-8.") from None
 
 
-def _parse(text: str) -> _Sheet:
+def _parse(text: str) -> _PriceList:
     try:
-        data = _object(json.loads(text, parse_float=Decimal), "what it holds")
+        data = _object(json.loads(text, parse_float=Decimal), "the value")
     except json.JSONDecodeError as error:
         raise SettingsError(
             f"PRICES: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}."
         ) from None
     models = {
-        _model_id(name): _row_of(_object(row, f"models.{name}"), f"models.{name}")
+        _model_id(name): _model_prices(_object(row, f"models.{name}"), f"models.{name}")
         for name, row in _object(data.get("models", {}), "models").items()
     }
-    return _Sheet(models, _price(data["web_search"], "web_search") if "web_search" in data else None)
+    return _PriceList(models, _price(data["web_search"], "web_search") if "web_search" in data else None)
 
 
 def _object(value: object, where: str) -> Mapping[str, object]:
@@ -133,23 +150,23 @@ def _model_id(name: str) -> str:
     try:
         return find_model(name, {}).id
     except APIError:
-        raise SettingsError(f"PRICES: models.{name} is no Claude model id.") from None
+        raise SettingsError(f"PRICES: models.{name} is not a Claude model id.") from None
 
 
-def _row_of(row: Mapping[str, object], where: str) -> Row:
+def _model_prices(row: Mapping[str, object], where: str) -> ModelPrices:
     for kind in row:
         if kind not in _KINDS:
-            raise SettingsError(f"PRICES: {where}.{kind} is none of {', '.join(_KINDS)}.")
+            raise SettingsError(f"PRICES: {where}.{kind} is not one of {', '.join(_KINDS)}.")
     return {kind: _price(value, f"{where}.{kind}") for kind, value in row.items()}
 
 
 def _price(value: object, where: str) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= _HIGHEST:
-        raise SettingsError(f"PRICES: {where} is not a number of US dollars from 0 to {_HIGHEST}.")
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= _MAX_PRICE:
+        raise SettingsError(f"PRICES: {where} is not a number of US dollars from 0 to {_MAX_PRICE}.")
     return Decimal(value)
 
 
-def _merge(standard: _Sheet, override: _Sheet) -> _Sheet:
+def _merge(standard: _PriceList, override: _PriceList) -> _PriceList:
     models = dict(standard.models)
     for name, row in override.models.items():
         models[name] = {**models.get(undated(name), {}), **models.get(name, {}), **row}
@@ -157,4 +174,4 @@ def _merge(standard: _Sheet, override: _Sheet) -> _Sheet:
             if kind not in models[name]:
                 raise SettingsError(f"PRICES: models.{name}.{kind} is missing; a new model needs every price.")
     web_search = standard.web_search if override.web_search is None else override.web_search
-    return _Sheet(models, web_search)
+    return _PriceList(models, web_search)

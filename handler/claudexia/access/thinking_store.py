@@ -1,8 +1,10 @@
-"""Thoughts: what Claude answered when it called tools, kept for clients who drop its thinking.
+"""ThinkingStore: keeps assistant turns with tool calls, for clients that drop the thinking in them.
 
-In a tool loop Claude wants its signed thinking back, byte for byte, and OpenAI's clients know no field for it.
-What they all return is the calls' ids, so an answer is kept under one of those, for a day, and for the key
-that asked for it only.
+In a tool loop, Claude requires its signed thinking back, byte for byte. Clients of OpenAI's API have no field
+for it, but all of them return the ids of the tool calls. So the content of a turn is stored under one of these
+ids (its replay key), for one day, and separately for each API key.
+
+Thinking improves the next response but is not required for it. If the table fails, requests work without it.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
 """
@@ -10,174 +12,167 @@ Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic_core import from_json, to_json
 
-from claudexia.storage.table import EXPIRES, Item, ItemKey, Table, TableError
+from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, TableError, int_of
 from claudexia.translate.request.thinking_replay import replay_key
 from claudexia.translate.response.accumulator import replay_content
 from claudexia.translate.types.anthropic import Message
 
 Blocks = Sequence[Mapping[str, object]]
 
-KEPT = timedelta(days=1)
+_KEPT = timedelta(days=1)
 _MAX_BYTES = 64 * 1024 * 1024
+_MAX_CACHE_BYTES = 16 * 1024 * 1024
+# An item has at most 400 KB, including its keys.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
+_MAX_ITEM_BYTES = 380 * 1024
+_CONTENT = "content"  # attribute name
 
 
 class ThinkingStore(Protocol):
-    """Answers by the key that asked, `owner`, and by `turn`, which stands for one answer with tool calls."""
+    """Content blocks by API key id and replay key."""
 
-    async def remember(self, owner: str, turn: str, content: Blocks, now: datetime) -> None: ...
+    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None: ...
 
-    async def recall(self, owner: str, turns: Sequence[str], now: datetime) -> dict[str, Blocks]:
-        """Those of `turns` that are still known, as they were."""
+    async def load(self, key_id: str, replay_keys: Sequence[str], now: datetime) -> dict[str, Blocks]:
+        """Returns the unchanged content for those of `replay_keys` that are stored."""
 
-    async def forget(self, owner: str, turns: Sequence[str]) -> None: ...
+    async def delete(self, key_id: str, replay_keys: Sequence[str]) -> None: ...
 
 
 class MemoryThinkingStore:
-    """One process's; the longest unused go first once they are `max_bytes` together."""
+    """Keeps content in this process. Above `max_bytes`, the least recently used content is deleted first."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
+        # (key id, replay key) -> (expiry, JSON of the content)
+        self._entries: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
 
-    async def remember(self, owner: str, turn: str, content: Blocks, now: datetime) -> None:
-        self._drop((owner, turn))
+    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None:
+        self._delete_entry((key_id, replay_key))
         data = to_json(content)
-        self._kept[owner, turn] = (now + KEPT, data)
+        self._entries[key_id, replay_key] = (now + _KEPT, data)
         self._bytes += len(data)
         while self._bytes > self._max_bytes:
-            self._drop(next(iter(self._kept)))
+            self._delete_entry(next(iter(self._entries)))
 
-    async def recall(self, owner: str, turns: Sequence[str], now: datetime) -> dict[str, Blocks]:
+    async def load(self, key_id: str, replay_keys: Sequence[str], now: datetime) -> dict[str, Blocks]:
         found: dict[str, Blocks] = {}
-        for turn in turns:
-            expires, data = self._kept.get((owner, turn), (now, b""))
+        for each in replay_keys:
+            expires, data = self._entries.get((key_id, each), (now, b""))
             if expires > now:
-                self._kept.move_to_end((owner, turn))
-                found[turn] = from_json(data)
+                self._entries.move_to_end((key_id, each))
+                found[each] = from_json(data)
             else:
-                self._drop((owner, turn))
+                self._delete_entry((key_id, each))
         return found
 
-    async def forget(self, owner: str, turns: Sequence[str]) -> None:
-        for turn in turns:
-            self._drop((owner, turn))
+    async def delete(self, key_id: str, replay_keys: Sequence[str]) -> None:
+        for each in replay_keys:
+            self._delete_entry((key_id, each))
 
-    def _drop(self, key: tuple[str, str]) -> None:
-        _, data = self._kept.pop(key, (None, b""))
+    def _delete_entry(self, key: tuple[str, str]) -> None:
+        _, data = self._entries.pop(key, (None, b""))
         self._bytes -= len(data)
 
 
-# --- claudexia.access.table_thoughts
-# TableThinkingStore: thoughts in the table, which every process of the gateway shares.
-#
-# Thoughts improve an answer and are not needed for one, so a table that fails costs a request nothing but them.
-
-# An item has at most 400 KB, its keys included.
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
-_MAX_ITEM = 380 * 1024
-_MAX_NEAR = 16 * 1024 * 1024
-_CONTENT = "content"
-
-
 class TableThinkingStore:
-    """`failed` is told what could not be kept or found: a kind of TableError, `too_large` or `unreadable`."""
+    """Keeps content in the table, which all processes share, behind a cache in this process.
 
-    def __init__(self, table: Table, failed: Callable[[str], None], max_bytes: int = _MAX_NEAR) -> None:
+    `on_error` is called with TableError.kind, with `too_large` if content does not fit into an item, and with
+    `unreadable` if an item cannot be decoded.
+    """
+
+    def __init__(self, table: Table, on_error: OnError, max_cache_bytes: int = _MAX_CACHE_BYTES) -> None:
         self._table = table
-        self._failed = failed
-        # The next request of a tool loop often meets the same process.
-        self._near = MemoryThinkingStore(max_bytes)
+        self._on_error = on_error
+        # The next request of a tool loop often reaches the same process.
+        self._cache = MemoryThinkingStore(max_cache_bytes)
 
-    async def remember(self, owner: str, turn: str, content: Blocks, now: datetime) -> None:
-        await self._near.remember(owner, turn, content, now)
+    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None:
+        await self._cache.save(key_id, replay_key, content, now)
         data = zlib.compress(to_json(content))
-        if len(data) > _MAX_ITEM:
-            self._failed("too_large")
+        if len(data) > _MAX_ITEM_BYTES:
+            self._on_error("too_large")
             return
-        item: Item = {_CONTENT: data, EXPIRES: int((now + KEPT).timestamp())}
+        item: Item = {_CONTENT: data, EXPIRES: int((now + _KEPT).timestamp())}
         try:
-            await self._table.put(_item_key(owner, turn), item)
+            await self._table.put(_item_key(key_id, replay_key), item)
         except TableError as error:
-            self._failed(error.kind)
+            self._on_error(error.kind)
 
-    async def recall(self, owner: str, turns: Sequence[str], now: datetime) -> dict[str, Blocks]:
-        found = await self._near.recall(owner, turns, now)
-        missing = [turn for turn in turns if turn not in found]
+    async def load(self, key_id: str, replay_keys: Sequence[str], now: datetime) -> dict[str, Blocks]:
+        found = await self._cache.load(key_id, replay_keys, now)
+        missing = [each for each in replay_keys if each not in found]
         if not missing:
             return found
         try:
-            items = await self._table.get_many([_item_key(owner, turn) for turn in missing])
+            items = await self._table.get_many([_item_key(key_id, each) for each in missing])
         except TableError as error:
-            self._failed(error.kind)
+            self._on_error(error.kind)
             return found
         for key, item in items.items():
-            content = self._content(item)
+            content = self._decode(item)
             if content is not None:
                 found[key.sort] = content
-                await self._near.remember(owner, key.sort, content, _kept_since(item, now))
+                await self._cache.save(key_id, key.sort, content, _saved_at(item, now))
         return found
 
-    async def forget(self, owner: str, turns: Sequence[str]) -> None:
-        await self._near.forget(owner, turns)
+    async def delete(self, key_id: str, replay_keys: Sequence[str]) -> None:
+        await self._cache.delete(key_id, replay_keys)
         try:
-            await asyncio.gather(*(self._table.delete(_item_key(owner, turn)) for turn in turns))
+            await asyncio.gather(*(self._table.delete(_item_key(key_id, each)) for each in replay_keys))
         except TableError as error:
-            self._failed(error.kind)
+            self._on_error(error.kind)
 
-    def _content(self, item: Item) -> Blocks | None:
+    def _decode(self, item: Item) -> Blocks | None:
         data = item.get(_CONTENT)
         try:
-            content: Sequence[Mapping[str, object]] = from_json(
-                zlib.decompress(data if isinstance(data, bytes) else b"")
-            )
+            content: Blocks = from_json(zlib.decompress(data if isinstance(data, bytes) else b""))
         except (zlib.error, ValueError):
-            self._failed("unreadable")
+            self._on_error("unreadable")
             return None
         return content
 
 
-def _item_key(owner: str, turn: str) -> ItemKey:
-    return ItemKey(f"THOUGHT#{owner}", turn)
+def _item_key(key_id: str, replay_key: str) -> ItemKey:
+    return ItemKey(f"THOUGHT#{key_id}", replay_key)
 
 
-def _kept_since(item: Item, now: datetime) -> datetime:
-    """When the answer was given, so that it is not kept for longer because it was asked for."""
-    expires = item.get(EXPIRES)
-    return datetime.fromtimestamp(expires, now.tzinfo) - KEPT if isinstance(expires, int) else now
+def _saved_at(item: Item, now: datetime) -> datetime:
+    """When the item was saved. The cache counts from then, so that loading does not extend the day."""
+    expires = int_of(item, EXPIRES)
+    return datetime.fromtimestamp(expires, now.tzinfo) - _KEPT if expires else now
 
 
-# --- claudexia.memory
-# Memory: the answers that one caller's clients may have to be reminded of, thinking and all.
+class CallerThinking:
+    """The thinking store as one request uses it: with the API key id and the time of the request."""
 
-
-class Memory:
-    """One request's view of `thoughts`, bound to the key that asks: `owner` is that key's id."""
-
-    def __init__(self, thoughts: ThinkingStore, owner: str, now: datetime) -> None:
-        self._thoughts = thoughts
-        self._owner = owner
+    def __init__(self, store: ThinkingStore, key_id: str, now: datetime) -> None:
+        self._store = store
+        self._key_id = key_id
         self._now = now
-        self._recalled: list[str] = []
+        self._loaded: list[str] = []
 
-    async def recall(self, turns: Sequence[str]) -> dict[str, Blocks]:
-        """Those of `turns` that are known, as they were answered."""
-        if not turns:
+    async def load(self, replay_keys: Sequence[str]) -> dict[str, Blocks]:
+        """Returns the unchanged content for those of `replay_keys` that are stored."""
+        if not replay_keys:
             return {}
-        found = await self._thoughts.recall(self._owner, turns, self._now)
-        self._recalled = list(found)
+        found = await self._store.load(self._key_id, replay_keys, self._now)
+        self._loaded = list(found)
         return found
 
-    async def forget(self) -> None:
-        """What was recalled was refused, and would be refused first with every request to come."""
-        await self._thoughts.forget(self._owner, self._recalled)
+    async def delete_loaded(self) -> None:
+        """Deletes what load() returned. The upstream rejected it and would reject it in later requests too."""
+        await self._store.delete(self._key_id, self._loaded)
 
-    async def keep(self, message: Message) -> None:
-        if turn := replay_key(message):
-            await self._thoughts.remember(self._owner, turn, replay_content(message), self._now)
+    async def save(self, message: Message) -> None:
+        """Stores the content of the message, if it has tool calls."""
+        if key := replay_key(message):
+            await self._store.save(self._key_id, key, replay_content(message), self._now)

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from claudexia.access.keys import Key, permit_model
 from claudexia.access.limits import bounded_max_tokens
-from claudexia.access.thinking_store import Memory, ThinkingStore
+from claudexia.access.thinking_store import CallerThinking, ThinkingStore
 from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.text_completions import to_chat_body, to_text_chunk, to_text_completion
 from claudexia.errors import APIError, invalid_request
@@ -62,7 +62,7 @@ def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
     """Names what was left out or changed, as far as a header may carry it."""
     if not warnings:
         return {}
-    told = "; ".join(f"{warning.param[:100]}: {warning.why}" for warning in warnings)
+    told = "; ".join(f"{warning.param[:100]}: {warning.reason}" for warning in warnings)
     plain = "".join(char if " " <= char <= "~" else "?" for char in told)
     return {"x-claudexia-warnings": plain if len(plain) <= _HEADER_LIMIT else f"{plain[:_HEADER_LIMIT]}..."}
 
@@ -96,7 +96,7 @@ class _Caller:
     key: Key
     now: datetime
     account: RequestUsage
-    memory: Memory
+    memory: CallerThinking
     record: RequestRecord
     deadline: float | None
 
@@ -137,7 +137,8 @@ class Completions:
         """Raises APIError for everything that fails before the answer begins."""
         record, now = record_of(request.scope), self._now()
         record.key, record.key_id = key.name, key.id
-        account, memory = RequestUsage(self._books, key, record, now), Memory(self._thoughts, key.id, now)
+        account = RequestUsage(self._books, key, record, now)
+        memory = CallerThinking(self._thoughts, key.id, now)
         caller = _Caller(key, now, account, memory, record, deadline_of(request.scope))
         try:
             return await self._created(request, caller, endpoint)
@@ -165,7 +166,7 @@ class Completions:
             model,
             strict=strict,
             caching=self._settings.prompt_caching and not asks(headers, "cache", "off"),
-            recalled=await caller.memory.recall(replay_keys(params, model)),
+            stored_answers=await caller.memory.load(replay_keys(params, model)),
             today=caller.now.date(),
         )
         if asks(headers, "thinking-blocks"):
@@ -199,7 +200,7 @@ class Completions:
     async def _whole(self, asked: _Asked, answers: Sequence[Answer], headers: Mapping[str, str]) -> Response:
         account, record, translated = asked.caller.account, asked.caller.record, asked.translated
         record.mark_first_token()
-        messages = await fold(answers, asked.caller.memory.keep if translated.is_kept else None)
+        messages = await fold(answers, asked.caller.memory.save if translated.stores_thinking else None)
         account.usage = add_usage(*(message["usage"] for message in messages))
         completion = to_chat_completion(messages, created=asked.created, options=translated.options)
         account.show_cost(completion["usage"])
@@ -224,7 +225,7 @@ class Completions:
             )
             for index in range(len(answers))
         ]
-        keep = caller.memory.keep if translated.is_kept else None
+        keep = caller.memory.save if translated.stores_thinking else None
         telling = CompletionStreamer(
             answers, streams, asked.endpoint.chunk, include_usage, keep, caller.account, caller.record
         )
@@ -240,7 +241,7 @@ class Completions:
     async def _headers(self, asked: _Asked, answers: Sequence[Answer]) -> dict[str, str]:
         warnings = [*asked.translated.warnings, *asked.refused.warnings]
         if asked.refused.warnings:
-            await asked.caller.memory.forget()
+            await asked.caller.memory.delete_loaded()
         asked.caller.record.warnings = field_names(warning.param for warning in warnings)
         return {**answers[0].stream.headers, **warnings_header(warnings)}
 

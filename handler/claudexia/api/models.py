@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from claudexia.access.keys import Key, may_use, permit_model
 from claudexia.models import RETIRED, SERVED, ClaudeModel, find_model, undated
-from claudexia.observability.log import log_fact
+from claudexia.observability.log import log_warning
 from claudexia.translate.types.anthropic import Flags, ModelInfo
 from claudexia.translate.types.openai import Capabilities, Model
 from claudexia.upstream.anthropic import Upstream
@@ -160,6 +160,6 @@ class Models:
             seen = by_id(answer["data"])
             listed_models({}, self._now().date(), seen)  # what cannot be told is no list
         except Exception as error:  # a proxy may have no such list, or one of another shape
-            log_fact("the upstream's model list is not to be had", exception_type=type(error).__name__)
+            log_warning("the upstream's model list is not available", exception_type=type(error).__name__)
             return None
         return seen

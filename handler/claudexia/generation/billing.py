@@ -40,8 +40,8 @@ class Billing:
 
     async def settled(self) -> None:
         """Waits until what is over has been counted: Lambda freezes a process when its invocation has ended."""
-        await self.closing.done()
-        await self.limiter.settled()
+        await self.closing.drain()
+        await self.limiter.drain()
 
 
 class RequestUsage:
@@ -158,12 +158,7 @@ class RequestUsage:
             output_tokens=record.output_tokens,
             thinking_tokens=record.thinking_tokens,
             cost_micros=record.cost_micros,
-            first_token_ms=record.first_token_ms,
-            duration_ms=record.elapsed_ms(),
             outcome=record.outcome,
-            error_code=record.error_code,
-            streamed=record.streamed,
-            choices=record.choices,
         )
 
 

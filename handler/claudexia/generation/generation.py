@@ -119,5 +119,5 @@ async def _begun(upstream: Upstream, params: MessageCreateParams, now: datetime,
         bare = strip_thinking(params)
         if bare == params or not refuses_thinking(error):
             raise
-    report.warn("messages", "Claude refused its earlier thinking here, so it was left out")
+    report.at("messages").warn("Claude refused its earlier thinking here, so it was left out")
     return Answer(upstream, bare, now, await upstream.open(bare, now))

@@ -1,6 +1,6 @@
-"""What is logged: facts about a request, never its content, a completion, a key or a header's value.
+"""The log: one JSON object per line, without content, keys or header values.
 
-Every line is one JSON object. POWERTOOLS_LOG_LEVEL and POWERTOOLS_SERVICE_NAME are Powertools' own settings:
+POWERTOOLS_LOG_LEVEL and POWERTOOLS_SERVICE_NAME are settings of Powertools:
 https://docs.powertools.aws.dev/lambda/python/latest/core/logger/
 """
 
@@ -15,14 +15,14 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from claudexia.observability.record import RequestRecord
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "claudexia"
-# A person's own terminal is told what went wrong and not each request, unless the person asks for it.
-_QUIET = not {"AWS_LAMBDA_FUNCTION_NAME", "POWERTOOLS_LOG_LEVEL"} & os.environ.keys()
+# Outside Lambda only warnings and errors are logged, unless POWERTOOLS_LOG_LEVEL is set.
+_WARNINGS_ONLY = not {"AWS_LAMBDA_FUNCTION_NAME", "POWERTOOLS_LOG_LEVEL"} & os.environ.keys()
 
-# From Python 3.12 on, every record names the asyncio task it was made in: no fact about the request.
+# Python 3.12 and later add the asyncio task's name to every record, which is not a fact about the request.
 vars(logging)["logAsyncioTasks"] = False
 
-_logger = Logger(service=SERVICE, level="WARNING" if _QUIET else None)
-_TELL = {
+_logger = Logger(service=SERVICE, level="WARNING" if _WARNINGS_ONLY else None)
+_LOG_AT = {
     logging.ERROR: _logger.error,
     logging.WARNING: _logger.warning,
     logging.INFO: _logger.info,
@@ -30,45 +30,49 @@ _TELL = {
 
 
 def log_request(record: RequestRecord) -> None:
-    """The one line of a request: an error for what the gateway or the upstream failed at."""
+    """Logs one line: an error if the gateway or the upstream failed, a warning for any other 4xx."""
     status = record.status or 0
     if status >= 500 or (status < 400 and record.outcome in ("error", "deadline")):
         level = logging.ERROR
     else:
         level = logging.WARNING if status >= 400 else logging.INFO
-    if level >= _logger.log_level:  # the facts cost more than to find out that nobody wants them
-        _TELL[level]("request", extra=record.facts())
+    if level >= _logger.log_level:  # building the fields is the expensive part
+        _LOG_AT[level]("request", extra=record.log_fields())
 
 
 def log_bug(error: BaseException) -> None:
-    """Where an unforeseen exception was raised. Its message is left out, since it may quote the request."""
-    _logger.error("unhandled exception", exception_type=type(error).__name__, frames=frames_of(error))
+    """Logs an unhandled exception's type and stack. Its message is omitted: it may quote the request."""
+    _logger.error("unhandled exception", exception_type=type(error).__name__, frames=stack_frames(error))
 
 
-def log_fact(message: str, **facts: str | int) -> None:
-    _logger.warning(message, extra=dict(facts))
+def log_warning(message: str, **extra: str | int) -> None:
+    _logger.warning(message, extra=dict(extra))
 
 
-def frames_of(error: BaseException) -> list[str]:
-    """The error's traceback, outermost call first, as `file:line function`."""
+def stack_frames(error: BaseException) -> list[str]:
+    """The stack of `error`, outermost call first, each frame as `file:line function`."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def log_as_json() -> None:
-    """What libraries log goes out as one JSON line each too: CloudWatch takes every line for an event."""
+    """Writes each log record of a library as one JSON line. CloudWatch treats every line as an event."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(service=SERVICE))
-    handler.addFilter(_of_a_library)
+    handler.addFilter(_without_content)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-def _of_a_library(line: logging.LogRecord) -> bool:
-    """Takes off what may quote a request: an exception's text, and what asyncio writes below its first line."""
-    if line.name == _logger.name:  # it has a handler of its own
+def _without_content(line: logging.LogRecord) -> bool:
+    """Removes what may quote a request: an exception's message, and every line of a message but the first.
+
+    asyncio appends the context of an error after the first line. False for the gateway's own records, which
+    have their own handler.
+    """
+    if line.name == _logger.name:
         return False
     line.msg, line.args = line.getMessage().partition("\n")[0], None
     if line.exc_info and line.exc_info[1]:
         error, line.exc_info = line.exc_info[1], None
-        line.__dict__.update(exception_type=type(error).__name__, frames=frames_of(error))
+        line.__dict__.update(exception_type=type(error).__name__, frames=stack_frames(error))
     return True

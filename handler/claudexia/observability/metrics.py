@@ -1,19 +1,19 @@
-"""Metrics: what is counted, as CloudWatch's embedded metric format: a log line that becomes numbers.
+"""Metrics in CloudWatch's embedded metric format: log lines that CloudWatch turns into metrics.
 
     dimensions         metrics
     -----------------  --------------------------------------------------------------------------------
     service            all of them
-    service, model     those of a request that was answered
+    service, model     those of a request, if the model returned output
     service, type      Errors
     service, kind      TableFailures
     service, key       Requests, Cost
 
-CloudWatch bills every metric once for each value of its dimensions, about 0.30 USD a month. So a model counts
-only when the upstream has shown that it exists, and a key, of which a team has many, has no more than what its
-bill needs; METRICS_PER_KEY=off leaves these out too, for the log line of a request has them all the same.
+CloudWatch bills each metric per combination of dimension values, about 0.30 USD a month. Therefore a model has
+metrics only once it has returned output, so that invented names cost nothing, and a key has only the two that
+its bill needs. METRICS_PER_KEY=off removes those as well; the request log has the same figures.
 
-Each line is built and written in one go with Powertools' EphemeralMetrics. Its Metrics would keep what it has
-been given in one place for the whole process, where requests that run at the same time would mix.
+Each line is built and written at once with Powertools' EphemeralMetrics. Powertools' Metrics keeps its values
+in one place per process, where concurrent requests would mix.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
@@ -23,21 +23,22 @@ from typing import NamedTuple
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from claudexia.observability.log import SERVICE, log_fact
+from claudexia.observability.log import SERVICE, log_warning
 from claudexia.observability.record import RequestRecord
 from claudexia.settings import Settings
 
 NAMESPACE = "Claudexia"
-_COUNTED = {"/chat/completions", "/completions"}  # a probe of /health or a look at /models is no traffic
+# /health and /models are not counted.
+_COUNTED = {"/chat/completions", "/completions"}
 _FAILED = {"error", "refused", "deadline"}
 _THROTTLED = {"rate_limit_exceeded", "insufficient_quota"}
-_DIMENSION_LIMIT = 255
+_MAX_DIMENSION_LENGTH = 255
 
 Dimensions = Mapping[str, str]
 
 
 class _Metric(NamedTuple):
-    """`value` is None where there is nothing to count."""
+    """`value` returns None if the record has no such value."""
 
     name: str
     unit: MetricUnit
@@ -53,8 +54,8 @@ def _throttled_upstream(record: RequestRecord) -> bool:
 
 
 _REQUESTS = _Metric("Requests", MetricUnit.Count, lambda _: 1)
-_COST = _Metric("Cost", MetricUnit.NoUnit, _cost)  # US dollars, which CloudWatch has no unit for
-_OF_A_REQUEST = (
+_COST = _Metric("Cost", MetricUnit.NoUnit, _cost)  # US dollars; CloudWatch has no unit for them
+_REQUEST_METRICS = (
     _REQUESTS,
     _Metric("Errors", MetricUnit.Count, lambda record: record.outcome in _FAILED),
     _Metric("UpstreamThrottles", MetricUnit.Count, _throttled_upstream),
@@ -67,37 +68,37 @@ _OF_A_REQUEST = (
     _Metric("TimeToFirstToken", MetricUnit.Milliseconds, lambda record: record.first_token_ms),
     _Metric("Duration", MetricUnit.Milliseconds, lambda record: record.duration_ms),
 )
-_OF_A_KEY = (_REQUESTS, _COST)
+_KEY_METRICS = (_REQUESTS, _COST)
 
 
 class Metrics:
-    """Writes to standard output, or nothing at all where `settings` have metrics off."""
+    """Writes metrics to standard output, if the settings enable them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._on = settings.metrics
+        self._enabled = settings.metrics
         self._per_key = settings.metrics_per_key
 
     def request(self, record: RequestRecord) -> None:
-        """To be called once, when the request is over."""
-        if not self._on:
+        """Counts a request. Call it once, when the request has ended."""
+        if not self._enabled:
             return
         if record.cold_start:
             _emit({"ColdStarts": (MetricUnit.Count, 1)}, {})
         if record.endpoint not in _COUNTED:
             return
         model = {"model": record.model} if record.model and record.output_tokens else None
-        _emit(_values(_OF_A_REQUEST, record), {}, *([model] if model else []))
+        _emit(_values(_REQUEST_METRICS, record), {}, *([model] if model else []))
         if record.outcome in _FAILED and record.error_type:
             _emit({"Errors": (MetricUnit.Count, 1)}, {"type": record.error_type})
         if record.limited:
             _emit({"Throttles": (MetricUnit.Count, 1)}, {})
         if self._per_key and record.key and record.key_id:
-            _emit(_values(_OF_A_KEY, record), {"key": _dimension(record.key, record.key_id)})
+            _emit(_values(_KEY_METRICS, record), {"key": _dimension_value(record.key, record.key_id)})
 
     def table_failed(self, kind: str) -> None:
-        """The table could not be asked; `kind` is TableError's."""
-        log_fact("the table could not be asked", kind=kind)
-        if self._on:
+        """Counts and logs a failed table operation; `kind` is that of the TableError."""
+        log_warning("a table operation failed", kind=kind)
+        if self._enabled:
             _emit({"TableFailures": (MetricUnit.Count, 1)}, {}, {"kind": kind})
 
 
@@ -107,7 +108,7 @@ def _values(metrics: Sequence[_Metric], record: RequestRecord) -> Mapping[str, t
 
 
 def _emit(values: Mapping[str, tuple[MetricUnit, float]], first: Dimensions, *more: Dimensions) -> None:
-    """One line, counted once for each set of dimensions, all of which have the service."""
+    """Writes one line. It counts once for `first` and for each of `more`; all get the dimension `service`."""
     line = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
     for name, value in {"service": SERVICE, **first}.items():
         line.add_dimension(name, value)
@@ -116,13 +117,13 @@ def _emit(values: Mapping[str, tuple[MetricUnit, float]], first: Dimensions, *mo
     for name, (unit, number) in values.items():
         line.add_metric(name, unit, number)
     line.flush_metrics()
-    sys.stdout.flush()  # Lambda stops the process between invocations
+    sys.stdout.flush()  # Lambda freezes the process between invocations
 
 
-def _dimension(name: str, otherwise: str) -> str:
-    """`name`, which a person chose, where CloudWatch takes it: ASCII, not too long, no colon first.
+def _dimension_value(name: str, fallback: str) -> str:
+    """`name`, or `fallback` if CloudWatch does not accept it: ASCII, at most 255 characters, no leading colon.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
     """
-    fits = name.isascii() and name.isprintable() and name.strip() and not name.startswith(":")
-    return name if fits and len(name) <= _DIMENSION_LIMIT else otherwise
+    valid = name.isascii() and name.isprintable() and name.strip() and not name.startswith(":")
+    return name if valid and len(name) <= _MAX_DIMENSION_LENGTH else fallback

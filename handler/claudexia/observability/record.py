@@ -1,7 +1,7 @@
-"""RequestRecord: the facts about one request that are logged and counted; no content, no key, no header.
+"""RequestRecord: the facts about one request for the log and the metrics.
 
-RequestMiddleware makes one for every request and tells it once, when the request is over, whatever became of it. Whoever
-knows a fact writes it in between.
+RequestMiddleware creates one per request and logs it once, when the request has ended. In between, the code
+that learns a fact sets it. No field holds content, a key or a header's value.
 """
 
 import re
@@ -13,7 +13,8 @@ from typing import Literal, cast
 from claudexia.errors import APIError
 from claudexia.translate.types.params import CompletionCreateParams
 
-# abandoned: the client left; deadline: this deployment's time was over; refused: the upstream was not asked.
+# abandoned: the client disconnected; deadline: the request hit the deployment's time limit;
+# refused: the request failed before it reached the upstream.
 Outcome = Literal["ok", "error", "abandoned", "deadline", "refused"]
 Value = str | int | bool | list[str] | None
 
@@ -22,12 +23,15 @@ _IN_SCOPE = "claudexia.record"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is not known stays None, and is left out of the line.
+    """The fields of the request's log line. None means not known; the line omits it.
 
-    Times are milliseconds since the request came, money is micro-dollars. `endpoint` is the route as it is
-    declared and not the path, `model` Claude's id and not what the client wrote, `warnings` what
-    field_names() makes of them: everything here is for the eyes of whoever may read the logs. `limited` names
-    the caller's own limit that was reached.
+    endpoint          the declared route, such as `/models/{model:path}`, not the path of the request
+    model             the Claude model id, not the name in the request
+    cost_micros       micro-dollars
+    first_token_ms    milliseconds since the request arrived
+    duration_ms       milliseconds since the request arrived
+    warnings          names of request fields, as field_names() returns them
+    limited           the code of the key's limit that was reached
     """
 
     request_id: str
@@ -61,23 +65,24 @@ class RequestRecord:
         return round((time.perf_counter() - self._arrived) * 1000)
 
     def mark_first_token(self) -> None:
-        """To be called for every piece of the answer; the first call counts."""
+        """Sets the time to the first token. Call it for every piece of output; only the first call counts."""
         if self.first_token_ms is None:
             self.first_token_ms = self.elapsed_ms()
 
     def fail(self, error: APIError) -> None:
-        """`error` is what the client is told, before the answer or in the middle of it."""
+        """Records the error that the client receives, as the response or within the stream."""
         self.error_type, self.error_code = error.type, error.code
-        asked = self.upstream_request_id or "x-request-id" in error.headers
-        if self.outcome != "deadline":  # which is an error too, and says more
-            self.outcome = "error" if asked or error.status >= 500 else "refused"
+        reached_upstream = self.upstream_request_id or "x-request-id" in error.headers
+        if self.outcome != "deadline":  # more specific than "error"
+            self.outcome = "error" if reached_upstream or error.status >= 500 else "refused"
 
     def end(self) -> None:
-        """The response is complete, which is a success unless something else was found before."""
+        """The response is complete: a success unless another outcome is recorded."""
         if self.outcome == "abandoned":
             self.outcome = "ok"
 
-    def facts(self) -> dict[str, Value]:
+    def log_fields(self) -> dict[str, Value]:
+        """The fields of the log line, by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
 
     def put_into(self, scope: MutableMapping[str, object]) -> None:
@@ -85,14 +90,14 @@ class RequestRecord:
 
 
 def record_of(scope: Mapping[str, object]) -> RequestRecord:
-    """The record that RequestMiddleware has made for the request."""
+    """The record that RequestMiddleware attached to the request."""
     return cast("RequestRecord", scope[_IN_SCOPE])
 
 
 def field_names(params: Iterable[str]) -> list[str]:
-    """The request's fields in which `params`, paths like `tools[0].name`, are; once each, in order.
+    """The top-level request fields of `params`, which are paths like `tools[0].name`; unique, in order.
 
-    A name that OpenAI does not have, and what is further down a path, is the client's own text: `unknown`.
+    A field that the request model does not have is the client's own text. It becomes `unknown`.
     """
     known = CompletionCreateParams.model_fields
     names = (re.split(r"[.\[]", param, maxsplit=1)[0] for param in params)

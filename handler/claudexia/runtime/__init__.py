@@ -1,19 +1,17 @@
-"""A client of the Lambda Runtime API that streams; `handler/bootstrap` runs `python -m claudexia.runtime`.
+"""A streaming client of the Lambda Runtime API. `handler/bootstrap` runs `python -m claudexia.runtime`.
 
     GET  invocation/next              an event; Mangum infers the ASGI scope and the body from it
-    POST invocation/{id}/response     a prelude, 8 NUL bytes, then each body message as the app sends it
-         ... 0, trailers              the app broke off: what has been sent cannot be taken back
-    POST invocation/{id}/error        it failed before it had begun to answer
+    POST invocation/{id}/response     a prelude, 8 NUL bytes, then each body message when the app sends it
+         ... 0, trailers              the app failed after the response had started
+    POST invocation/{id}/error        the app failed before the response had started
 
-The app cannot tell whether uvicorn or Lambda runs it. AWS's own client for Python does not stream, and Mangum
-returns one whole response; when either learns to, this package and the wrapper go. Until then every route of
-the function must stream: a buffered integration would get the prelude as its payload.
+The app runs as it does under uvicorn. AWS's own client for Python does not stream, and Mangum returns whole
+responses; this package and the bootstrap can be deleted when one of them streams. All routes of the function
+must use response streaming: a buffered integration would return the prelude as part of the body.
 
-    __main__      the process: handler, lifespan, snapshots, a poll for each concurrent invocation
-    answer        ASGI's `send` for one invocation
-    api           the Runtime API over HTTP
-    invocation    one event and what came with it
-    lifespan      ASGI's lifespan, once per process
+    __main__    the process: handler, lifespan, snapshots, one poll per concurrent invocation
+    response    ASGI's `send` for one invocation
+    api         the Runtime API over HTTP, and the invocations it returns
 
 Sources:
 - https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html (the API)

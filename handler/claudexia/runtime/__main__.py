@@ -1,4 +1,4 @@
-"""The process that Lambda starts: loads the handler, starts the app, answers invocation after invocation."""
+"""The process that Lambda starts: loads the handler, starts the app and handles invocations."""
 
 import asyncio
 import gc
@@ -13,12 +13,9 @@ from mangum import Mangum
 from mangum.types import LambdaContext
 from starlette.types import ASGIApp, Message
 
-from claudexia.observability.log import log_as_json, log_bug, log_fact
+from claudexia.observability.log import log_as_json, log_bug, log_warning
 from claudexia.runtime.api import Invocation, RuntimeAPI
-from claudexia.runtime.response import Answer, IncompleteResponseError
-
-# --- claudexia.runtime.lifespan
-# ASGI's lifespan, once per process: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
+from claudexia.runtime.response import IncompleteResponseError, StreamedResponse
 
 
 class StartupFailedError(Exception):
@@ -27,34 +24,35 @@ class StartupFailedError(Exception):
 
 @asynccontextmanager
 async def lifespan(app: ASGIApp) -> AsyncIterator[dict[str, object]]:
-    """The app between its startup and its shutdown; yields the state it wants to see in every scope.
+    """Starts `app`, and shuts it down on exit. Yields the lifespan state, which every request's scope gets.
 
-    An app that knows no lifespan is run without. Raises StartupFailedError where one says so.
+    An app without lifespan support is run without it. Raises StartupFailedError if the startup fails.
+    Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html
     """
     state: dict[str, object] = {}
-    told: asyncio.Queue[Message] = asyncio.Queue()
-    said: asyncio.Queue[Message] = asyncio.Queue()
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-    task = asyncio.ensure_future(app(scope, told.get, said.put))
-    task.add_done_callback(lambda _: said.put_nowait({"type": "over"}))
-    told.put_nowait({"type": "lifespan.startup"})
-    answer = await said.get()
-    if answer["type"] == "lifespan.startup.failed":
+    task = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+    task.add_done_callback(lambda _: from_app.put_nowait({"type": "app.returned"}))
+    to_app.put_nowait({"type": "lifespan.startup"})
+    started = await from_app.get()
+    if started["type"] == "lifespan.startup.failed":
         raise StartupFailedError
     try:
         yield state
     finally:
-        if answer["type"] == "lifespan.startup.complete":
-            told.put_nowait({"type": "lifespan.shutdown"})
+        if started["type"] == "lifespan.startup.complete":
+            to_app.put_nowait({"type": "lifespan.shutdown"})
         await asyncio.gather(task, return_exceptions=True)
 
 
 class UnsupportedEventError(Exception):
-    """This function answers HTTP requests from API Gateway or a function URL; the event is none."""
+    """The event is not one of the HTTP requests that API Gateway or a function URL sends."""
 
 
 class Runtime:
-    """Runs `handler`'s app for each invocation that `api` hands out; `state` is what its lifespan left."""
+    """Runs the app of `handler` for each invocation from `api`. `state` is the app's lifespan state."""
 
     def __init__(self, api: RuntimeAPI, handler: Mangum, state: Mapping[str, object]) -> None:
         self._api = api
@@ -62,7 +60,7 @@ class Runtime:
         self._state = state
 
     async def serve(self, concurrency: int) -> None:
-        """Polls for ever, with `concurrency` polls open at once: one, except on Managed Instances."""
+        """Polls forever, with `concurrency` concurrent polls: 1, except on Lambda Managed Instances."""
         async with asyncio.TaskGroup() as polls:
             for _ in range(concurrency):
                 polls.create_task(self._poll(alone=concurrency == 1))
@@ -71,77 +69,79 @@ class Runtime:
         while True:
             invocation = await self._api.next()
             if alone and invocation.context.trace_id:
-                os.environ["_X_AMZN_TRACE_ID"] = invocation.context.trace_id  # where X-Ray's clients look
+                os.environ["_X_AMZN_TRACE_ID"] = invocation.context.trace_id  # read by X-Ray's clients
             try:
                 await self.handle(invocation)
-            except Exception as error:  # the API went away in the middle; the next poll shows whether for good
+            except Exception as error:  # the connection broke; the next poll fails if the API is gone
                 log_bug(error)
 
     async def handle(self, invocation: Invocation) -> None:
-        """Answers one invocation, whatever becomes of it."""
+        """Handles one invocation and sends its response or its error."""
         try:
             request = self._handler.infer(invocation.event, cast("LambdaContext", invocation.context))
             scope, body = request.scope, request.body
-        except Exception as error:  # Mangum's own ways to fail on an event are many
-            log_fact("the event is no HTTP request", exception_type=type(error).__name__)
+        except Exception as error:  # Mangum raises different types for malformed events
+            log_warning("the event is not an HTTP request", exception_type=type(error).__name__)
             await self._api.error(invocation, UnsupportedEventError())
             return
-        # 2.4: a client that leaves shows in `receive` and in a `send` that raises, as it does under a server.
+        # In version 2.4 `send` raises OSError after a disconnect, as under a server.
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["state"] = dict(self._state)
         scope["root_path"] = _root_path(invocation.event, scope["path"])
-        answer = Answer(self._api, invocation)
-        receive = _Receive(body, answer.over)
+        response = StreamedResponse(self._api, invocation)
+        receive = _Receive(body, response.acknowledged)
         try:
-            await self._handler.app(scope, receive, answer.send)
-            if not answer.complete:
+            await self._handler.app(scope, receive, response.send)
+            if not response.complete:
                 raise IncompleteResponseError
         except Exception as error:
             log_bug(error)
-            if not answer.complete:  # after that, nobody can be told any more
-                await answer.fail(error)
+            if not response.complete:
+                await response.fail(error)
         finally:
-            answer.close()
+            response.close()
 
 
 class _Receive:
-    """ASGI's `receive`: the whole body at once, then the end. Lambda does not tell that a client has left."""
+    """ASGI's `receive`: the whole body, then a disconnect after `ended`. Lambda reports none before."""
 
-    def __init__(self, body: bytes, over: asyncio.Event) -> None:
+    def __init__(self, body: bytes, ended: asyncio.Event) -> None:
         self._body: bytes | None = body
-        self._over = over
+        self._ended = ended
 
     async def __call__(self) -> Message:
         if self._body is None:
-            await self._over.wait()
+            await self._ended.wait()
             return {"type": "http.disconnect"}
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 
 
 def _root_path(event: Mapping[str, object], path: str) -> str:
-    """What a REST API has taken off the front of the path, a stage or a custom domain's mapping, for /docs."""
+    """The prefix that a REST API removes from the path, which /docs needs: a stage or a custom base path."""
     context = event.get("requestContext")
     full = context.get("path") if isinstance(context, dict) else None
     return full.removesuffix(path) if isinstance(full, str) and full.endswith(path) else ""
 
 
 def load(name: str) -> Mangum:
-    """`package.module.attribute`, as in _HANDLER."""
+    """Imports the handler `name`, which has the form `package.module.attribute` as in _HANDLER."""
     module, _, attribute = name.rpartition(".")
-    gc.disable()  # an import makes next to no garbage, and looking for it takes a tenth of the time
+    gc.disable()  # imports create little garbage; collection would take a tenth of their time
     try:
         handler = getattr(importlib.import_module(module.replace("/", ".")), attribute)
     finally:
         gc.enable()
-    gc.freeze()  # nor is what stays for ever to be looked through in the middle of an answer
+    gc.freeze()  # objects that live forever are not scanned during requests
     if not isinstance(handler, Mangum):
-        raise TypeError(f"{name} is no Mangum adapter")
+        raise TypeError(f"{name} is not a Mangum adapter")
     return handler
 
 
 async def run(environ: Mapping[str, str]) -> int:
-    """Returns the exit status of a process that could not start or was abandoned; Lambda ends any other."""
+    """Serves invocations until Lambda ends the process. Returns the exit status 1 if it cannot start or
+    the Runtime API is gone.
+    """
     api = RuntimeAPI(environ["AWS_LAMBDA_RUNTIME_API"])
     async with AsyncExitStack() as exits:
         try:
@@ -152,11 +152,11 @@ async def run(environ: Mapping[str, str]) -> int:
             await api.init_error(error)
             return 1
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            await api.restored()  # no request has been made yet, so the snapshot holds no connection
+            await api.restored()  # before any request, so that the snapshot has no open connection
         try:
             await Runtime(api, handler, state).serve(int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")))
         except* OSError:
-            log_fact("the Runtime API is gone")
+            log_warning("the Runtime API is gone")
     return 1
 
 

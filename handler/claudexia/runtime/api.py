@@ -1,4 +1,7 @@
-"""The Runtime API over HTTP: a connection for each exchange, as it asks for after a streamed response."""
+"""The Lambda Runtime API over HTTP, and the invocations it returns.
+
+Each exchange has its own connection: the API requires that a connection is closed after a streamed response.
+"""
 
 import asyncio
 import json
@@ -11,10 +14,7 @@ from typing import cast
 
 import h11
 
-from claudexia.observability.log import frames_of, log_fact
-
-# --- claudexia.runtime.invocation
-# Invocation: one event and what came with it, and the context that AWS's clients hand to a handler.
+from claudexia.observability.log import log_warning, stack_frames
 
 _REQUEST_ID = "lambda-runtime-aws-request-id"
 _INVOCATION_ID = "lambda-runtime-invocation-id"
@@ -22,7 +22,10 @@ _INVOCATION_ID = "lambda-runtime-invocation-id"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """As https://docs.aws.amazon.com/lambda/latest/dg/python-context.html; `deadline` is seconds since 1970."""
+    """The context object of a handler. `deadline` is seconds since 1970.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+    """
 
     aws_request_id: str
     invoked_function_arn: str
@@ -45,16 +48,19 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """`event` is what the JSON holds: a dict for every HTTP request, anything for other callers."""
+    """One invocation. `event` is a dict for an HTTP request and any JSON value for other callers.
+
+    `echo_headers` must be sent back with the response.
+    """
 
     event: dict[str, object]
     context: Context
-    echoed: tuple[tuple[str, str], ...]
+    echo_headers: tuple[tuple[str, str], ...]
 
     @classmethod
     def from_next(cls, headers: Mapping[str, str], body: bytes) -> "Invocation":
-        """`headers`, with names in lower case, and `body` are those of the answer to invocation/next."""
-        echoed = headers.get(_INVOCATION_ID)
+        """From the response to invocation/next: `headers`, with lower-case names, and `body`."""
+        invocation_id = headers.get(_INVOCATION_ID)
         return cls(
             event=cast("dict[str, object]", json.loads(body)),
             context=Context(
@@ -64,21 +70,21 @@ class Invocation:
                 trace_id=headers.get("lambda-runtime-trace-id"),
                 tenant_id=headers.get("lambda-runtime-aws-tenant-id"),
             ),
-            # Tells a late answer from one to a later invocation with the same request id.
-            echoed=(("Lambda-Runtime-Invocation-Id", echoed),) if echoed else (),
+            # Distinguishes a late response from one to a later invocation with the same request id.
+            echo_headers=(("Lambda-Runtime-Invocation-Id", invocation_id),) if invocation_id else (),
         )
 
 
 ERROR_TYPE, ERROR_BODY = "Lambda-Runtime-Function-Error-Type", "Lambda-Runtime-Function-Error-Body"
-# The receiver resets the connection for trailers of more than about 4 kB, and base64 adds a third.
-_ERROR_LIMIT = 2400
+# Bytes. The API resets the connection for trailers of more than about 4 kB, and base64 adds a third.
+_MAX_ERROR_JSON = 2400
 _VERSION = "/2018-06-01/runtime"
 
 Headers = Sequence[tuple[str, str]]
 
 
 class Exchange:
-    """One request to the Runtime API, and its answer."""
+    """One request to the Runtime API, and its response, on a connection of its own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -86,12 +92,12 @@ class Exchange:
         self._http = h11.Connection(h11.CLIENT)
 
     async def send(self, *events: h11.Event) -> None:
-        """Returns once the API has taken enough of it: a slow client holds the app back."""
+        """Sends `events`. Waits while the send buffer is full, so that a slow client slows the app down."""
         self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
         await self._writer.drain()
 
     async def receive(self) -> tuple[h11.Response, bytes]:
-        """Raises ConnectionResetError where the API hangs up."""
+        """The response and its body. Raises ConnectionResetError if the API closes the connection."""
         response: h11.Response | None = None
         body: list[bytes] = []
         while True:
@@ -99,7 +105,7 @@ class Exchange:
             if event is h11.NEED_DATA:
                 data = await self._reader.read(65536)
                 if not data:
-                    raise ConnectionResetError("the Runtime API hung up")
+                    raise ConnectionResetError("the Runtime API closed the connection")
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 response = event
@@ -121,24 +127,27 @@ class RuntimeAPI:
         self._port = int(port)
 
     async def next(self) -> Invocation:
-        """Waits, for hours if need be, for the next invocation."""
-        response, body = await self._ask("GET", "invocation/next")
+        """Waits for the next invocation, without a time limit."""
+        response, body = await self._request("GET", "invocation/next")
         return Invocation.from_next({name.decode(): value.decode() for name, value in response.headers}, body)
 
     async def restored(self) -> None:
-        """Returns when the process goes on from a snapshot, which is taken while it waits here."""
-        await self._ask("GET", "restore/next")
+        """Returns when the process is restored from its SnapStart snapshot, which is taken during the wait."""
+        await self._request("GET", "restore/next")
 
     async def init_error(self, error: BaseException) -> None:
-        await self._ask("POST", "init/error", [(ERROR_TYPE, error_type(error))], error_json(error))
+        """Reports that the process cannot start."""
+        await self._request("POST", "init/error", [(ERROR_TYPE, error_type(error))], error_json(error))
 
     async def error(self, invocation: Invocation, error: BaseException) -> None:
-        """To be called only where no response has begun."""
+        """Reports that an invocation failed. Only valid before its response has started."""
         path = f"invocation/{invocation.context.aws_request_id}/error"
-        await self._ask("POST", path, [(ERROR_TYPE, error_type(error)), *invocation.echoed], error_json(error))
+        await self._request(
+            "POST", path, [(ERROR_TYPE, error_type(error)), *invocation.echo_headers], error_json(error)
+        )
 
     async def open(self, method: str, path: str, headers: Headers = ()) -> Exchange:
-        """An exchange whose head has been sent, to be closed."""
+        """Opens a connection and sends the request's head. The caller closes the exchange."""
         exchange = Exchange(*await asyncio.open_connection(self._host, self._port))
         try:
             head = [("Host", self._address), *headers]
@@ -148,30 +157,33 @@ class RuntimeAPI:
             raise
         return exchange
 
-    async def _ask(
+    async def _request(
         self, method: str, path: str, headers: Headers = (), body: bytes = b""
     ) -> tuple[h11.Response, bytes]:
         if method == "POST":
             headers = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         with closing(await self.open(method, path, headers)) as exchange:
             await exchange.send(*([h11.Data(data=body)] if body else []), h11.EndOfMessage())
-            response, answer = await exchange.receive()
+            response, received = await exchange.receive()
         if response.status_code >= 300:
-            log_fact("the Runtime API refused", path=path, status=response.status_code)
-        return response, answer
+            log_warning("the Runtime API refused a request", path=path, status=response.status_code)
+        return response, received
 
 
 def error_type(error: BaseException) -> str:
-    """Only names of the form Function.Name, of letters alone, are kept by the service."""
+    """`Function.` and the error's class name, in letters only: the service drops any other form."""
     return "Function." + ("".join(filter(str.isalpha, type(error).__name__)) or "Error")
 
 
 def error_json(error: BaseException) -> bytes:
-    """What failed and where; never the exception's own message, which may quote a request."""
-    frames = frames_of(error)
+    """The error's type, the docstring of its class and its stack, at most 2400 bytes: outer frames are dropped.
+
+    The exception's message is omitted: it may quote a request.
+    """
+    frames = stack_frames(error)
     while True:
-        told = {"errorMessage": error.__doc__ or "", "errorType": error_type(error), "stackTrace": frames}
-        encoded = json.dumps(told).encode()
-        if len(encoded) <= _ERROR_LIMIT or not frames:
+        report = {"errorMessage": error.__doc__ or "", "errorType": error_type(error), "stackTrace": frames}
+        encoded = json.dumps(report).encode()
+        if len(encoded) <= _MAX_ERROR_JSON or not frames:
             return encoded
         frames = frames[1:]

@@ -1,46 +1,58 @@
-"""MemoryTable: a table in this process, for one machine and for tests."""
+"""MemoryTable: the table in the memory of one process, for local use and tests."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from claudexia.storage.table import ALWAYS, EXPIRES, Change, Condition, Item, ItemKey, Value
+from claudexia.storage.table import (
+    ALWAYS,
+    AttributeValue,
+    Change,
+    Condition,
+    Item,
+    ItemKey,
+    int_of,
+    is_expired,
+    members_of,
+)
+
+_CLEANUP_INTERVAL = 60  # seconds
 
 
 class MemoryTable:
-    """`now` gives the time with its zone. Nothing here waits, so every step is atomic."""
+    """`now` returns an aware datetime. No method awaits anything, so every call is atomic."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._items: dict[ItemKey, dict[str, Value]] = {}
-        self._swept = 0.0
+        self._items: dict[ItemKey, dict[str, AttributeValue]] = {}
+        self._last_cleanup = 0.0
 
     async def get(self, key: ItemKey) -> Item | None:
         item = self._items.get(key)
-        return dict(item) if item and self._lasts(item) else None
+        return dict(item) if item and not is_expired(item, self._now()) else None
 
     async def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
-        found = {key: await self.get(key) for key in keys}
-        return {key: item for key, item in found.items() if item is not None}
+        items = {key: await self.get(key) for key in keys}
+        return {key: item for key, item in items.items() if item is not None}
 
     async def put(self, key: ItemKey, item: Item, condition: Condition = ALWAYS) -> bool:
-        if not self._holds(key, condition):
+        if not self._satisfies(key, condition):
             return False
-        self._sweep()
+        self._delete_expired()
         self._items[key] = dict(item)
         return True
 
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
-        if not self._holds(key, condition):
+        if not self._satisfies(key, condition):
             return False
-        self._sweep()
+        self._delete_expired()
         item = self._items.setdefault(key, {})
         for name, number in change.add.items():
-            item[name] = _number(item.get(name)) + number
+            item[name] = int_of(item, name) + number
         for name, member in change.include.items():
-            item[name] = _members(item.get(name)) | {member}
+            item[name] = members_of(item, name) | {member}
         for name, member in change.exclude.items():
-            item[name] = _members(item.get(name)) - {member}
-            if not item[name]:  # DynamoDB has no empty set
+            item[name] = members_of(item, name) - {member}
+            if not item[name]:  # as in DynamoDB, which has no empty sets
                 del item[name]
         item.update(change.assign)
         return True
@@ -49,38 +61,28 @@ class MemoryTable:
         self._items.pop(key, None)
 
     async def query(self, partition: str, first: str = "", last: str = "\U0010ffff") -> list[tuple[str, Item]]:
+        now = self._now()
         return sorted(
             (
                 (key.sort, dict(item))
                 for key, item in self._items.items()
-                if key.partition == partition and first <= key.sort <= last and self._lasts(item)
+                if key.partition == partition and first <= key.sort <= last and not is_expired(item, now)
             ),
-            key=lambda found: found[0],
+            key=lambda row: row[0],
         )
 
-    def _holds(self, key: ItemKey, condition: Condition) -> bool:
+    def _satisfies(self, key: ItemKey, condition: Condition) -> bool:
         item = self._items.get(key)
-        if condition.present is not None and condition.present is not (item is not None):
+        if condition.exists is not None and condition.exists is not (item is not None):
             return False
-        known = item or {}
+        known: Item = item or {}
         return all(
-            _number(known.get(name)) <= most for name, most in condition.at_most.items() if name in known
-        ) and all(member in _members(known.get(name)) for name, member in condition.holding.items())
+            int_of(known, name) <= most for name, most in condition.at_most.items() if name in known
+        ) and all(member in members_of(known, name) for name, member in condition.contains.items())
 
-    def _lasts(self, item: Item) -> bool:
-        return EXPIRES not in item or _number(item[EXPIRES]) > self._now().timestamp()
-
-    def _sweep(self) -> None:
-        """Once a minute, what DynamoDB's time to live would remove."""
-        now = self._now().timestamp()
-        if now - self._swept >= 60:
-            self._swept = now
-            self._items = {key: item for key, item in self._items.items() if self._lasts(item)}
-
-
-def _number(value: Value | None) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _members(value: Value | None) -> frozenset[str]:
-    return value if isinstance(value, frozenset) else frozenset()
+    def _delete_expired(self) -> None:
+        """Deletes expired items, at most once per interval. DynamoDB does this with its time to live."""
+        now = self._now()
+        if now.timestamp() - self._last_cleanup >= _CLEANUP_INTERVAL:
+            self._last_cleanup = now.timestamp()
+            self._items = {key: item for key, item in self._items.items() if not is_expired(item, now)}

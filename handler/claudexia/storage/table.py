@@ -1,23 +1,28 @@
-"""Table: the few things the gateway asks of a database, so that memory and DynamoDB can both do them.
+"""Table: the database operations that the gateway uses, as a protocol with two implementations.
 
-An item is found by two strings, a `partition` and a `sort` key, and holds plain attributes. `expires` is the
-moment, in seconds since 1970, from which an item counts as gone; the database may take its time to remove it.
+An item is identified by a partition key and a sort key, both strings, and holds flat attributes. The attribute
+`expires` is a time in seconds since 1970. From that time on, reads treat the item as absent. The database may
+delete it later, and until then conditions still see it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
-Value = str | int | bool | bytes | frozenset[str]
-Item = Mapping[str, Value]
+AttributeValue = str | int | bool | bytes | frozenset[str]
+Item = Mapping[str, AttributeValue]
 EXPIRES = "expires"
+
+# Called with the reason of a failure that is not raised: TableError.kind, or a reason of the caller's own.
+OnError = Callable[[str], None]
 
 
 class TableError(Exception):
-    """The table could not be asked; `kind` says why: missing, denied, throttled, timeout or failed."""
+    """A table operation failed. `kind` is one of missing, denied, throttled, timeout, failed."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(f"the table could not be asked: {kind}")
+        super().__init__(f"table operation failed: {kind}")
         self.kind = kind
 
 
@@ -29,44 +34,71 @@ class ItemKey:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an update does: adds to numbers (absent is 0), puts strings into sets or takes them out, sets."""
+    """The changes of one update, by attribute name.
+
+    `add` adds to numbers; an absent number counts as 0. `include` adds a member to a set of strings, `exclude`
+    removes one. `assign` sets values.
+    """
 
     add: Mapping[str, int] = field(default_factory=dict)
     include: Mapping[str, str] = field(default_factory=dict)
     exclude: Mapping[str, str] = field(default_factory=dict)
-    assign: Mapping[str, Value] = field(default_factory=dict)
+    assign: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """When an update is made: each number of `at_most` is absent or not above, each set of `holding` has it.
+    """The condition of a write. All parts must hold.
 
-    `present` asks for an item that is there, or that is not.
+    `at_most`: each number is absent or at most this value. `contains`: each set has this member. `exists`: the
+    item exists (True), does not exist (False), or either (None).
     """
 
     at_most: Mapping[str, int] = field(default_factory=dict)
-    holding: Mapping[str, str] = field(default_factory=dict)
-    present: bool | None = None
+    contains: Mapping[str, str] = field(default_factory=dict)
+    exists: bool | None = None
 
 
 ALWAYS = Condition()
 
 
 class Table(Protocol):
-    """Every method raises TableError where the table cannot be asked."""
+    """Every method raises TableError if the operation fails."""
 
     async def get(self, key: ItemKey) -> Item | None: ...
 
     async def get_many(self, keys: Sequence[ItemKey]) -> dict[ItemKey, Item]:
-        """Those of `keys` that are there."""
+        """Returns the items that exist."""
 
     async def put(self, key: ItemKey, item: Item, condition: Condition = ALWAYS) -> bool:
-        """Replaces the whole item; False where the condition does not hold."""
+        """Replaces the whole item. Returns False if the condition does not hold."""
 
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
-        """One atomic step; makes the item where there is none. False where the condition does not hold."""
+        """Applies `change` atomically; creates an absent item. Returns False if the condition does not hold."""
 
     async def delete(self, key: ItemKey) -> None: ...
 
     async def query(self, partition: str, first: str = "", last: str = "\U0010ffff") -> list[tuple[str, Item]]:
-        """All items of `partition` with their sort keys from `first` to `last`, in order."""
+        """Returns (sort key, item) for the sort keys from `first` to `last`, both included, in order."""
+
+
+def is_expired(item: Item, now: datetime) -> bool:
+    return EXPIRES in item and int_of(item, EXPIRES) <= now.timestamp()
+
+
+def int_of(item: Item, name: str) -> int:
+    """The attribute `name`; 0 if it is absent or not a number."""
+    value = item.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def text_of(item: Item, name: str) -> str:
+    """The attribute `name`; "" if it is absent or not a string."""
+    value = item.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def members_of(item: Item, name: str) -> frozenset[str]:
+    """The attribute `name`; an empty set if it is absent or not a set."""
+    value = item.get(name)
+    return value if isinstance(value, frozenset) else frozenset()

@@ -1,66 +1,115 @@
-"""Fields inside messages, parts and tools that their models do not name: refused, tolerated or reported."""
+"""What the translation of a request yields beside the upstream body: warnings, errors and response options."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from claudexia.errors import unsupported
+from claudexia.errors import APIError, invalid_request, missing, unsupported
 from claudexia.translate.types.base import Params
+
+# One part of a request's path: the name of a field or the index of an array item.
+Step = str | int
 
 
 class FieldWarning(NamedTuple):
-    """One thing the gateway did differently from what was asked: which field, and why."""
+    """The gateway handled the field `param` differently from what the client requested, for this reason."""
 
     param: str
-    why: str
+    reason: str
 
 
-@dataclass(slots=True)
+def spell_path(steps: Iterable[Step]) -> str:
+    """`("messages", 3, "content")` as `messages[3].content`, the form of OpenAI's `param`."""
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
 class Report:
-    """Collects what a request's translation has to say; raises instead when the caller is `strict`."""
+    """Warnings and errors about one place in a request.
 
-    strict: bool = False
-    warnings: list[FieldWarning] = field(default_factory=list)
+    `Report(strict)` is the root. `at()` returns a report for a place below; all reports of one request share
+    one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting.
+    """
 
-    def warn(self, param: str, why: str) -> None:
+    __slots__ = ("_found", "_steps", "strict")
+
+    def __init__(
+        self, strict: bool = False, found: dict[FieldWarning, None] | None = None, steps: tuple[Step, ...] = ()
+    ) -> None:
+        self.strict = strict
+        # A dict is a set that keeps the order.
+        self._found: dict[FieldWarning, None] = {} if found is None else found
+        self._steps = steps
+
+    def at(self, *steps: Step) -> "Report":
+        """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
+        return Report(self.strict, self._found, self._steps + steps)
+
+    @property
+    def param(self) -> str:
+        """The path of this place; "" at the root."""
+        return spell_path(self._steps)
+
+    @property
+    def warnings(self) -> list[FieldWarning]:
+        """The warnings of the whole request, each once, in the order in which they were given."""
+        return list(self._found)
+
+    def warn(self, reason: str) -> None:
         if self.strict:
-            raise unsupported(param, f"{why} (x-claudexia-strict turns this warning into an error)")
-        warning = FieldWarning(param, why)
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+            raise self.unsupported(f"{reason} (x-claudexia-strict turns this warning into an error)")
+        self._found[FieldWarning(self.param, reason)] = None
+
+    def invalid(self, reason: str, code: str = "invalid_value") -> APIError:
+        """A 400 whose message starts with the path."""
+        return self.error(f"Invalid '{self.param}': {reason}.", code)
+
+    def error(self, message: str, code: str | None = None) -> APIError:
+        """A 400 with its own message."""
+        return invalid_request(message, self.param, code)
+
+    def missing(self) -> APIError:
+        """A 400 for a required field."""
+        return missing(self.param)
+
+    def unsupported(self, reason: str) -> APIError:
+        """A 400 for what Claude or the gateway cannot do."""
+        return unsupported(self.param, reason)
 
 
-# What clients echo from an answer: nothing is lost without it.
-_ECHOED = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal"}
-_REFUSED = {"audio": "Claude takes no audio"}
+# Clients copy these fields from a response into the next request. Without them nothing is lost.
+_RESPONSE_FIELDS = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal"}
+_REJECTED = {"audio": "Claude takes no audio"}
 _EMPTY: tuple[object, ...] = (None, "", [], {}, False)
-# An answer's blocks name their caller, and this one is Claude itself.
+# The blocks of an answer name their caller; this value stands for Claude itself.
 _DEFAULTS: dict[str, object] = {"caller": {"type": "direct"}}
 
 
-def check_extras(given: Params, path: str, report: Report) -> None:
-    """Says what is lost with each unnamed field of `given`, which stands at `path`."""
-    for name, value in (given.model_extra or {}).items():
+def check_extras(given: Params, report: Report) -> None:
+    """Warns of each field of `given` that its model does not name. Raises APIError 400 for audio."""
+    if not given.model_extra:
+        return
+    for name, value in given.model_extra.items():
         if value in _EMPTY or value == _DEFAULTS.get(name):
             continue
-        if name in _REFUSED:
-            raise unsupported(f"{path}.{name}", _REFUSED[name])
-        if name not in _ECHOED:
-            report.warn(f"{path}.{name}", "this field is not sent on")
-
-
-# --- claudexia.translate.reading
-# ResponseOptions: how the answer to one request is to be told, decided where the request was translated.
+        if name in _REJECTED:
+            raise report.at(name).unsupported(_REJECTED[name])
+        if name not in _RESPONSE_FIELDS:
+            report.at(name).warn("this field is not sent on")
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """`original_name` gives a tool the name under which the client knows it; `custom` are the names, as sent
-    upstream, of tools that the client declared as custom tools.
+    """How the response to one request is written.
 
-    `reasoning` tells thinking as `reasoning_content`; `thinking_blocks` also as the signed blocks themselves.
-    `json_object` tells only the one JSON object in the text. `function_call` answers in the words that
-    `tool_calls` replaced.
+    original_name    returns the client's name of a tool for its upstream name
+    custom           upstream names of the tools that the client declared as custom tools
+    reasoning        write thinking as `reasoning_content`
+    thinking_blocks  write the signed thinking blocks, too
+    json_object      write only the JSON object in the text
+    function_call    write a tool call as the legacy `function_call`
     """
 
     original_name: Callable[[str], str] = str

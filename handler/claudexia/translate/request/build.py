@@ -1,7 +1,7 @@
-"""to_message_params(): a chat completion request as the Messages API takes it.
+"""to_message_params(): a chat completion request as a request to the Messages API.
 
-The field rows first, then the parts that need each other, in the order in which they do: the answer's schema,
-messages, tools, thinking and the token limit, sampling, and last the marks of the prompt cache.
+Fields that need no other field come first. The rest follows in the order of its dependencies: response format,
+messages, tools, thinking and token limit, sampling, and last the cache breakpoints.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,219 +13,235 @@ from claudexia.translate.report import FieldWarning, Report, ResponseOptions, ch
 from claudexia.translate.request.content import text_block
 from claudexia.translate.request.conversation import Conversation
 from claudexia.translate.request.prompt_cache import apply_cache_control
-from claudexia.translate.request.structured_output import OutputFormat, to_output_format, uncited
-from claudexia.translate.request.thinking import ThinkingPlan, to_thinking
-from claudexia.translate.request.thinking_replay import RecalledBlock, tool_call_keys
+from claudexia.translate.request.structured_output import OutputFormat, to_output_format, without_citations
+from claudexia.translate.request.thinking import (
+    FORCED_TOOL_CHOICE,
+    MISSING_THINKING,
+    ThinkingPlan,
+    to_thinking,
+)
+from claudexia.translate.request.thinking_replay import StoredAnswers, tool_call_keys
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tools import ToolConfig, reserved_names, to_tool_config
 from claudexia.translate.types.anthropic import MessageCreateParams, OutputConfigParam, TextBlockParam
-from claudexia.translate.types.params import CompletionCreateParams, Composed, Ignored, Rejected, To, Verdict
+from claudexia.translate.types.params import (
+    CompletionCreateParams,
+    Composed,
+    FieldRule,
+    Ignored,
+    Native,
+    Rejected,
+)
 
-VERDICTS: Mapping[str, Verdict] = {
-    name: next(row for row in info.metadata if isinstance(row, Verdict))
+FIELD_RULES: Mapping[str, FieldRule] = {
+    name: next(rule for rule in info.metadata if isinstance(rule, FieldRule))
     for name, info in CompletionCreateParams.model_fields.items()
 }
-_ROWS = {name: row for name, row in VERDICTS.items() if not isinstance(row, Composed)}
-# In order of preference: the API takes only one of the first two.
+_SINGLE_FIELD_RULES = {name: rule for name, rule in FIELD_RULES.items() if not isinstance(rule, Composed)}
+# The defaults of the API, in order of preference: it takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
-# With thinking on, top_p is the only one that may differ from its default, and only so far.
+# With thinking on, only top_p may differ from its default, and not by more than this.
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility
-_LEAST_THINKING_TOP_P = 0.95
-
-_TOLD = 5
-
-Recalled = Mapping[str, Sequence[RecalledBlock]]
+_MIN_TOP_P_WITH_THINKING = 0.95
+# How many messages a warning names, the last ones.
+_MAX_MESSAGES_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
-    """The translated request: what to send, what to tell the caller, and how to read the answer.
+    """A translated request.
 
-    `thinks` tells whether the answer may hold thinking.
+    params     the upstream request
+    warnings   what the gateway handled differently from what the client requested
+    options    how the response is written
+    may_think  whether the answer may hold thinking
     """
 
     params: MessageCreateParams
     warnings: tuple[FieldWarning, ...]
     options: ResponseOptions
-    thinks: bool
+    may_think: bool
 
     @property
-    def is_kept(self) -> bool:
-        """Whether the answer may hold thinking that the client's next request has to go on from."""
-        return self.thinks and "tools" in self.params
+    def stores_thinking(self) -> bool:
+        """Whether the client's next request may need thinking of this answer."""
+        return self.may_think and "tools" in self.params
 
 
 def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]:
-    """The keys of the answers that a request goes on from, if thinking may have come with them."""
-    asked = params.reasoning_effort or params.reasoning or params.thinking
-    return tool_call_keys(params.messages) if asked or model.thinks_by_default else []
+    """The keys of the earlier answers in this request whose thinking may be needed."""
+    may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
+    return tool_call_keys(params.messages) if may_think else []
 
 
-def to_message_params(
+def to_message_params(  # the options of the room's main function, by keyword
     params: CompletionCreateParams,
     model: ClaudeModel,
     *,
     strict: bool = False,
     caching: bool = False,
-    recalled: Recalled | None = None,
+    stored_answers: StoredAnswers | None = None,
     today: date | None = None,
 ) -> MessageRequest:
-    """Raises APIError 400 for what Claude cannot do; with `strict`, also for everything else left out.
+    """Raises APIError 400 for what Claude cannot do; with `strict`, also for all else that is left out.
 
-    `caching` marks what is worth caching where the client marks nothing. `recalled` are earlier answers by the
-    keys of replay_keys(); what is missing there is reported, unless nobody looked. With `today`, so is a
-    model that is about to retire.
+    caching         sets cache breakpoints if the client sets none
+    stored_answers  earlier answers by replay_keys(), None if they were not looked up; missing ones are reported
+    today           adds a warning if the model is about to retire
     """
     report = Report(strict)
-    given = _rows(params, report)
-    structure = to_output_format(params.response_format, report)
-    output = structure.format["schema"] if structure.format else None
+    sent_fields = _single_fields(params, report)
+    output_format = to_output_format(params.response_format, report)
+    schema = output_format.format["schema"] if output_format.format else None
     names = ToolNames(reserved_names(params))
-    conversation = Conversation(model, names, report, recalled or {})
+    conversation = Conversation(model, names, report, stored_answers or {})
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
-    tooling = to_tool_config(params, conversation.called, model, names, report, output)
-    plan = _plan(params, given.pop("max_tokens", None), conversation, tooling, model, report)
-    if recalled is not None and plan.active:
-        _tell_unrecalled(conversation.unrecalled, report)
-    _settle_sampling(given, model, plan.active, report)
-    # An object that the client has begun itself could not be told from what stands inside of it.
-    prose = output is None and not structure.json_object
-    turns = conversation.turns(prefill=model.prefill and not plan.active and prose)
-    sent: MessageCreateParams = {
-        "model": model.id,
-        "max_tokens": plan.max_tokens,
-        "messages": turns if output is None else uncited(turns, report),
-        "stream": True,
-        **given,  # type: ignore[typeddict-item]  # the rows' targets are this type's keys; a test proves it
-    }
-    _add_parts(sent, conversation.system, structure, tooling, plan)
-    apply_cache_control(sent, params, model, caching, report)
-    options = ResponseOptions(
-        names.original, tooling.custom, plan.shown, False, structure.json_object, tooling.legacy
-    )
-    return MessageRequest(sent, (*report.warnings, *_ending(model, today)), options, plan.active)
-
-
-def _add_parts(
-    sent: MessageCreateParams,
-    system: Sequence[TextBlockParam],
-    structure: OutputFormat,
-    tooling: ToolConfig,
-    plan: ThinkingPlan,
-) -> None:
-    instructions = [text_block(text) for text in (structure.instruction, tooling.instruction) if text]
-    if system or instructions:
-        sent["system"] = [*system, *instructions]
-    if tooling.tools:
-        sent["tools"] = tooling.tools
-    if tooling.choice:
-        sent["tool_choice"] = tooling.choice
-    if plan.thinking:
-        sent["thinking"] = plan.thinking
-    config: OutputConfigParam = {}
-    if plan.effort:
-        config["effort"] = plan.effort
-    if structure.format:
-        config["format"] = structure.format
-    if config:
-        sent["output_config"] = config
-
-
-def _plan(
-    params: CompletionCreateParams,
-    max_tokens: object,
-    conversation: Conversation,
-    tooling: ToolConfig,
-    model: ClaudeModel,
-    report: Report,
-) -> ThinkingPlan:
-    return to_thinking(
+    tools = to_tool_config(params, model, names, report, schema)
+    max_tokens = sent_fields.pop("max_tokens", None)
+    plan = to_thinking(
         params,
         model,
         max_tokens if isinstance(max_tokens, int) else None,
         report,
-        forced_choice=tooling.forced,
-        unsigned_loop=conversation.in_unsigned_loop,
+        enabled_conflict=_enabled_conflict(tools, conversation),
     )
+    if stored_answers is not None and plan.active:
+        _warn_missing_thinking(conversation.missing_thinking, report)
+    _adapt_sampling(sent_fields, model, plan.active, report)
+    # If the client began the JSON object itself, the answer holds only the rest of it and cannot be read.
+    free_text = schema is None and not output_format.json_object
+    turns = conversation.turns(prefill=model.prefill and not plan.active and free_text)
+    sent: MessageCreateParams = {
+        "model": model.id,
+        "max_tokens": plan.max_tokens,
+        "messages": turns if schema is None else without_citations(turns, report),
+        "stream": True,
+        **sent_fields,  # type: ignore[typeddict-item]  # the rules' targets are this type's keys; a test proves it
+    }
+    _add_composed(sent, conversation.system, output_format, tools, plan)
+    apply_cache_control(sent, params, model, caching, report)
+    options = ResponseOptions(
+        original_name=names.original,
+        custom=tools.custom,
+        reasoning=plan.visible,
+        json_object=output_format.json_object,
+        function_call=tools.function_call,
+    )
+    return MessageRequest(sent, (*report.warnings, *_retirement(model, today)), options, plan.active)
 
 
-def _tell_unrecalled(indices: Sequence[int], report: Report) -> None:
+def _enabled_conflict(tools: ToolConfig, conversation: Conversation) -> str:
+    """Why the request cannot have thinking of type `enabled`, "" if it can."""
+    if tools.forced:
+        return FORCED_TOOL_CHOICE
+    return MISSING_THINKING if conversation.ends_with_results_without_thinking else ""
+
+
+def _add_composed(
+    sent: MessageCreateParams,
+    system: Sequence[TextBlockParam],
+    output_format: OutputFormat,
+    tools: ToolConfig,
+    plan: ThinkingPlan,
+) -> None:
+    """Adds the parameters that several fields determine together."""
+    instructions = [text_block(text) for text in (output_format.instruction, tools.instruction) if text]
+    if system or instructions:
+        sent["system"] = [*system, *instructions]
+    if tools.tools:
+        sent["tools"] = tools.tools
+    if tools.choice:
+        sent["tool_choice"] = tools.choice
+    if plan.thinking:
+        sent["thinking"] = plan.thinking
+    output_config: OutputConfigParam = {}
+    if plan.effort:
+        output_config["effort"] = plan.effort
+    if output_format.format:
+        output_config["format"] = output_format.format
+    if output_config:
+        sent["output_config"] = output_config
+
+
+def _warn_missing_thinking(indices: Sequence[int], report: Report) -> None:
     if indices:
-        lost = ", ".join(f"messages[{index}]" for index in indices[-_TOLD:])
-        report.warn(
-            lost, "the thinking before these tool calls is not known any more, so Claude goes on without"
+        named = ", ".join(f"messages[{index}]" for index in indices[-_MAX_MESSAGES_NAMED:])
+        report.at(named).warn(
+            "the thinking before these tool calls is not stored any more, so Claude continues without it"
         )
 
 
-def _ending(model: ClaudeModel, today: date | None) -> list[FieldWarning]:
-    """Not for Report: nothing is done differently, so that strict mode has no objection."""
-    why = retirement_warning(model, today) if today else None
-    return [FieldWarning("model", why)] if why else []
+def _retirement(model: ClaudeModel, today: date | None) -> list[FieldWarning]:
+    """Bypasses Report because it is no error in strict mode: the request is sent unchanged."""
+    reason = retirement_warning(model, today) if today else None
+    return [FieldWarning("model", reason)] if reason else []
 
 
-def _rows(params: CompletionCreateParams, report: Report) -> dict[str, object]:
-    """Every field that stands for itself, by its Messages API name."""
+def _single_fields(params: CompletionCreateParams, report: Report) -> dict[str, object]:
+    """The Messages API parameters that follow from one field each."""
     sent: dict[str, object] = {}
     given = params.model_fields_set
-    for name, row in _ROWS.items():
+    for name, rule in _SINGLE_FIELD_RULES.items():
         value = getattr(params, name) if name in given else None
         if value is None:
             continue
-        match row:
-            case Rejected() if value not in row.harmless:
-                raise row.error(name)
-            case Ignored() if value not in row.harmless:
-                report.warn(name, row.why)
-            case To():
-                _send(name, value, row, params, sent, report)
+        match rule:
+            case Rejected() if value not in rule.harmless:
+                raise report.at(name).unsupported(rule.reason)
+            case Ignored() if value not in rule.harmless:
+                report.at(name).warn(rule.reason)
+            case Native():
+                _add_native(sent, value, rule, params, report.at(name))
     for name, value in (params.model_extra or {}).items():
         if value is not None:
-            report.warn(name, "neither OpenAI nor Claude knows this field")
+            report.at(name).warn("neither OpenAI's nor Claude's API has this field")
     if params.stream_options:
-        check_extras(params.stream_options, "stream_options", report)
+        check_extras(params.stream_options, report.at("stream_options"))
     return sent
 
 
-def _send(
-    name: str, value: object, row: To, params: CompletionCreateParams, sent: dict[str, object], report: Report
+def _add_native(
+    sent: dict[str, object], value: object, rule: Native, params: CompletionCreateParams, report: Report
 ) -> None:
-    winner = getattr(params, row.yields_to) if row.yields_to else None
-    if winner is not None:
-        if winner != value:
-            report.warn(name, f"{row.yields_to} was taken instead")
+    preferred = getattr(params, rule.yields_to) if rule.yields_to else None
+    if preferred is not None:
+        if preferred != value:
+            report.warn(f"{rule.yields_to} was used instead")
         return
-    converted = row.convert(value, lambda why: report.warn(name, why))
+    converted = rule.convert(value, report.warn)
     if converted is not None:
-        target, _, leaf = row.target.partition(".")
+        target, _, leaf = rule.target.partition(".")
         sent[target] = {leaf: converted} if leaf else converted
 
 
-def _settle_sampling(given: dict[str, object], model: ClaudeModel, thinking: bool, report: Report) -> None:
-    """Leaves in `given` what the model takes; a value that is Claude's default anyway goes without a word."""
-    sampling = {name: given.pop(name) for name in _SAMPLING if name in given}
-    chosen = {name: value for name, value in sampling.items() if value != _SAMPLING[name]}
+def _adapt_sampling(sent: dict[str, object], model: ClaudeModel, thinking: bool, report: Report) -> None:
+    """Removes from `sent` the sampling parameters that the model does not take; those at default silently."""
+    given = {name: sent.pop(name) for name in _SAMPLING if name in sent}
+    changed = {name: value for name, value in given.items() if value != _SAMPLING[name]}
     if not model.sampling:
-        for name in chosen:
-            report.warn(name, f"{model.id} takes no sampling parameters")
+        for name in changed:
+            report.at(name).warn(f"{model.id} takes no sampling parameters")
         return
     if thinking:
-        given.update(_sampling_while_thinking(chosen, report))
+        sent.update(_sampling_with_thinking(changed, report))
         return
-    if "temperature" in sampling and "top_p" in sampling:
-        loser = "top_p" if "temperature" in chosen else "temperature"
-        del sampling[loser]
-        if loser in chosen:
-            report.warn(loser, "Claude takes only one of temperature and top_p, and temperature wins")
-    given.update(sampling)
+    if "temperature" in given and "top_p" in given:
+        dropped = "top_p" if "temperature" in changed else "temperature"
+        del given[dropped]
+        if dropped in changed:
+            report.at(dropped).warn(
+                "Claude takes only one of temperature and top_p, and temperature is preferred"
+            )
+    sent.update(given)
 
 
-def _sampling_while_thinking(chosen: Mapping[str, object], report: Report) -> Mapping[str, object]:
-    top_p = chosen.get("top_p")
-    fits = isinstance(top_p, int | float) and top_p >= _LEAST_THINKING_TOP_P
-    for name in chosen:
+def _sampling_with_thinking(changed: Mapping[str, object], report: Report) -> Mapping[str, object]:
+    top_p = changed.get("top_p")
+    valid = isinstance(top_p, int | float) and top_p >= _MIN_TOP_P_WITH_THINKING
+    for name in changed:
         if name != "top_p":
-            report.warn(name, "Claude takes none while it thinks")
-        elif not fits:
-            report.warn(name, f"Claude takes none below {_LEAST_THINKING_TOP_P} while it thinks")
-    return {"top_p": top_p} if fits else {}
+            report.at(name).warn("Claude does not take it while it thinks")
+        elif not valid:
+            report.at(name).warn(f"Claude takes no value below {_MIN_TOP_P_WITH_THINKING} while it thinks")
+    return {"top_p": top_p} if valid else {}

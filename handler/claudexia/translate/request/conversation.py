@@ -1,42 +1,42 @@
 """OpenAI's messages as Claude's turns.
 
-Group first, then convert. OpenAI's list is one entry per speaker and result; Claude's is strictly user and
-assistant in turn, with every tool result of a turn in one user message, before anything else in it:
+OpenAI has one message per speaker and tool result. Claude's turns alternate between user and assistant, and all
+results of a turn's tool calls come first in the next user turn:
 
-    system, developer               the system prompt; later ones after the user's turn they stand in,
-                                    or in the system prompt too where the model takes none between turns
+    system, developer               the system prompt; later ones come after the user turn they are in, or in
+                                    the system prompt, too, if the model takes none between turns
     user, tool, function, user      one user turn: results first
     assistant, assistant            one assistant turn
 
-Sources: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls and
+Sources: https://platform.claude.com/docs/en/build-with-claude/working-with-messages,
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls and
 https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from claudexia.errors import invalid_request
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.content import (
-    ServerCalls,
+    PendingServerCalls,
     text_block,
     to_assistant_content,
-    to_content,
     to_system_content,
     to_tool_result,
+    to_user_content,
 )
-from claudexia.translate.request.prompt_cache import client_mark, mark_last
+from claudexia.translate.request.prompt_cache import set_client_breakpoint
 from claudexia.translate.request.thinking_replay import (
-    RecalledBlock,
+    StoredAnswers,
     client_ids,
-    is_thought,
-    places_thinking,
-    restored,
+    has_thinking_in_content,
+    is_thinking,
+    restore_answer,
     signatures,
 )
-from claudexia.translate.request.tool_calls import CallIds, ToolNames, Unanswered, function_call_id
+from claudexia.translate.request.tool_calls import PendingToolCalls, ToolCalls, ToolNames, function_call_id
 from claudexia.translate.types.anthropic import ContentBlockParam, MessageParam, TextBlockParam
 from claudexia.translate.types.messages import (
     AssistantMessage,
@@ -48,22 +48,136 @@ from claudexia.translate.types.messages import (
     UserMessage,
 )
 
-# --- claudexia.translate.turns
-# Claude's turns as they gather: who speaks after whom, and how a conversation may begin and end.
-#
-# Source: https://platform.claude.com/docs/en/build-with-claude/working-with-messages
+# Texts that are sent to Claude in place of messages that the client left out.
+_EMPTY_USER_TEXT = "(The user sent an empty message.)"
+_FIRST_USER_TEXT = "(The conversation begins with your message.)"
+_CONTINUE_TEXT = "Continue exactly where your last message stopped. Do not repeat any of it."
+_FOLLOW_SYSTEM_TEXT = "(Now answer as the newest system message asks.)"
 
-_SILENT_USER = "(The user sent an empty message.)"
-_NO_OPENING = "(The conversation begins with your message.)"
-_CONTINUE = "Continue exactly where your last message stopped. Do not repeat any of it."
-_OBEY = "(Now answer as the newest system message asks.)"
-_ASKED = "Claude answers only the user, so a line after it asks to follow the system message"
-_TO_THE_FRONT = "this message was moved to the front of the conversation"
+_NO_ANSWERS: StoredAnswers = {}
+
+
+class Conversation:
+    """Takes messages one by one; `turns()` returns Claude's turns, and then `system` is the system prompt.
+
+    `stored_answers` are whole answers of the model by the keys of tool_call_keys(). If the client sent one of
+    them back unchanged, the stored one replaces it, thinking included. `missing_thinking` are the indices of
+    messages that call tools and have no thinking, neither sent nor stored.
+    Raises APIError 400 with the index of a message that Claude cannot take.
+    """
+
+    def __init__(
+        self,
+        model: ClaudeModel,
+        names: ToolNames,
+        report: Report,
+        stored_answers: StoredAnswers = _NO_ANSWERS,
+    ) -> None:
+        self.missing_thinking: list[int] = []
+        self._report = report
+        self._stored_answers = stored_answers
+        self._turns = _Turns(model, report)
+        self._last_index = 0
+        self._tool_calls = ToolCalls(names)
+        self._pending = PendingToolCalls()
+
+    @property
+    def system(self) -> list[TextBlockParam]:
+        return self._turns.system
+
+    @property
+    def ends_with_results_without_thinking(self) -> bool:
+        """Whether the last turn holds results of tool calls, and no thinking precedes those calls."""
+        return self._turns.ends_with_results_without_thinking
+
+    def add(self, index: int, message: ChatMessage) -> None:
+        report = self._report.at("messages", index)
+        self._last_index = index
+        check_extras(message, report)
+        match message:
+            case SystemMessage():
+                self._turns.add_system(to_system_content(message, report), report)
+            case UserMessage():
+                self._add_user(index, message, report)
+            case AssistantMessage():
+                self._add_assistant(index, message, report)
+            case ToolMessage():
+                upstream_id = self._pending.resolve(message.tool_call_id, self._role_report(index))
+                self._turns.add_user(index, [to_tool_result(message, upstream_id, report)], [])
+            case FunctionMessage():
+                upstream_id = self._pending.resolve_function(self._role_report(index))
+                self._turns.add_user(index, [to_tool_result(message, upstream_id, report)], [])
+
+    def turns(self, *, prefill: bool) -> list[MessageParam]:
+        """The whole conversation. `prefill`: whether the model may continue a last assistant message. The model
+        must support that, and the request must have neither thinking nor an output format.
+        """
+        self._reject_pending()
+        if not self._turns:
+            raise self._role_report(self._last_index).error(
+                "'messages' must hold at least one message from the user: Claude cannot answer system "
+                "messages alone."
+            )
+        return self._turns.finish(prefill=prefill)
+
+    def _role_report(self, index: int) -> Report:
+        """OpenAI spells this path with a dot before the index: `messages.[3].role`."""
+        return self._report.at("messages", f"[{index}]", "role")
+
+    def _add_user(self, index: int, message: UserMessage, report: Report) -> None:
+        """A tool result may also be one of Anthropic's blocks inside the user message."""
+        results: list[ContentBlockParam] = []
+        parts = message.content if isinstance(message.content, list) else []
+        for place, part in enumerate(parts):
+            if isinstance(part, ToolResultBlock):
+                part_report = report.at("content", place)
+                check_extras(part, part_report)
+                upstream_id = self._pending.resolve(part.tool_use_id, part_report.at("tool_use_id"))
+                results.append(to_tool_result(part, upstream_id, part_report))
+        blocks = [*results, *to_user_content(message, report)]
+        set_client_breakpoint(blocks, message, report)
+        self._turns.add_user(index, blocks[: len(results)], blocks[len(results) :])
+
+    def _add_assistant(self, index: int, message: AssistantMessage, report: Report) -> None:
+        blocks, calls = to_assistant_content(index, message, self._tool_calls, report)
+        if not blocks:
+            return
+        if self._turns.last_role == "user":
+            self._reject_pending()
+        if calls and not has_thinking_in_content(message):
+            blocks = self._with_thinking(index, message, blocks, report)
+        self._turns.add_assistant(index, blocks)
+        self._pending.add(calls, function_call_id(index) if message.function_call else None)
+
+    def _with_thinking(
+        self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], report: Report
+    ) -> list[ContentBlockParam]:
+        """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
+        stored, own = self._stored_answers.get(min(client_ids(message), default="")), signatures(blocks)
+        if own:
+            # The client sent the thinking, but not its position among the other blocks.
+            same = stored is not None and signatures(stored) == own
+            return (restore_answer(stored or (), blocks, report) if same else None) or blocks
+        if stored is None:
+            self.missing_thinking.append(index)
+            return blocks
+        answer = restore_answer(stored, blocks, report)
+        if answer is None:
+            report.warn("this answer differs from the one Claude gave, so its thinking could not be restored")
+        return answer or blocks
+
+    def _reject_pending(self) -> None:
+        if client_call_ids := self._pending.take():
+            raise self._role_report(self._turns.last_assistant_index).error(
+                "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+                "'tool_call_id'. The following tool_call_ids did not have response messages: "
+                + ", ".join(client_call_ids)
+            )
 
 
 @dataclass(slots=True)
 class _Turn:
-    """Consecutive messages of one side; `index` is that of the newest of them."""
+    """Consecutive messages of one role; `index` is that of the last of them."""
 
     role: Literal["user", "assistant", "system"]
     index: int
@@ -71,74 +185,75 @@ class _Turn:
     content: list[ContentBlockParam] = field(default_factory=list)
 
 
-class Turns:
-    """Takes what each side says; `settled()` and, after it, `system` are what it comes to."""
+class _Turns:
+    """Groups converted messages into turns; `finish()` returns them, and then `system` is the system prompt."""
 
     def __init__(self, model: ClaudeModel, report: Report) -> None:
         self.system: list[TextBlockParam] = []
         self._model = model
         self._report = report
         self._turns: list[_Turn] = []
-        # System messages that wait for the end of the user's turn, each with its path.
-        self._waiting: list[tuple[str, Sequence[TextBlockParam]]] = []
+        # System messages to be placed after the current user turn, each with the report located at it.
+        self._waiting_system: list[tuple[Report, Sequence[TextBlockParam]]] = []
         self._ends_with_system = False
-        self._server_calls = ServerCalls()
+        self._server_calls = PendingServerCalls()
 
     def __bool__(self) -> bool:
         return bool(self._turns)
 
     @property
-    def newest_role(self) -> str | None:
+    def last_role(self) -> str | None:
         return self._turns[-1].role if self._turns else None
 
     @property
-    def newest_assistant(self) -> int:
-        """The index of the newest assistant message."""
+    def last_assistant_index(self) -> int:
+        """The index of the last assistant message."""
         return next(turn.index for turn in reversed(self._turns) if turn.role == "assistant")
 
     @property
-    def in_unsigned_loop(self) -> bool:
-        """Whether the newest turn is the results of calls that no thinking stands before."""
+    def ends_with_results_without_thinking(self) -> bool:
         if len(self._turns) < 2 or not self._turns[-1].results:
             return False
         before = self._turns[-2].content
-        return not before or not is_thought(before[0])
+        return not before or not is_thinking(before[0])
 
-    def add_system(self, blocks: Sequence[TextBlockParam], path: str) -> None:
+    def add_system(self, blocks: Sequence[TextBlockParam], report: Report) -> None:
         if not blocks:
             return
         self._ends_with_system = bool(self._turns)
         if not self._turns:
             self.system += blocks
             return
-        self._waiting.append((path, blocks))
+        self._waiting_system.append((report, blocks))
         if not self._model.mid_conversation_system:
-            self._hoist()
+            self._move_to_front()
 
     def add_user(
         self, index: int, results: Iterable[ContentBlockParam], content: Iterable[ContentBlockParam]
     ) -> None:
-        # A system message has to follow a whole user turn: never inside of one, never before its results.
-        for path, _ in self._waiting:
-            self._report.warn(path, "moved behind the messages of the user and the tools that follow it")
+        # A system message follows a whole user turn: never inside of one, never before its results.
+        for report, _ in self._waiting_system:
+            report.warn("moved behind the user and tool messages that follow it")
         turn = self._turn("user", index)
         turn.results += results
         turn.content += content
-        if turn.content or not turn.results:
-            self._server_calls.refuse_waiting(f"messages[{index}].content")
+        if self._server_calls and (turn.content or not turn.results):
+            raise self._server_calls.missing_results(self._content_report(index))
 
     def add_assistant(self, index: int, content: Sequence[ContentBlockParam]) -> None:
         self._place_system()
-        self._server_calls.follow(content, f"messages[{index}].content")
+        self._server_calls.follow(content, self._content_report(index))
         self._turn("assistant", index).content += content
 
-    def settled(self, *, prefill: bool) -> list[MessageParam]:
-        """`prefill` tells whether the answer may continue an assistant turn."""
-        self._settle_start()
+    def finish(self, *, prefill: bool) -> list[MessageParam]:
+        self._ensure_user_first()
         self._place_system()
         if self._turns[-1].role == "assistant":
-            self._settle_end(prefill=prefill)
+            self._finish_with_assistant(prefill=prefill)
         return [{"role": turn.role, "content": self._content(turn)} for turn in self._turns]
+
+    def _content_report(self, index: int) -> Report:
+        return self._report.at("messages", index, "content")
 
     def _turn(self, role: Literal["user", "assistant"], index: int) -> _Turn:
         self._ends_with_system = False
@@ -149,183 +264,69 @@ class Turns:
         return turn
 
     def _place_system(self) -> None:
-        """Before the answer that it is to rule, which needs a user turn between it and the answer before."""
+        """Adds the waiting system messages as a turn before the answer that they apply to. The API requires a
+        user turn between that turn and the answer before it.
+        """
         last = self._turns[-1] if self._turns else None
-        if not self._waiting or last is None:
+        if not self._waiting_system or last is None:
             return
-        if self._server_calls.waiting:
-            self._hoist()
+        if self._server_calls:
+            self._move_to_front()
             return
         if last.role == "assistant":
             if any(block["type"] == "tool_use" for block in last.content):
                 return  # the results come first
-            self._ask(_OBEY, _ASKED)
-        blocks = [block for _, blocks in self._waiting for block in blocks]
+            self._request_following_system()
+        blocks = [block for _, blocks in self._waiting_system for block in blocks]
         self._turns.append(_Turn("system", last.index, content=[*blocks]))
-        self._waiting.clear()
+        self._waiting_system.clear()
 
-    def _settle_start(self) -> None:
-        """Claude's conversations begin with the user; many clients' begin with a greeting."""
+    def _ensure_user_first(self) -> None:
+        """The API requires a user turn first; many clients begin with a greeting of the assistant."""
         if self._turns[0].role == "assistant":
-            self._report.warn(
-                "messages",
-                "Claude's conversations begin with the user, so a line saying so was put before it",
+            self._report.at("messages").warn(
+                "Claude's conversations begin with the user, so a user message was added before the first one"
             )
-            self._turns.insert(0, _Turn("user", 0, content=[text_block(_NO_OPENING)]))
+            self._turns.insert(0, _Turn("user", 0, content=[text_block(_FIRST_USER_TEXT)]))
 
-    def _settle_end(self, *, prefill: bool) -> None:
+    def _finish_with_assistant(self, *, prefill: bool) -> None:
         last = self._turns[-1]
-        # A turn that waits for the server's tools was paused: it goes on by being sent back as it is.
-        if self._server_calls.waiting:
+        # A turn with pending server tool calls was paused: it is resumed by sending it back unchanged.
+        if self._server_calls:
             return
         if self._ends_with_system:
-            self._ask(_OBEY, _ASKED)
+            self._request_following_system()
         elif not prefill:
-            self._ask(
-                _CONTINUE, f"{self._model.id} cannot continue this message by itself, so a line asks it to"
+            self._add_request(
+                _CONTINUE_TEXT,
+                f"{self._model.id} cannot continue this message by itself, so a user message requests it",
             )
         elif (text := last.content[-1])["type"] == "text":
-            # A prefill must not end in white space.
+            # The API takes no prefill that ends with white space.
             last.content[-1] = {**text, "text": text["text"].rstrip()}
 
-    def _hoist(self) -> None:
-        for path, blocks in self._waiting:
-            self._report.warn(path, _TO_THE_FRONT)
+    def _move_to_front(self) -> None:
+        for report, blocks in self._waiting_system:
+            report.warn("this message was moved to the front of the conversation")
             self.system += blocks
-        self._waiting.clear()
+        self._waiting_system.clear()
 
-    def _ask(self, line: str, why: str) -> None:
+    def _request_following_system(self) -> None:
+        self._add_request(
+            _FOLLOW_SYSTEM_TEXT,
+            "Claude answers only the user, so a user message requests to follow the system message",
+        )
+
+    def _add_request(self, text: str, reason: str) -> None:
         index = self._turns[-1].index
-        self._report.warn(f"messages[{index}]", why)
-        self._turns.append(_Turn("user", index, content=[text_block(line)]))
+        self._report.at("messages", index).warn(reason)
+        self._turns.append(_Turn("user", index, content=[text_block(text)]))
 
     def _content(self, turn: _Turn) -> list[ContentBlockParam]:
         content = [*turn.results, *turn.content]
         if not content:
-            self._report.warn(
-                f"messages[{turn.index}].content", "Claude takes no empty message, so a line says that"
+            self._content_report(turn.index).warn(
+                "Claude takes no empty message, so a text states that it is empty"
             )
-            return [text_block(_SILENT_USER)]
+            return [text_block(_EMPTY_USER_TEXT)]
         return content
-
-
-_NOTHING_RECALLED: Mapping[str, Sequence[RecalledBlock]] = {}
-
-
-class Conversation:
-    """Takes messages one by one; `turns()` and, after it, `system` are what they come to.
-
-    `recalled` holds whole answers of the model by the keys that `tool_call_keys` names; where the client sent
-    back what it got, they take its place, thinking and all. `unrecalled` are the indices of messages that call
-    tools and have no thinking, neither their own nor recalled. `called` are the wire names of all tools called.
-    Raises APIError 400 with the index of the message that Claude could not take.
-    """
-
-    def __init__(
-        self,
-        model: ClaudeModel,
-        names: ToolNames,
-        report: Report,
-        recalled: Mapping[str, Sequence[RecalledBlock]] = _NOTHING_RECALLED,
-    ) -> None:
-        self.called: list[str] = []
-        self.unrecalled: list[int] = []
-        self._names = names
-        self._report = report
-        self._recalled = recalled
-        self._turns = Turns(model, report)
-        self._newest = 0
-        self._ids = CallIds()
-        self._unanswered = Unanswered()
-
-    @property
-    def system(self) -> list[TextBlockParam]:
-        return self._turns.system
-
-    @property
-    def in_unsigned_loop(self) -> bool:
-        return self._turns.in_unsigned_loop
-
-    def add(self, index: int, message: ChatMessage) -> None:
-        path = f"messages[{index}]"
-        self._newest = index
-        check_extras(message, path, self._report)
-        match message:
-            case SystemMessage():
-                self._turns.add_system(to_system_content(message, path, self._report), path)
-            case UserMessage():
-                self._add_user(index, message, path)
-            case AssistantMessage():
-                self._add_assistant(index, message, path)
-            case ToolMessage():
-                wire_id = self._unanswered.answer(message.tool_call_id, f"messages.[{index}].role")
-                self._add_result(index, message, wire_id)
-            case FunctionMessage():
-                self._add_result(index, message, self._unanswered.answer_function(f"messages.[{index}].role"))
-
-    def turns(self, *, prefill: bool) -> list[MessageParam]:
-        """The whole conversation. `prefill` tells whether the answer may continue an assistant message: the
-        model has to take that, and neither thinking nor an output format may be asked for.
-        """
-        self._refuse_unanswered()
-        if not self._turns:
-            raise invalid_request(
-                "'messages' must hold at least one message from the user: Claude cannot answer system "
-                "messages alone.",
-                f"messages.[{self._newest}].role",
-            )
-        return self._turns.settled(prefill=prefill)
-
-    def _add_user(self, index: int, message: UserMessage, path: str) -> None:
-        """A tool's result may also come as Anthropic's own block inside the user's message."""
-        results: list[ContentBlockParam] = []
-        parts = message.content if isinstance(message.content, list) else []
-        for place, part in enumerate(parts):
-            if isinstance(part, ToolResultBlock):
-                where = f"{path}.content[{place}]"
-                check_extras(part, where, self._report)
-                wire_id = self._unanswered.answer(part.tool_use_id, f"{where}.tool_use_id")
-                results.append(to_tool_result(part, wire_id, where, self._report))
-        blocks = [*results, *to_content(message, path, self._report)]
-        mark_last(blocks, client_mark(message, path, self._report), path, self._report)
-        self._turns.add_user(index, blocks[: len(results)], blocks[len(results) :])
-
-    def _add_result(self, index: int, message: ToolMessage | FunctionMessage, wire_id: str) -> None:
-        result = to_tool_result(message, wire_id, f"messages[{index}]", self._report)
-        self._turns.add_user(index, [result], [])
-
-    def _add_assistant(self, index: int, message: AssistantMessage, path: str) -> None:
-        blocks, calls = to_assistant_content(index, message, self._names, self._ids, self._report)
-        if not blocks:
-            return
-        if self._turns.newest_role == "user":
-            self._refuse_unanswered()
-        if calls and not places_thinking(message):
-            blocks = self._recall(index, message, blocks, path)
-        self._turns.add_assistant(index, blocks)
-        self._unanswered.expect(calls, function_call_id(index) if message.function_call else None)
-        self.called += [block["name"] for _, block in calls]
-
-    def _recall(
-        self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], path: str
-    ) -> list[ContentBlockParam]:
-        recalled, own = self._recalled.get(min(client_ids(message), default="")), signatures(blocks)
-        if own:  # is the client's to give; only its place is looked up
-            same = recalled is not None and signatures(recalled) == own
-            return (restored(recalled or (), blocks, path, self._report) if same else None) or blocks
-        if recalled is None:
-            self.unrecalled.append(index)
-            return blocks
-        answer = restored(recalled, blocks, path, self._report)
-        if answer is None:
-            self._report.warn(path, "the answer was changed since, so its thinking could not be restored")
-        return answer or blocks
-
-    def _refuse_unanswered(self) -> None:
-        if unanswered := self._unanswered.take():
-            raise invalid_request(
-                "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-                "'tool_call_id'. The following tool_call_ids did not have response messages: "
-                + ", ".join(unanswered),
-                f"messages.[{self._turns.newest_assistant}].role",
-            )

@@ -1,8 +1,8 @@
-"""A request body as CompletionCreateParams, or a 400 in OpenAI's words that names the field.
+"""parse_params(): a request body as CompletionCreateParams, or a 400 in OpenAI's wording that names the field.
 
-pydantic reports one failure per branch of a union and puts the branch's name into the location; OpenAI's
-clients know paths like `messages[1].content[0].type`. The body itself tells which is which: a part of a
-location that cannot be followed in it is a branch's name, unless it is the very key that is missing.
+pydantic reports one failure per branch of a union and inserts the branch's name into the location. OpenAI's
+paths have none: `messages[1].content[0].type`. So a step of a location that does not exist in the body is taken
+for the name of a branch and left out, unless it is the key that is missing.
 """
 
 import json
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from claudexia.errors import APIError, invalid_request, missing
+from claudexia.translate.report import Step, spell_path
 from claudexia.translate.types.params import CompletionCreateParams
 
 _EXPECTED = {
@@ -33,7 +34,7 @@ _BOUNDS = {
 
 
 def parse_params(body: bytes) -> CompletionCreateParams:
-    """Raises APIError 400 where `body` is not a chat completion request."""
+    """Raises APIError 400 if `body` is not a chat completion request."""
     try:
         return CompletionCreateParams.model_validate_json(body)
     except ValidationError as error:
@@ -48,22 +49,22 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
             f"We could not parse the JSON body of your request: {first['ctx']['error']}.", None
         )
     document = json.loads(body)
-    # The same part of the request may have failed several branches: the one that got furthest was meant.
-    rivals = [(_path(d, document), d) for d in details if _part(d) == _part(first)]
-    depth = max(len(path) for path, _ in rivals)
-    path, chosen = next((p, d) for p, d in rivals if len(p) == depth)
-    types = [d["type"] for p, d in rivals if p == path]
-    return _told(path, chosen, types)
+    # The same part of the request may have failed several branches. The one that got furthest is reported.
+    related = [(_path(d, document), d) for d in details if _part(d) == _part(first)]
+    depth = max(len(path) for path, _ in related)
+    path, chosen = next((p, d) for p, d in related if len(p) == depth)
+    types = [d["type"] for p, d in related if p == path]
+    return _to_api_error(path, chosen, types)
 
 
-def _part(detail: ErrorDetails) -> tuple[str | int, ...]:
-    """The top-level field, or the one item of it, that a failure lies in."""
+def _part(detail: ErrorDetails) -> tuple[Step, ...]:
+    """The top-level field, or the item of it, in which the failure is."""
     name, *rest = detail["loc"] or ("",)
     return (name, rest[0]) if rest and isinstance(rest[0], int) else (name,)
 
 
-def _path(detail: ErrorDetails, document: object) -> tuple[str | int, ...]:
-    path = _followed(detail["loc"], document)
+def _path(detail: ErrorDetails, document: object) -> tuple[Step, ...]:
+    path = _existing_steps(detail["loc"], document)
     if detail["type"] == "missing":
         path.append(detail["loc"][-1])
     if detail["type"].startswith("union_tag_"):
@@ -71,22 +72,24 @@ def _path(detail: ErrorDetails, document: object) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _followed(location: Sequence[str | int], here: object) -> list[str | int]:
+def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
+    """The steps of `location` that exist in `node`; the others are names of branches."""
     if not location:
         return []
     step, *rest = location
     try:
-        path = [step, *_followed(rest, here[step])]  # type: ignore[index]  # that is the question
+        path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):
-        return _followed(rest, here)
-    if isinstance(here, dict) and step in (here.get("type"), here.get("role")):
-        # A part of type 'text' has a key 'text' too: whichever was meant leads further.
-        return max(_followed(rest, here), path, key=len)
+        return _existing_steps(rest, node)
+    if isinstance(node, dict) and step in (node.get("type"), node.get("role")):
+        # A part of type 'text' has a key 'text', too. The right reading is the one that leads further.
+        return max(_existing_steps(rest, node), path, key=len)
     return path
 
 
-def _told(path: Sequence[str | int], detail: ErrorDetails, types: Sequence[str]) -> APIError:
-    name, kind, given = _spelled(path), detail["type"], detail["input"]
+def _to_api_error(path: Sequence[Step], detail: ErrorDetails, types: Sequence[str]) -> APIError:
+    """`types` are the failures of all branches at this path."""
+    name, kind, given = spell_path(path), detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind in ("missing", "union_tag_not_found"):
         return missing(name)
@@ -97,27 +100,35 @@ def _told(path: Sequence[str | int], detail: ErrorDetails, types: Sequence[str])
             f"Invalid value: {_quoted(value)}. Supported values are: {allowed}.", name, "invalid_value"
         )
     if kind in _EXPECTED:
-        wanted = " or ".join(dict.fromkeys(_EXPECTED[t] for t in types if t in _EXPECTED))
-        choice = f"one of {wanted}" if " or " in wanted else wanted
-        where = f" for '{name}'" if name else ""
-        return invalid_request(
-            f"Invalid type{where}: expected {choice}, but got {_kind(given)} instead.",
-            name or None,
-            "invalid_type",
-        )
+        return _invalid_type(name, given, types)
     if kind in _BOUNDS:
-        code, words, sign, bound = _BOUNDS[kind]
-        number = "integer" if isinstance(given, int) and isinstance(context[bound], int) else "decimal"
-        return invalid_request(
-            f"Invalid '{name}': {number} {words}. Expected a value {sign} {context[bound]:g}, "
-            f"but got {given} instead.",
-            name,
-            f"{number}_{code}",
-        )
-    return _too_short(name, detail)
+        return _out_of_bounds(name, detail)
+    return _invalid_value(name, detail)
 
 
-def _too_short(name: str, detail: ErrorDetails) -> APIError:
+def _invalid_type(name: str, given: object, types: Sequence[str]) -> APIError:
+    expected = " or ".join(dict.fromkeys(_EXPECTED[t] for t in types if t in _EXPECTED))
+    choice = f"one of {expected}" if " or " in expected else expected
+    place = f" for '{name}'" if name else ""
+    return invalid_request(
+        f"Invalid type{place}: expected {choice}, but got {_type_name(given)} instead.",
+        name or None,
+        "invalid_type",
+    )
+
+
+def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
+    code, phrase, sign, key = _BOUNDS[detail["type"]]
+    given, bound = detail["input"], detail["ctx"][key]
+    number = "integer" if isinstance(given, int) and isinstance(bound, int) else "decimal"
+    return invalid_request(
+        f"Invalid '{name}': {number} {phrase}. Expected a value {sign} {bound:g}, but got {given} instead.",
+        name,
+        f"{number}_{code}",
+    )
+
+
+def _invalid_value(name: str, detail: ErrorDetails) -> APIError:
     if detail["type"] == "too_short":
         message = (
             f"Invalid '{name}': empty array. Expected an array with minimum length 1, "
@@ -131,19 +142,12 @@ def _too_short(name: str, detail: ErrorDetails) -> APIError:
     return invalid_request(f"Invalid '{name}': {detail['msg']}.", name or None, "invalid_value")
 
 
-def _spelled(path: Sequence[str | int]) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
-
-
 def _quoted(value: object) -> str:
     text = str(value)
     return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     match value:
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""to_output_format(): how Claude is held to a response_format, or asked for it in words.
+"""to_output_format(): a response_format as Claude's output format, or as an instruction.
 
 Claude has structured output for a schema, but no JSON mode without one.
 Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
@@ -17,23 +17,24 @@ from claudexia.translate.types.anthropic import (
 )
 from claudexia.translate.types.params import JSONObjectFormat, JSONSchemaFormat, ResponseFormat
 
-_SCHEMA = "response_format.json_schema.schema"
-_OBJECT = (
+_OBJECT_INSTRUCTION = (
     "Answer with one JSON object and nothing else: no text before or after it and no code fence. "
     "Your answer is parsed as it stands."
 )
-_FOLLOWING = (
+_SCHEMA_INSTRUCTION = (
     "Answer with one JSON {noun} and nothing else: no text before or after it and no code fence. "
     "Your answer is parsed as it stands and must be valid under this JSON Schema:\n{schema}"
 )
-_TOLD = 5
-_CITED = {"enabled": True}
+_MAX_PHRASES = 5
+_CITATIONS_ON = {"enabled": True}
 
 
 class OutputFormat(NamedTuple):
-    """`format` is what the API enforces; without it `instruction` asks, and the answer may need JSONObjectText.
+    """How the requested format is sent.
 
-    json_object    whether all that counts of the answer is one JSON object
+    format       enforced by the API
+    instruction  without `format`: text for the system prompt that asks for the format
+    json_object  the client wants only the one JSON object in the answer's text
     """
 
     format: JSONOutputFormatParam | None = None
@@ -42,67 +43,69 @@ class OutputFormat(NamedTuple):
 
 
 def to_output_format(response_format: ResponseFormat | None, report: Report) -> OutputFormat:
-    """Everything that Claude is asked for but not held to is reported."""
-    if response_format is not None:
-        check_extras(response_format, "response_format", report)
+    """Warns of everything that Claude is instructed to do but that the API does not enforce."""
+    if response_format is None:
+        return OutputFormat()
+    report = report.at("response_format")
+    check_extras(response_format, report)
     match response_format:
         case JSONObjectFormat():
-            report.warn("response_format", "Claude has no JSON mode, so it is asked in words for a JSON object")
-            return OutputFormat(instruction=_OBJECT, json_object=True)
+            report.warn("Claude has no JSON mode, so an instruction asks for a JSON object")
+            return OutputFormat(instruction=_OBJECT_INSTRUCTION, json_object=True)
         case JSONSchemaFormat():
-            return _following(response_format, report)
+            return _from_schema(response_format, report.at("json_schema"))
     return OutputFormat()
 
 
-def uncited(turns: Sequence[MessageParam], report: Report) -> list[MessageParam]:
-    """`turns` as the API takes them beside a format: without the citations of documents and search results."""
-    bare: list[MessageParam] = [
-        {"role": turn["role"], "content": [_uncited(block) for block in turn["content"]]} for turn in turns
+def without_citations(turns: Sequence[MessageParam], report: Report) -> list[MessageParam]:
+    """`turns` with citations switched off: the API takes none beside an output format."""
+    uncited: list[MessageParam] = [
+        {"role": turn["role"], "content": [_without_citations(block) for block in turn["content"]]}
+        for turn in turns
     ]
-    if bare != list(turns):
-        report.warn(
-            "response_format",
-            "Claude cites nothing while it is held to a schema, so citations were switched off",
+    if uncited != list(turns):
+        report.at("response_format").warn(
+            "Claude gives no citations when a schema is enforced, so they were switched off"
         )
-    return bare
+    return uncited
 
 
-def _uncited(block: ContentBlockParam) -> ContentBlockParam:
-    if block.get("citations") == _CITED:
+def _without_citations(block: ContentBlockParam) -> ContentBlockParam:
+    if block.get("citations") == _CITATIONS_ON:
         return cast("ContentBlockParam", {key: value for key, value in block.items() if key != "citations"})
     if block["type"] == "tool_result" and "content" in block:
-        return {**block, "content": [cast("InputBlockParam", _uncited(part)) for part in block["content"]]}
+        content = [cast("InputBlockParam", _without_citations(part)) for part in block["content"]]
+        return {**block, "content": content}
     return block
 
 
-def _following(response_format: JSONSchemaFormat, report: Report) -> OutputFormat:
-    asked = response_format.json_schema
-    check_extras(asked, "response_format.json_schema", report)
-    if asked.schema_ is None:
-        report.warn(_SCHEMA, "it is missing, so Claude is asked in words for any JSON object")
-        return OutputFormat(instruction=_OBJECT, json_object=True)
+def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFormat:
+    given = response_format.json_schema
+    check_extras(given, report)
+    report = report.at("schema")
+    if given.schema_ is None:
+        report.warn("it is missing, so an instruction asks for any JSON object")
+        return OutputFormat(instruction=_OBJECT_INSTRUCTION, json_object=True)
     from claudexia.translate.schema import adapt, has_object_root  # noqa: PLC0415  # most requests have none
 
-    schema = asked.schema_
-    if asked.description and not schema.get("description"):
-        schema = {**schema, "description": asked.description}
+    schema = given.schema_
+    if given.description and not schema.get("description"):
+        schema = {**schema, "description": given.description}
     adapted = adapt(schema)
     if adapted.fits:
-        _tell(adapted.relaxed, "asked for in words, not enforced", report)
-        _tell(adapted.narrowed, "Claude cannot answer with", report)
+        _warn_of_phrases("requested by description, not enforced", adapted.relaxed, report)
+        _warn_of_phrases("Claude cannot answer with", adapted.narrowed, report)
         return OutputFormat({"type": "json_schema", "schema": adapted.schema})
-    report.warn(
-        _SCHEMA, f"Claude cannot be held to it ({adapted.misfit}), so it is asked in words to follow it"
-    )
+    report.warn(f"the API cannot enforce it ({adapted.reason}), so an instruction asks Claude to follow it")
     is_object = has_object_root(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return OutputFormat(
-        instruction=_FOLLOWING.format(noun="object" if is_object else "value", schema=text),
+        instruction=_SCHEMA_INSTRUCTION.format(noun="object" if is_object else "value", schema=text),
         json_object=is_object,
     )
 
 
-def _tell(phrases: Sequence[str], verdict: str, report: Report) -> None:
+def _warn_of_phrases(effect: str, phrases: Sequence[str], report: Report) -> None:
     if phrases:
-        more = f" and {len(phrases) - _TOLD} more" if len(phrases) > _TOLD else ""
-        report.warn(_SCHEMA, f"{verdict}: {', '.join(phrases[:_TOLD])}{more}")
+        more = f" and {len(phrases) - _MAX_PHRASES} more" if len(phrases) > _MAX_PHRASES else ""
+        report.warn(f"{effect}: {', '.join(phrases[:_MAX_PHRASES])}{more}")

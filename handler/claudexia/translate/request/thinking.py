@@ -1,18 +1,19 @@
-"""ThinkingPlan: what a request's reasoning fields and its token limit come to on one model.
+"""to_thinking(): thinking, effort and max_tokens for a request's reasoning fields, token limit and model.
 
-    asked for         budgets only (4.5)       off by default (4.6-4.8)     on by default (5 and newer)
-    ---------------   ----------------------   --------------------------   ----------------------------------
-    nothing           nothing                  nothing                      nothing
-    an effort         enabled, its budget      adaptive, effort             effort
-    a budget          enabled, budget          enabled, or adaptive with    the effort that is worth it
-                                               the effort worth it
-    none              nothing                  nothing                      disabled, between_tools, or effort
-                                                                            low where neither is taken
+    requested   budgets only (4.5)     off by default (4.6-4.8)     on by default (5 and newer)
+    ---------   --------------------   --------------------------   ----------------------------------
+    nothing     nothing                nothing                      nothing
+    an effort   enabled, its budget    adaptive, effort             effort
+    a budget    enabled, budget        enabled, or adaptive with    the effort for that budget
+                                       the effort for that budget
+    none        nothing                nothing                      disabled, between_tools, or effort
+                                                                    low if the model takes neither
 
-`display: summarized` is added where the model hides its thinking and the client asked for some.
+`display: summarized` is added if the model hides its thinking by default and the client asked for some.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/thinking,
-https://platform.claude.com/docs/en/build-with-claude/effort
+https://platform.claude.com/docs/en/build-with-claude/effort,
+https://openrouter.ai/docs/use-cases/reasoning-tokens
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,138 +32,59 @@ from claudexia.translate.types.params import (
     ThinkingType,
 )
 
-# --- claudexia.translate.reasoning
-# ReasoningConfig: what a client asks of reasoning, in OpenAI's words, OpenRouter's or Anthropic's own.
-#
-# Each field says a few things, each thing on its own: whether to think, how much, whether to show it. Where two
-# disagree, the more specific vocabulary wins: thinking, then reasoning, then reasoning_effort.
-#
-# Sources: https://openrouter.ai/docs/use-cases/reasoning-tokens and
-# https://platform.claude.com/docs/en/build-with-claude/thinking
-
-# What an effort is worth in thinking tokens, from the least to the most. Half of the smallest output limit
-# of a model that takes budgets (64,000) stays for the answer.
+# The budget for each effort, in tokens, from the lowest effort to the highest. At least half of the smallest
+# output limit of a model that takes budgets (64,000) stays for the answer.
 BUDGETS: Mapping[str, int] = {"low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_000, "max": 32_000}
+_MIN_BUDGET = 1024  # the API's
+# Output tokens that stay for the answer beside a budget that the gateway chose.
+_ANSWER_TOKENS = 1024
+# OpenAI's limit includes reasoning, but a client that sets 50 wants 50 tokens of text. Claude could spend them
+# all on thinking and return no text, so a limit below the first number is raised by that of the thinking type.
+_SMALL_LIMIT = _MIN_BUDGET + _ANSWER_TOKENS
+_LIMIT_INCREASE: Mapping[ThinkingType, int] = {"enabled": _MIN_BUDGET, "adaptive": 2048}
+
+# Why the type `enabled` cannot be sent with a request.
+# https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use
+FORCED_TOOL_CHOICE = "does not go with a forced tool_choice"
+MISSING_THINKING = "needs the thinking that came before the tool results, which was not sent back"
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningConfig:
-    """What is None is not said. At most one of `effort` and `budget` (tokens) is set, and only with `on`.
+    """The client's reasoning settings; None means not specified.
 
-    `switch` and `measure` are the parameters that said whether and how much; `type` is Anthropic's own word.
+    enabled        whether to think; `enabled_field` is the field that decided it
+    effort, budget at most one of them is set (`budget` in tokens), and only with `enabled`; `amount_field` is
+                   the field that decided it
+    display        whether the response shows the thinking
+    type           Anthropic's type of thinking
     """
 
-    on: bool | None = None
-    switch: str = ""
+    enabled: bool | None = None
+    enabled_field: Report | None = None
     effort: str | None = None
     budget: int | None = None
-    measure: str = ""
+    amount_field: Report | None = None
     display: Display | None = None
     type: ThinkingType | None = None
 
     @property
     def level(self) -> str | None:
-        """How much, as an effort."""
-        return self.effort if self.budget is None else effort_worth(self.budget)
-
-
-def effort_worth(budget: int) -> str:
-    """The least effort that is worth `budget` tokens. Never max: who sets a budget wants a bound."""
-    return next((effort for effort, tokens in BUDGETS.items() if budget <= tokens), "xhigh")
-
-
-def to_wish(params: CompletionCreateParams, report: Report) -> ReasoningConfig:
-    """A thing that a winning field says otherwise is reported."""
-    wish = ReasoningConfig()
-    for said in _said(params, report):
-        wish = _joined(wish, said, report)
-    if wish.on and wish.display is None:
-        return replace(wish, display="summarized")
-    return wish
-
-
-def _said(params: CompletionCreateParams, report: Report) -> Iterator[ReasoningConfig]:
-    """One thing at a time, the winners first."""
-    if params.thinking:
-        check_extras(params.thinking, "thinking", report)
-        yield from _said_by_thinking(params.thinking)
-    if params.reasoning:
-        check_extras(params.reasoning, "reasoning", report)
-        yield from _said_by_reasoning(params.reasoning)
-    if params.reasoning_effort:
-        yield _said_effort("reasoning_effort", params.reasoning_effort)
-
-
-def _said_by_thinking(thinking: Thinking) -> Iterator[ReasoningConfig]:
-    on = thinking.type in ("adaptive", "enabled")
-    yield ReasoningConfig(on=on, switch="thinking.type", type=thinking.type, display=thinking.display)
-    if thinking.budget_tokens is not None:
-        yield _budget("thinking.budget_tokens", thinking.budget_tokens)
-
-
-def _said_by_reasoning(reasoning: Reasoning) -> Iterator[ReasoningConfig]:
-    if reasoning.enabled is not None:
-        yield ReasoningConfig(on=reasoning.enabled, switch="reasoning.enabled")
-    if reasoning.max_tokens is not None:
-        yield _budget("reasoning.max_tokens", reasoning.max_tokens)
-    if reasoning.effort:
-        yield _said_effort("reasoning.effort", reasoning.effort)
-    if reasoning.exclude is not None:
-        yield ReasoningConfig(display="omitted" if reasoning.exclude else "summarized")
-
-
-def _said_effort(param: str, effort: Effort) -> ReasoningConfig:
-    if effort == "none":
-        return ReasoningConfig(on=False, switch=param)
-    return ReasoningConfig(
-        on=True, switch=param, effort="low" if effort == "minimal" else effort, measure=param
-    )
-
-
-def _budget(param: str, budget: int) -> ReasoningConfig:
-    if budget == 0:
-        return ReasoningConfig(on=False, switch=param)
-    return ReasoningConfig(on=True, switch=param, budget=budget, measure=param)
-
-
-def _joined(wish: ReasoningConfig, said: ReasoningConfig, report: Report) -> ReasoningConfig:
-    """`wish`, with what `said` adds to it."""
-    if None not in (wish.on, said.on) and wish.on != said.on:
-        report.warn(said.switch, f"{wish.switch} says otherwise and was taken instead")
-        return wish
-    if wish.on is None:
-        wish = replace(wish, on=said.on, switch=said.switch, type=said.type)
-    if wish.level is None:
-        wish = replace(wish, effort=said.effort, budget=said.budget, measure=said.measure)
-    elif said.level not in (None, wish.level):
-        report.warn(said.measure, f"{wish.measure} was taken instead")
-    if wish.display is None:
-        return replace(wish, display=said.display)
-    if said.display not in (None, wish.display):
-        report.warn("reasoning.exclude", "thinking.display was taken instead")
-    return wish
-
-
-_LEAST_BUDGET = 1024  # the API's
-# What an answer keeps beside a budget that the gateway chose.
-_ROOM = 1024
-# OpenAI's limit counts reasoning too, but a client that sends 50 wants 50 tokens of text. Claude would spend
-# them all on thinking and answer nothing, so a limit below the first number is raised by its type's.
-_ENOUGH = _LEAST_BUDGET + _ROOM
-_RAISED_BY: Mapping[ThinkingType, int] = {"enabled": _LEAST_BUDGET, "adaptive": 2048}
-
-_FORCED = "does not go with a forced tool_choice"
-_UNSIGNED = "needs the thinking that came before the tool results, which was not sent back"
+        """The amount of thinking as an effort."""
+        return self.effort if self.budget is None else _effort_for(self.budget)
 
 
 class ThinkingPlan(NamedTuple):
-    """`thinking` and `effort` are sent unless None; `max_tokens` is final. `shown`: thinking that arrives is
-    told to the client. `active`: the model may answer with thinking blocks."""
+    """`thinking` and `effort` are sent unless None; `max_tokens` is the final limit.
+
+    visible  the response shows the thinking that the model returns
+    active   the model may return thinking blocks
+    """
 
     thinking: ThinkingConfigParam | None
     effort: str | None
     max_tokens: int
-    shown: bool
+    visible: bool
     active: bool
 
 
@@ -171,132 +93,226 @@ def to_thinking(
     model: ClaudeModel,
     max_tokens: int | None,
     report: Report,
-    *,
-    forced_choice: bool,
-    unsigned_loop: bool = False,
+    enabled_conflict: str = "",
 ) -> ThinkingPlan:
-    """`max_tokens` is the client's limit, `forced_choice` a tool_choice of any or tool, `unsigned_loop` a
-    conversation that ends with the results of calls whose thinking is missing. Neither goes with `enabled`:
-    https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use
-    """
-    wish = to_wish(params, report)
-    barred = _FORCED if forced_choice else _UNSIGNED if unsigned_loop else ""
-    kind = _kind(wish, model, barred, report)
-    effort = _effort(wish, kind, model, report)
-    limit = _Limit(params, model, max_tokens, report)
+    """`max_tokens` is the client's limit. `enabled_conflict` is FORCED_TOOL_CHOICE, MISSING_THINKING or ""."""
+    config = _reasoning_config(params, report)
+    thinking_type = _thinking_type(config, model, enabled_conflict)
+    effort = _effort(config, thinking_type, model)
+    limit = _TokenLimit(params, model, max_tokens, report)
     budget = None
-    if kind == "enabled":
-        budget = limit.with_budget(wish)
-    elif kind == "adaptive":
-        limit.with_room(kind)
+    if thinking_type == "enabled":
+        budget = limit.fit_budget(config)
+    elif thinking_type == "adaptive":
+        limit.raise_small(thinking_type)
     return ThinkingPlan(
-        thinking=_config(wish, kind, budget, model),
+        thinking=_thinking_param(config, thinking_type, budget, model),
         effort=effort,
         max_tokens=limit.max_tokens,
-        shown=wish.on is not False and wish.display != "omitted",
-        active=kind not in (None, "disabled"),
+        visible=config.enabled is not False and config.display != "omitted",
+        active=thinking_type not in (None, "disabled"),
     )
 
 
-def _kind(wish: ReasoningConfig, model: ClaudeModel, barred: str, report: Report) -> ThinkingType | None:
-    """The type of thinking that the model is to do; None where it does none without being told."""
-    if wish.on is None:
+# The client's settings
+
+
+def _effort_for(budget: int) -> str:
+    """The lowest effort whose budget covers `budget` tokens. Never max, because a budget is an upper bound."""
+    return next((effort for effort, tokens in BUDGETS.items() if budget <= tokens), "xhigh")
+
+
+def _reasoning_config(params: CompletionCreateParams, report: Report) -> ReasoningConfig:
+    """Merges the fields. `thinking` takes precedence over `reasoning`, and that over `reasoning_effort`."""
+    config = ReasoningConfig()
+    for setting in _settings(params, report):
+        config = _merged(config, setting, report)
+    if config.enabled and config.display is None:
+        return replace(config, display="summarized")
+    return config
+
+
+def _settings(params: CompletionCreateParams, report: Report) -> Iterator[ReasoningConfig]:
+    """One setting at a time, in order of precedence."""
+    if params.thinking:
+        field = report.at("thinking")
+        check_extras(params.thinking, field)
+        yield from _thinking_settings(params.thinking, field)
+    if params.reasoning:
+        field = report.at("reasoning")
+        check_extras(params.reasoning, field)
+        yield from _reasoning_settings(params.reasoning, field)
+    if params.reasoning_effort:
+        yield _effort_setting(params.reasoning_effort, report.at("reasoning_effort"))
+
+
+def _thinking_settings(thinking: Thinking, report: Report) -> Iterator[ReasoningConfig]:
+    enabled = thinking.type in ("adaptive", "enabled")
+    yield ReasoningConfig(
+        enabled=enabled, enabled_field=report.at("type"), type=thinking.type, display=thinking.display
+    )
+    if thinking.budget_tokens is not None:
+        yield _budget_setting(thinking.budget_tokens, report.at("budget_tokens"))
+
+
+def _reasoning_settings(reasoning: Reasoning, report: Report) -> Iterator[ReasoningConfig]:
+    if reasoning.enabled is not None:
+        yield ReasoningConfig(enabled=reasoning.enabled, enabled_field=report.at("enabled"))
+    if reasoning.max_tokens is not None:
+        yield _budget_setting(reasoning.max_tokens, report.at("max_tokens"))
+    if reasoning.effort:
+        yield _effort_setting(reasoning.effort, report.at("effort"))
+    if reasoning.exclude is not None:
+        yield ReasoningConfig(display="omitted" if reasoning.exclude else "summarized")
+
+
+def _effort_setting(effort: Effort, field: Report) -> ReasoningConfig:
+    if effort == "none":
+        return ReasoningConfig(enabled=False, enabled_field=field)
+    return ReasoningConfig(
+        enabled=True, enabled_field=field, effort="low" if effort == "minimal" else effort, amount_field=field
+    )
+
+
+def _budget_setting(budget: int, field: Report) -> ReasoningConfig:
+    if budget == 0:
+        return ReasoningConfig(enabled=False, enabled_field=field)
+    return ReasoningConfig(enabled=True, enabled_field=field, budget=budget, amount_field=field)
+
+
+def _merged(config: ReasoningConfig, setting: ReasoningConfig, report: Report) -> ReasoningConfig:
+    """`config` with what `setting` adds to it; warns of each contradiction."""
+    if None not in (config.enabled, setting.enabled) and config.enabled != setting.enabled:
+        _warn_overridden(setting.enabled_field, config.enabled_field)
+        return config
+    if config.enabled is None:
+        config = replace(
+            config, enabled=setting.enabled, enabled_field=setting.enabled_field, type=setting.type
+        )
+    if config.level is None:
+        config = replace(
+            config, effort=setting.effort, budget=setting.budget, amount_field=setting.amount_field
+        )
+    elif setting.level not in (None, config.level):
+        _warn_overridden(setting.amount_field, config.amount_field)
+    if config.display is None:
+        return replace(config, display=setting.display)
+    if setting.display not in (None, config.display):
+        report.at("reasoning", "exclude").warn("thinking.display was used instead")
+    return config
+
+
+def _warn_overridden(field: Report | None, by: Report | None) -> None:
+    if field and by:
+        field.warn(f"{by.param} was used instead")
+
+
+# What is sent
+
+
+def _thinking_type(config: ReasoningConfig, model: ClaudeModel, enabled_conflict: str) -> ThinkingType | None:
+    """The type in effect, sent or by default; None if the model does not think."""
+    if config.enabled is None or config.enabled_field is None:
         return "adaptive" if model.thinks_by_default else None
-    return _kind_on(wish, model, barred, report) if wish.on else _kind_off(wish, model, report)
+    if config.enabled:
+        return _type_enabled(config, model, enabled_conflict, config.enabled_field)
+    return _type_disabled(config, model, config.enabled_field)
 
 
-def _kind_on(wish: ReasoningConfig, model: ClaudeModel, barred: str, report: Report) -> ThinkingType | None:
-    # Only `enabled` keeps to a budget; otherwise `adaptive` is what Anthropic advises.
-    order: Sequence[ThinkingType] = ("enabled", "adaptive") if wish.budget else ("adaptive", "enabled")
-    wanted = [wish.type] if wish.type else []
-    for kind in (*wanted, *order):
-        if kind in model.thinking and not (barred and kind == "enabled"):
-            if wish.type not in (None, kind):
-                why = barred if wish.type in model.thinking else f"is not taken by {model.id}"
-                report.warn("thinking.type", f"'{wish.type}' {why}, so '{kind}' was sent")
-            return kind
-    off = f"thinking is off for this request: with {model.id} it {barred}"
-    report.warn(wish.switch, off if model.thinking else f"{model.id} does not think")
+def _type_enabled(
+    config: ReasoningConfig, model: ClaudeModel, enabled_conflict: str, field: Report
+) -> ThinkingType | None:
+    # Only `enabled` has a budget; otherwise Anthropic recommends `adaptive`.
+    order: Sequence[ThinkingType] = ("enabled", "adaptive") if config.budget else ("adaptive", "enabled")
+    requested = [config.type] if config.type else []
+    for candidate in (*requested, *order):
+        if candidate in model.thinking and not (enabled_conflict and candidate == "enabled"):
+            if config.type not in (None, candidate):
+                reason = enabled_conflict if config.type in model.thinking else f"is not taken by {model.id}"
+                # Only `thinking.type` sets a type.
+                field.warn(f"'{config.type}' {reason}, so '{candidate}' was sent")
+            return candidate
+    off = f"thinking is off for this request: with {model.id} it {enabled_conflict}"
+    field.warn(off if model.thinking else f"{model.id} does not think")
     return None
 
 
-def _kind_off(wish: ReasoningConfig, model: ClaudeModel, report: Report) -> ThinkingType | None:
-    if wish.type == "between_tools" and wish.type not in model.thinking:
-        report.warn(wish.switch, f"{model.id} takes no 'between_tools'")
+def _type_disabled(config: ReasoningConfig, model: ClaudeModel, field: Report) -> ThinkingType | None:
+    if config.type == "between_tools" and config.type not in model.thinking:
+        field.warn(f"{model.id} takes no 'between_tools'")
     if not model.thinks_by_default:
         return None
     order: Sequence[ThinkingType] = ("disabled", "between_tools")
-    for kind in order:
-        if kind in model.thinking:
-            return kind
-    report.warn(wish.switch, f"{model.id} always thinks, so effort 'low' was sent, the least it takes")
+    for candidate in order:
+        if candidate in model.thinking:
+            return candidate
+    field.warn(f"{model.id} always thinks, so its lowest effort, 'low', was sent")
     return "adaptive"
 
 
-def _effort(wish: ReasoningConfig, kind: ThinkingType | None, model: ClaudeModel, report: Report) -> str | None:
-    if wish.on is False:
+def _effort(config: ReasoningConfig, thinking_type: ThinkingType | None, model: ClaudeModel) -> str | None:
+    if config.enabled is False:
         # With thinking off the default effort is right: xhigh and max would be refused.
-        return "low" if kind == "adaptive" else None
-    asked = wish.level if kind == "adaptive" else wish.effort
-    if asked is None or not model.effort:
+        return "low" if thinking_type == "adaptive" else None
+    requested = config.level if thinking_type == "adaptive" else config.effort
+    if requested is None or config.amount_field is None or not model.effort:
         return None
     efforts = list(BUDGETS)
-    # Where a model lacks an effort, the one below it: more was not asked for and would have to be paid.
-    sent = max((e for e in model.effort if efforts.index(e) <= efforts.index(asked)), key=efforts.index)
-    if wish.budget:
-        report.warn(wish.measure, f"{model.id} keeps to no budget here, so effort '{sent}' was sent")
-    elif sent != asked:
-        report.warn(wish.measure, f"{model.id} has no effort '{asked}', so '{sent}' was sent")
+    # If the model lacks the effort, the next lower one: a higher one costs more than the client requested.
+    sent = max((e for e in model.effort if efforts.index(e) <= efforts.index(requested)), key=efforts.index)
+    if config.budget:
+        config.amount_field.warn(f"{model.id} takes no budget here, so effort '{sent}' was sent")
+    elif sent != requested:
+        config.amount_field.warn(f"{model.id} has no effort '{requested}', so '{sent}' was sent")
     return sent
 
 
-class _Limit:
-    """max_tokens on its way from what the client asked to what is sent."""
+class _TokenLimit:
+    """`max_tokens`: at first the client's limit or the model's default, at last what is sent."""
 
     def __init__(
         self, params: CompletionCreateParams, model: ClaudeModel, max_tokens: int | None, report: Report
     ) -> None:
-        self._param = "max_tokens" if params.max_completion_tokens is None else "max_completion_tokens"
+        self._field = "max_tokens" if params.max_completion_tokens is None else "max_completion_tokens"
         self._report = report
         self.max_tokens = max_tokens or model.default_max_tokens
         if model.max_output_tokens and self.max_tokens > model.max_output_tokens:
             self.max_tokens = model.max_output_tokens
-            report.warn(self._param, f"lowered to {self.max_tokens}, the limit of {model.id}")
+            self._report.at(self._field).warn(f"lowered to {self.max_tokens}, the limit of {model.id}")
 
-    def with_room(self, kind: ThinkingType) -> None:
-        """Raises a small limit. No model that thinks has one below 32,000 tokens, so it stays within that."""
-        if self.max_tokens >= _ENOUGH:
+    def raise_small(self, thinking_type: ThinkingType) -> None:
+        """Raises a small limit. The result is far below the lowest maximum of models that think, 32,000."""
+        if self.max_tokens >= _SMALL_LIMIT:
             return
-        raised = self.max_tokens + _RAISED_BY[kind]
-        change = f"raised from {self.max_tokens} to {raised}"
-        self._report.warn(self._param, f"{change} so that thinking leaves room for the answer")
+        raised = self.max_tokens + _LIMIT_INCREASE[thinking_type]
+        self._report.at(self._field).warn(
+            f"raised from {self.max_tokens} to {raised} so that thinking leaves room for the answer"
+        )
         self.max_tokens = raised
 
-    def with_budget(self, wish: ReasoningConfig) -> int:
-        """The budget to send: the client's own wherever the API takes it."""
-        if wish.budget and _LEAST_BUDGET <= wish.budget < self.max_tokens:
-            return wish.budget
-        wanted = wish.budget or BUDGETS[wish.effort or "medium"]
-        budget = max(_LEAST_BUDGET, min(wanted, self.max_tokens - _ROOM))
-        self.with_room("enabled")
-        if wish.budget not in (None, budget):
-            self._report.warn(
-                wish.measure, f"set to {budget}: at least {_LEAST_BUDGET}, and less than max_tokens"
-            )
+    def fit_budget(self, config: ReasoningConfig) -> int:
+        """The budget to send: the client's own if the API takes it."""
+        if config.budget and _MIN_BUDGET <= config.budget < self.max_tokens:
+            return config.budget
+        requested = config.budget or BUDGETS[config.effort or "medium"]
+        budget = max(_MIN_BUDGET, min(requested, self.max_tokens - _ANSWER_TOKENS))
+        self.raise_small("enabled")
+        if config.budget not in (None, budget) and config.amount_field:
+            config.amount_field.warn(f"set to {budget}: at least {_MIN_BUDGET}, and less than max_tokens")
         return budget
 
 
-def _config(
-    wish: ReasoningConfig, kind: ThinkingType | None, budget: int | None, model: ClaudeModel
+def _thinking_param(
+    config: ReasoningConfig, thinking_type: ThinkingType | None, budget: int | None, model: ClaudeModel
 ) -> ThinkingConfigParam | None:
-    if kind is None:
+    if thinking_type is None:
         return None
-    config: ThinkingConfigParam = {"type": kind}
+    param: ThinkingConfigParam = {"type": thinking_type}
     if budget is not None:
-        config["budget_tokens"] = budget
-    usual = "summarized" if model.shows_thinking else "omitted"
-    if wish.on is not False and wish.display and wish.display != usual:
-        config["display"] = wish.display
-    if config == {"type": "adaptive"} and model.thinks_by_default and wish.type != "adaptive":
+        param["budget_tokens"] = budget
+    default_display = "summarized" if model.shows_thinking else "omitted"
+    if config.enabled is not False and config.display and config.display != default_display:
+        param["display"] = config.display
+    if param == {"type": "adaptive"} and model.thinks_by_default and config.type != "adaptive":
         return None
-    return config
+    return param

@@ -1,16 +1,16 @@
-"""Thinking on its way back: what the client returns, or what was recalled of the model's own answer.
+"""Thinking in earlier answers: what the client sends back, and what was stored of Claude's own answers.
 
-The API takes thinking that it signed, byte for byte, or none at all.
+The API takes back thinking that it signed, byte for byte, or none at all.
 Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard, cast
 
 from claudexia.errors import APIError
 from claudexia.translate.report import Report
-from claudexia.translate.request.prompt_cache import mark_last, newest_mark
+from claudexia.translate.request.prompt_cache import last_cache_control, set_breakpoint
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
     Message,
@@ -28,18 +28,17 @@ from claudexia.translate.types.messages import (
     ToolUseBlock,
 )
 
-RecalledBlock = Mapping[str, object]
-Thought = ThinkingBlockParam | RedactedThinkingBlockParam
-# What the model was given back, if anything, and where it stood in the request.
-_Found = tuple[Thought | None, str]
+StoredBlock = Mapping[str, object]
+# The content of earlier answers, by replay key.
+StoredAnswers = Mapping[str, Sequence[StoredBlock]]
+SignedThinking = ThinkingBlockParam | RedactedThinkingBlockParam
 
-_THOUGHTS = ("thinking", "redacted_thinking")
-_REFUSAL = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
-_UNSIGNED = "thinking without its signature cannot be sent back"
+_THINKING_TYPES = ("thinking", "redacted_thinking")
+_THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
 
-def to_thought(block: ThinkingBlock | RedactedThinkingBlock) -> Thought | None:
-    """None for thinking that the API did not sign."""
+def to_thinking_block(block: ThinkingBlock | RedactedThinkingBlock) -> SignedThinking | None:
+    """None for thinking without a signature of the API."""
     match block:
         case ThinkingBlock(signature=str(signature)) if signature:
             return {"type": "thinking", "thinking": block.thinking or "", "signature": signature}
@@ -48,26 +47,38 @@ def to_thought(block: ThinkingBlock | RedactedThinkingBlock) -> Thought | None:
     return None
 
 
-def report_unsigned(path: str, report: Report) -> None:
-    report.warn(path, _UNSIGNED)
+def warn_unsigned(report: Report) -> None:
+    report.warn("thinking without its signature cannot be sent back")
 
 
-def is_thought(block: ContentBlockParam) -> TypeGuard[Thought]:
-    return block["type"] in _THOUGHTS
+def is_thinking(block: ContentBlockParam) -> TypeGuard[SignedThinking]:
+    return block["type"] in _THINKING_TYPES
 
 
-def own_thinking(message: AssistantMessage, path: str, report: Report) -> list[Thought]:
-    """The signed thinking in the fields beside the content; none where the content has some itself."""
-    if places_thinking(message):
+def thinking_beside_content(message: AssistantMessage, report: Report) -> list[SignedThinking]:
+    """The signed thinking in `thinking_blocks` or `reasoning_details`; none if the content holds some."""
+    blocks, details = message.thinking_blocks, message.reasoning_details
+    if not (blocks or details) or has_thinking_in_content(message):
         return []
     # Some clients send the same thinking in both fields.
-    for found in (list(_in_blocks(message)), list(_in_details(message))):
-        for thought, where in found:
-            if thought is None:
-                report_unsigned(f"{path}.{where}", report)
-        if thoughts := [thought for thought, _ in found if thought]:
-            return thoughts
+    for field, found in (
+        ("thinking_blocks", [to_thinking_block(block) for block in blocks or ()]),
+        ("reasoning_details", [_from_detail(detail) for detail in details or ()]),
+    ):
+        for index, thinking in enumerate(found):
+            if thinking is None:
+                warn_unsigned(report.at(field, index))
+        if signed := [thinking for thinking in found if thinking]:
+            return signed
     return []
+
+
+def has_thinking_in_content(message: AssistantMessage) -> bool:
+    """Whether the content holds signed thinking. Only there its position among the other blocks is known."""
+    return isinstance(message.content, list) and any(
+        isinstance(part, ThinkingBlock | RedactedThinkingBlock) and to_thinking_block(part)
+        for part in message.content
+    )
 
 
 def client_ids(message: AssistantMessage) -> list[str]:
@@ -78,89 +89,69 @@ def client_ids(message: AssistantMessage) -> list[str]:
 
 
 def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
-    """What to look up for Conversation(recalled=...), for each message that calls tools.
+    """The replay keys of the messages that call tools, without those that have thinking in their content.
 
-    A key is the smallest of the client's tool-call ids in that message. One with thinking in its content has
-    all that it needs.
+    A replay key is the smallest of the client's tool-call ids in one message.
     """
     return [
         min(ids)
         for message in messages
         if isinstance(message, AssistantMessage)
-        and not places_thinking(message)
+        and not has_thinking_in_content(message)
         and (ids := client_ids(message))
     ]
 
 
-def places_thinking(message: AssistantMessage) -> bool:
-    """Whether signed thinking stands in the content. In the fields beside it, nobody sees what it followed."""
-    return any(thought for thought, _ in _in_content(message))
+def signatures(blocks: Sequence[StoredBlock] | Sequence[ContentBlockParam]) -> list[object]:
+    """The signature, or the encrypted data, of each thinking block."""
+    return [block.get("signature") or block.get("data") for block in blocks if block["type"] in _THINKING_TYPES]
 
 
-def signatures(blocks: Sequence[RecalledBlock] | Sequence[ContentBlockParam]) -> list[object]:
-    """What thinking is known by, block by block."""
-    return [block.get("signature") or block.get("data") for block in blocks if block["type"] in _THOUGHTS]
-
-
-def restored(
-    recalled: Sequence[RecalledBlock], converted: Sequence[ContentBlockParam], path: str, report: Report
+def restore_answer(
+    stored: Sequence[StoredBlock], converted: Sequence[ContentBlockParam], report: Report
 ) -> list[ContentBlockParam] | None:
-    """The recalled answer, its blocks as they were, with the client's cache mark; None if it was changed."""
-    blocks = cast("Sequence[ContentBlockParam]", recalled)
+    """The blocks of the stored answer, with the client's cache breakpoint; None if the client changed it.
+
+    `converted` are the blocks of the message that the client sent.
+    """
+    blocks = cast("Sequence[ContentBlockParam]", stored)
     if _calls(blocks) != _calls(converted) or _text(converted) not in ("", _text(blocks)):
         return None
-    # The API writes empty text now and then, but does not take it back.
+    # The API sometimes returns empty text, but does not accept it.
     kept = [block for block in blocks if block["type"] != "text" or block["text"].strip()]
-    mark_last(kept, newest_mark(converted), path, report)
+    set_breakpoint(kept, last_cache_control(converted), report)
     return kept
 
 
 def replay_key(message: Message) -> str | None:
-    """The key of an answer that calls tools: what tool_call_keys() gives once the client sends it back."""
+    """The key that tool_call_keys() returns when the client sends this answer back; None without tool calls."""
     return min((block["id"] for block in message["content"] if block.get("type") == "tool_use"), default=None)
 
 
 def refuses_thinking(error: APIError) -> bool:
-    """Whether the API objects to thinking that was sent back; its errors have no code for that."""
-    return error.status == 400 and bool(_REFUSAL.search(error.message))
+    """Whether the API rejected thinking that was sent back. Its error has no code for that, only a text."""
+    return error.status == 400 and bool(_THINKING_ERROR.search(error.message))
 
 
 def strip_thinking(sent: MessageCreateParams) -> MessageCreateParams:
-    """The same request without the thinking of earlier turns, for a second try; `sent` stays as it is."""
-    bare: MessageCreateParams = {**sent, "messages": without_thinking(sent["messages"])}
-    if sent.get("thinking", {}).get("type") == "enabled":  # which wants the thinking before each call
-        del bare["thinking"]
-    return bare
+    """A copy of the request without the thinking of earlier turns, for a second attempt."""
+    stripped: MessageCreateParams = {**sent, "messages": without_thinking(sent["messages"])}
+    if sent.get("thinking", {}).get("type") == "enabled":  # requires the thinking before each tool call
+        del stripped["thinking"]
+    return stripped
 
 
 def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
-    """The same turns without any thinking."""
-    bare: list[MessageParam] = [
-        {"role": turn["role"], "content": [block for block in turn["content"] if not is_thought(block)]}
+    """The same turns without thinking blocks."""
+    stripped: list[MessageParam] = [
+        {"role": turn["role"], "content": [block for block in turn["content"] if not is_thinking(block)]}
         for turn in messages
     ]
-    return [turn for turn in bare if turn["content"]]
+    return [turn for turn in stripped if turn["content"]]
 
 
-def _in_content(message: AssistantMessage) -> Iterator[_Found]:
-    parts = message.content if isinstance(message.content, list) else []
-    for index, part in enumerate(parts):
-        if isinstance(part, ThinkingBlock | RedactedThinkingBlock):
-            yield to_thought(part), f"content[{index}]"
-
-
-def _in_blocks(message: AssistantMessage) -> Iterator[_Found]:
-    for index, block in enumerate(message.thinking_blocks or []):
-        yield to_thought(block), f"thinking_blocks[{index}]"
-
-
-def _in_details(message: AssistantMessage) -> Iterator[_Found]:
-    for index, detail in enumerate(message.reasoning_details or []):
-        yield _detail(detail), f"reasoning_details[{index}]"
-
-
-def _detail(detail: ReasoningDetail) -> Thought | None:
-    # Other vendors' thinking travels in the same field, told by its format.
+def _from_detail(detail: ReasoningDetail) -> SignedThinking | None:
+    # The field also holds the thinking of other vendors' models, which differs by its format.
     if detail.format and not detail.format.startswith("anthropic"):
         return None
     match detail.type:

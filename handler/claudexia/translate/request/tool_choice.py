@@ -1,4 +1,4 @@
-"""tool_choice: which tools may be called, and whether one has to be.
+"""tool_choice: which tools may be called, and whether one must be.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tool_choice
 and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools#controlling-claudes-output
@@ -7,7 +7,6 @@ and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools#c
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from claudexia.errors import invalid_request, missing
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.types.anthropic import ToolChoiceParam, ToolUnionParam
@@ -22,81 +21,82 @@ from claudexia.translate.types.tools import (
     ToolName,
 )
 
-_WORDS: Mapping[str, ToolChoiceParam] = {
+_MODES: Mapping[str, ToolChoiceParam] = {
     "none": {"type": "none"},
     "auto": {"type": "auto"},
     "required": {"type": "any"},
 }
 
 
-class Asked(NamedTuple):
-    """The choice that the client made, and the field that it stands in."""
+class RequestedToolChoice(NamedTuple):
+    """The client's choice; `report` is located at its field, `tool_choice` or the legacy `function_call`."""
 
-    field: str
-    choice: ToolChoice | ToolName | None
+    value: ToolChoice | ToolName | None
+    report: Report
 
 
-def asked_choice(params: CompletionCreateParams, report: Report) -> Asked:
+def requested_tool_choice(params: CompletionCreateParams, report: Report) -> RequestedToolChoice:
     """`function_call` chooses among the legacy `functions`, `tool_choice` among the tools."""
     tool_choice, function_call = params.tool_choice, params.function_call
     if function_call is None:
-        return Asked("tool_choice", tool_choice)
+        return RequestedToolChoice(tool_choice, report.at("tool_choice"))
     if params.tools or (tool_choice is not None and not params.functions):
         if function_call != "auto":
-            report.warn("function_call", "it chooses among 'functions', and none were taken")
-        return Asked("tool_choice", tool_choice)
+            report.at("function_call").warn("it chooses among 'functions', which this request does not use")
+        return RequestedToolChoice(tool_choice, report.at("tool_choice"))
     if tool_choice not in (None, function_call):
-        report.warn("tool_choice", "function_call was taken instead")
-    return Asked("function_call", function_call)
+        report.at("tool_choice").warn("function_call was used instead")
+    return RequestedToolChoice(function_call, report.at("function_call"))
 
 
-def refuse_without_tools(asked: Asked) -> None:
-    harmless = asked.choice in (None, "none", "auto") or (
-        isinstance(asked.choice, AnthropicToolChoice) and asked.choice.type in ("none", "auto")
+def reject_choice_without_tools(requested: RequestedToolChoice) -> None:
+    """Raises APIError 400 for a choice that makes no sense in a request without tools."""
+    value, field = requested.value, requested.report.param
+    harmless = value in (None, "none", "auto") or (
+        isinstance(value, AnthropicToolChoice) and value.type in ("none", "auto")
     )
     if not harmless:
-        tools = "tools" if asked.field == "tool_choice" else "functions"
-        raise invalid_request(
-            f"Invalid value for '{asked.field}': '{asked.field}' is only allowed when '{tools}' are specified.",
-            asked.field,
+        tools = "tools" if field == "tool_choice" else "functions"
+        raise requested.report.error(
+            f"Invalid value for '{field}': '{field}' is only allowed when '{tools}' are specified."
         )
 
 
 def to_tool_choice(
-    asked: Asked, tools: list[ToolUnionParam], names: ToolNames, report: Report
+    requested: RequestedToolChoice, tools: list[ToolUnionParam], names: ToolNames
 ) -> tuple[list[ToolUnionParam], ToolChoiceParam | None]:
-    """The tools that may be called and how; None leaves the model its own default, auto.
+    """The tools that may be called, and the choice among them; None leaves it at the API's default, auto.
 
-    Raises APIError 400 where the choice names a tool that is not there.
+    Raises APIError 400 if the choice names a tool that is not in `tools`.
     """
-    choice = asked.choice
-    if isinstance(choice, Params):
-        check_extras(choice, asked.field, report)
-    match choice:
+    value, report = requested
+    if isinstance(value, Params):
+        check_extras(value, report)
+    match value:
         case str():
-            return tools, _WORDS[choice]
+            return tools, _MODES[value]
         case ToolName(name=name):
-            return tools, _named(name, asked, tools, names)
+            return tools, _tool_named(name, tools, names, report)
         case NamedToolChoice() | CustomToolChoice():
-            wanted = _wanted(choice)
-            check_extras(wanted, f"{asked.field}.{choice.type}", report)
-            return tools, _named(wanted.name, asked, tools, names)
+            chosen = _tool_name(value)
+            check_extras(chosen, report.at(value.type))
+            return tools, _tool_named(chosen.name, tools, names, report)
         case AnthropicToolChoice():
-            return tools, _anthropic(choice, asked, tools, names)
+            return tools, _from_anthropic(value, tools, names, report)
         case AllowedToolsChoice():
-            check_extras(choice.allowed_tools, f"{asked.field}.allowed_tools", report)
-            return _allowed(choice, asked, tools, names)
+            check_extras(value.allowed_tools, report.at("allowed_tools"))
+            return _from_allowed_tools(value, tools, names, report)
     return tools, None
 
 
-def in_words(choice: ToolChoiceParam) -> str:
-    """A forced choice as an instruction, for where the API takes none."""
+def to_instruction(choice: ToolChoiceParam) -> str:
+    """A forced choice as an instruction, for models that take none."""
     which = f"the tool `{choice['name']}`" if "name" in choice else "at least one of the tools"
     return f"Answer this turn by calling {which}. Do not answer in plain text."
 
 
-def unforced(choice: ToolChoiceParam) -> ToolChoiceParam:
-    """What is left of a forced choice that is asked for in words."""
+def without_force(choice: ToolChoiceParam) -> ToolChoiceParam:
+    """The choice `auto`, with what else a forced choice holds."""
     if "disable_parallel_tool_use" in choice:
         return {"type": "auto", "disable_parallel_tool_use": choice["disable_parallel_tool_use"]}
     return {"type": "auto"}
@@ -106,47 +106,50 @@ def is_forced(choice: ToolChoiceParam | None) -> bool:
     return choice is not None and choice["type"] in ("any", "tool")
 
 
-def _wanted(choice: NamedToolChoice | CustomToolChoice) -> ToolName:
+def _tool_name(choice: NamedToolChoice | CustomToolChoice) -> ToolName:
     return choice.function if isinstance(choice, NamedToolChoice) else choice.custom
 
 
-def _named(name: str, asked: Asked, tools: Sequence[ToolUnionParam], names: ToolNames) -> ToolChoiceParam:
-    return {"type": "tool", "name": _known(name, asked, tools, names)}
+def _tool_named(
+    name: str, tools: Sequence[ToolUnionParam], names: ToolNames, report: Report
+) -> ToolChoiceParam:
+    return {"type": "tool", "name": _upstream_name(name, tools, names, report)}
 
 
-def _known(name: str, asked: Asked, tools: Sequence[ToolUnionParam], names: ToolNames) -> str:
-    """The name upstream of the tool that the client calls `name`: its own before one of Claude's."""
+def _upstream_name(name: str, tools: Sequence[ToolUnionParam], names: ToolNames, report: Report) -> str:
+    """The upstream name of the tool that the client calls `name`: a tool of its own, else one of Claude's."""
     sent = {tool.get("name") for tool in tools}
-    for wire in (names.wire(name), name):
-        if wire in sent:
-            return wire
-    raise invalid_request(
-        f"Invalid value for '{asked.field}': no tool with the name '{name[:100]}' is in the request.",
-        asked.field,
+    for candidate in (names.upstream(name), name):
+        if candidate in sent:
+            return candidate
+    raise report.error(
+        f"Invalid value for '{report.param}': no tool with the name '{name[:100]}' is in the request.",
         "invalid_value",
     )
 
 
-def _anthropic(
-    choice: AnthropicToolChoice, asked: Asked, tools: Sequence[ToolUnionParam], names: ToolNames
+def _from_anthropic(
+    choice: AnthropicToolChoice, tools: Sequence[ToolUnionParam], names: ToolNames, report: Report
 ) -> ToolChoiceParam:
-    if choice.type == "tool" and choice.name is None:
-        raise missing("tool_choice.name")
     sent: ToolChoiceParam = {"type": choice.type}
-    if choice.type == "tool" and choice.name is not None:
-        sent = _named(choice.name, asked, tools, names)
+    if choice.type == "tool":
+        if choice.name is None:
+            raise report.at("name").missing()
+        sent = _tool_named(choice.name, tools, names, report)
     if choice.disable_parallel_tool_use is not None and choice.type != "none":
         sent["disable_parallel_tool_use"] = choice.disable_parallel_tool_use
     return sent
 
 
-def _allowed(
-    choice: AllowedToolsChoice, asked: Asked, tools: list[ToolUnionParam], names: ToolNames
+def _from_allowed_tools(
+    choice: AllowedToolsChoice, tools: list[ToolUnionParam], names: ToolNames, report: Report
 ) -> tuple[list[ToolUnionParam], ToolChoiceParam]:
-    # The entries may repeat a whole definition; only their names are of interest.
-    wanted = [_known(_wanted(tool).name, asked, tools, names) for tool in choice.allowed_tools.tools]
-    if not wanted:
+    # An entry may repeat the whole definition of its tool; only the name is read.
+    allowed = [
+        _upstream_name(_tool_name(tool).name, tools, names, report) for tool in choice.allowed_tools.tools
+    ]
+    if not allowed:
         return tools, {"type": "none"}
     by_name = {tool.get("name"): tool for tool in tools}
-    allowed = [by_name[name] for name in dict.fromkeys(wanted)]
-    return allowed, {"type": "any" if choice.allowed_tools.mode == "required" else "auto"}
+    kept = [by_name[name] for name in dict.fromkeys(allowed)]
+    return kept, {"type": "any" if choice.allowed_tools.mode == "required" else "auto"}

@@ -1,26 +1,29 @@
-"""Tools: the definitions and the choice among them, brought together.
+"""to_tool_config(): the tool definitions and the choice among them.
 
-`tools`, `functions`, `web_search_options`, the choice and `parallel_tool_calls` need each other and the model's
-capabilities.
-Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
+`tools`, `functions`, `web_search_options`, `tool_choice`, `function_call` and `parallel_tool_calls` depend on
+each other and on the model's capabilities.
+
+Sources: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools,
+https://platform.claude.com/docs/en/build-with-claude/structured-outputs (strict tools),
+https://platform.openai.com/docs/guides/tools-web-search and
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from claudexia.errors import invalid_request, missing, unsupported
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
-from claudexia.translate.request.prompt_cache import client_mark
+from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tool_choice import (
-    asked_choice,
-    in_words,
     is_forced,
-    refuse_without_tools,
+    reject_choice_without_tools,
+    requested_tool_choice,
+    to_instruction,
     to_tool_choice,
-    unforced,
+    without_force,
 )
 from claudexia.translate.schema.tool_input import NO_PARAMETERS, to_input_schema
 from claudexia.translate.types.anthropic import (
@@ -45,114 +48,219 @@ from claudexia.translate.types.tools import (
     Tool,
 )
 
-# --- claudexia.translate.tool_definitions
-# Definition: one tool of the client's as Claude takes it.
-#
-# Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
+if TYPE_CHECKING:
+    from claudexia.translate.schema import AdaptedSchema
 
 _TEXT_INPUT: JSONSchema = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The tool's whole input, as plain text."}},
     "required": ["input"],
 }
-_MARKS = {"cache_control", "prompt_cache_breakpoint"}
+_CACHE_FIELDS = {"cache_control", "prompt_cache_breakpoint"}
+_WEB_SEARCH: Literal["web_search"] = "web_search"
+_TOOL_FIELDS = {"tools", "functions", "tool_choice", "function_call", "web_search_options"}
+_DEFAULT_CONTEXT_SIZE = "medium"
+# OpenAI limits how much is read, Claude how often it searches.
+_MAX_USES = {"low": 1, "medium": 5, "high": 10}
+_SEARCH_INSTRUCTION = "Search the web before you answer this turn."
 
 
-class Definition(NamedTuple):
-    """`named_at` is the path of its name and `strict_at` that of the flag that asks for strict, "" without.
+@dataclass(slots=True)
+class ToolConfig:
+    """The upstream parameters that the tool fields result in.
 
-    A `custom` tool takes its text as the one property `input`.
+    instruction    a forced choice as text, for models that do not take it as a parameter
+    custom         upstream names of the tools that the client declared as custom tools
+    function_call  whether the client used `functions` and gets a call as `function_call`
+    """
+
+    tools: list[ToolUnionParam] = field(default_factory=list)
+    choice: ToolChoiceParam | None = None
+    instruction: str | None = None
+    custom: frozenset[str] = frozenset()
+    function_call: bool = False
+
+    @property
+    def forced(self) -> bool:
+        """Whether the choice that is sent makes the model call a tool."""
+        return is_forced(self.choice)
+
+
+class _Definition(NamedTuple):
+    """One client tool as Claude takes it.
+
+    `name_report` is located at the tool's name, `strict_report` at the flag `strict` if that is set. A `custom`
+    tool takes its text as the one property `input`.
     """
 
     param: ToolUnionParam
-    named_at: str
-    strict_at: str = ""
+    name_report: Report
+    strict_report: Report | None = None
     custom: bool = False
 
+    @property
+    def name(self) -> str | None:
+        """The upstream name; None for Anthropic's toolsets."""
+        return self.param.get("name")
 
-def to_definition(tool: Tool, path: str, names: ToolNames, report: Report) -> Definition:
-    """The tool at `path`. Raises APIError 400 where Claude could not be given it."""
-    if isinstance(tool, ServerTool):
-        return Definition(_server_tool(tool, path, report), f"{path}.name")
-    check_extras(tool, path, report)
-    if isinstance(tool, FunctionTool):
-        found = _function_tool(tool, path, names, report)
-    elif isinstance(tool, CustomTool):
-        found = _custom(tool.custom, f"{path}.custom", names, report)
-    else:
-        found = _anthropic(tool, path, names, report)
-    # Each of the three is a tool of the client's, never one of the server's.
-    param = cast("ToolParam", {**found.param, **_anthropic_keys(tool)})
-    _mark(param, tool, path, report)
-    return Definition(param, found.named_at, found.strict_at, found.custom)
+    @property
+    def is_strict(self) -> bool:
+        return self.strict_report is not None or (
+            "input_schema" in self.param and bool(self.param.get("strict"))
+        )
 
 
-def to_function(function: FunctionObject, path: str, names: ToolNames, report: Report) -> Definition:
-    """The function at `path`, be it in a tool or one of the legacy `functions`."""
-    check_extras(function, path, report)
-    schema, rule = to_input_schema(function.parameters, function.name, f"{path}.parameters", report)
-    param = _param(names.wire(function.name), schema, function.description, rule)
-    _mark(param, function, path, report)
-    return Definition(param, f"{path}.name", f"{path}.strict" if function.strict else "")
+def to_tool_config(
+    params: CompletionCreateParams,
+    model: ClaudeModel,
+    names: ToolNames,
+    report: Report,
+    output_schema: JSONSchema | None = None,
+) -> ToolConfig:
+    """`names` has seen the whole conversation. `output_schema` is that of the response format."""
+    if not _TOOL_FIELDS & params.model_fields_set:
+        return _config_without_tools(names.called)
+    definitions = _definitions(params, names, report)
+    _reject_duplicate_names(definitions)
+    requested = requested_tool_choice(params, report)
+    search: list[ToolUnionParam] = [*_web_search_tools(params, report)]
+    if not definitions and not search:
+        reject_choice_without_tools(requested)
+        return _config_without_tools(names.called)
+    offered = [*_enforce_strict(definitions, output_schema), *search]
+    tools, choice = to_tool_choice(requested, offered, names)
+    if search:
+        tools, choice = _with_search(tools, choice, search)
+    config = ToolConfig(
+        tools,
+        choice,
+        custom=frozenset(str(each.name) for each in definitions if each.custom),
+        function_call=bool(params.functions and not params.tools),
+    )
+    # Opus 5.5, Sonnet 5.5 and Fable 5.1 onwards answer a forced choice with a 400.
+    if config.choice and config.forced and not model.forced_tool_choice:
+        requested.report.warn(f"{model.id} takes no forced choice, so an instruction asks it to call the tool")
+        config.instruction = to_instruction(config.choice) if tools != search else _SEARCH_INSTRUCTION
+        config.choice = without_force(config.choice)
+    # A response with `function_call` has room for one call.
+    if (params.parallel_tool_calls is False or config.function_call) and tools != search:
+        _disable_parallel_calls(config)
+    return config
 
 
-def refuse_twins(definitions: Sequence[Definition]) -> None:
+def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
+    """Upstream names that no client tool can have because one of Claude's own tools has them."""
+    searches = params.web_search_options is not None and not _has_own_web_search(params)
+    return frozenset({_WEB_SEARCH}) if searches else frozenset()
+
+
+def _disable_parallel_calls(config: ToolConfig) -> None:
+    choice: ToolChoiceParam = config.choice or {"type": "auto"}
+    if choice["type"] != "none":
+        config.choice = {**choice, "disable_parallel_tool_use": True}
+
+
+def _config_without_tools(called: Iterable[str]) -> ToolConfig:
+    # The API requires a definition of each tool in the conversation; the client offers none, so none is called.
+    stubs: list[ToolUnionParam] = [{"name": name, "input_schema": NO_PARAMETERS} for name in called]
+    return ToolConfig(stubs, {"type": "none"}) if stubs else ToolConfig()
+
+
+# Definitions
+
+
+def _definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> list[_Definition]:
+    functions = params.functions or []
+    if not params.tools:
+        return [
+            _from_function(function, names, report.at("functions", index))
+            for index, function in enumerate(functions)
+        ]
+    if functions:
+        report.at("functions").warn("tools was used instead")
+    return [_from_tool(tool, names, report.at("tools", index)) for index, tool in enumerate(params.tools)]
+
+
+def _reject_duplicate_names(definitions: Sequence[_Definition]) -> None:
     seen: set[str] = set()
     for definition in definitions:
-        name = definition.param.get("name")
-        if name is None:  # a toolset of Anthropic's has none
+        name = definition.name
+        if name is None:
             continue
         if name in seen:
-            raise invalid_request(
-                f"Invalid '{definition.named_at}': two tools have the name '{name}'.",
-                definition.named_at,
-                "invalid_value",
-            )
+            raise definition.name_report.invalid(f"two tools have the name '{name}'")
         seen.add(name)
 
 
-def _function_tool(tool: FunctionTool, path: str, names: ToolNames, report: Report) -> Definition:
+def _from_tool(tool: Tool, names: ToolNames, report: Report) -> _Definition:
+    """Raises APIError 400 for a tool that Claude does not take."""
+    if isinstance(tool, ServerTool):
+        return _Definition(_server_tool(tool, report), report.at("name"))
+    check_extras(tool, report)
+    if isinstance(tool, FunctionTool):
+        definition = _from_function_tool(tool, names, report)
+    elif isinstance(tool, CustomTool):
+        definition = _from_custom(tool.custom, names, report.at("custom"))
+    else:
+        definition = _from_anthropic(tool, names, report)
+    # None of the three is a server tool.
+    param = cast("ToolParam", {**definition.param, **_anthropic_keys(tool)})
+    _set_cache_control(param, tool, report)
+    return definition._replace(param=param)
+
+
+def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) -> _Definition:
     if tool.type not in (None, "function"):
-        raise invalid_request(
+        raise report.at("type").error(
             f"Invalid value: '{tool.type[:60]}'. Supported values are: 'function' and 'custom'.",
-            f"{path}.type",
             "invalid_value",
         )
     if tool.function is None:
-        raise missing(f"{path}.function")
-    return to_function(tool.function, f"{path}.function", names, report)
+        raise report.at("function").missing()
+    return _from_function(tool.function, names, report.at("function"))
 
 
-def _custom(custom: CustomObject, path: str, names: ToolNames, report: Report) -> Definition:
-    check_extras(custom, path, report)
+def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> _Definition:
+    """A function in `tools` or in the legacy `functions`."""
+    check_extras(function, report)
+    schema, rule = to_input_schema(function.parameters, function.name, report.at("parameters"))
+    param = _tool_param(names.upstream(function.name), schema, function.description, rule)
+    _set_cache_control(param, function, report)
+    return _Definition(param, report.at("name"), report.at("strict") if function.strict else None)
+
+
+def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> _Definition:
+    check_extras(custom, report)
     if custom.format:
         if custom.format.type == "grammar":
-            raise unsupported(f"{path}.format", "Claude cannot be held to a grammar; take the format 'text'")
-        check_extras(custom.format, f"{path}.format", report)
-    param = _param(names.wire(custom.name), _TEXT_INPUT, custom.description)
-    _mark(param, custom, path, report)
-    return Definition(param, f"{path}.name", custom=True)
+            raise report.at("format").unsupported(
+                "Claude cannot be constrained by a grammar; use the format 'text'"
+            )
+        check_extras(custom.format, report.at("format"))
+    param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description)
+    _set_cache_control(param, custom, report)
+    return _Definition(param, report.at("name"), custom=True)
 
 
-def _anthropic(tool: AnthropicTool, path: str, names: ToolNames, report: Report) -> Definition:
-    schema, rule = to_input_schema(tool.input_schema, tool.name, f"{path}.input_schema", report)
-    param = _param(names.wire(tool.name), schema, tool.description, rule)
+def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> _Definition:
+    schema, rule = to_input_schema(tool.input_schema, tool.name, report.at("input_schema"))
+    param = _tool_param(names.upstream(tool.name), schema, tool.description, rule)
     if tool.strict is not None:
         param["strict"] = tool.strict
-    return Definition(param, f"{path}.name")
+    return _Definition(param, report.at("name"))
 
 
-def _server_tool(tool: ServerTool, path: str, report: Report) -> ServerToolParam:
+def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
     given = tool.model_dump(exclude_unset=True)
-    param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _MARKS})
-    _mark(param, tool, path, report)
+    param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _CACHE_FIELDS})
+    _set_cache_control(param, tool, report)
     return param
 
 
-def _param(name: str, schema: JSONSchema, *description: str | None) -> ToolParam:
+def _tool_param(name: str, schema: JSONSchema, *descriptions: str | None) -> ToolParam:
     param: ToolParam = {"name": name, "input_schema": schema}
-    if told := [text for text in description if text and text.strip()]:
-        param["description"] = "\n\n".join(told)
+    if texts := [text for text in descriptions if text and text.strip()]:
+        param["description"] = "\n\n".join(texts)
     return param
 
 
@@ -161,111 +269,86 @@ def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
     return {key: value for key, value in given.items() if value not in (None, [])}
 
 
-def _mark(param: ToolParam | ServerToolParam, given: Params, path: str, report: Report) -> None:
-    if mark := client_mark(given, path, report):
-        param["cache_control"] = mark
+def _set_cache_control(param: ToolParam | ServerToolParam, given: Params, report: Report) -> None:
+    if control := client_cache_control(given, report):
+        param["cache_control"] = control
 
 
-# --- claudexia.translate.strict_tools
-# Strict tools: which of the tools that ask for it are held to their schemas.
-#
-# Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
-
-if TYPE_CHECKING:
-    from claudexia.translate.schema import Adapted
+# Strict tools
 
 
-def strict_definitions(
-    definitions: Sequence[Definition], output: JSONSchema | None, report: Report
+def _enforce_strict(
+    definitions: Sequence[_Definition], output_schema: JSONSchema | None
 ) -> list[ToolUnionParam]:
-    """The tools as they are sent, in their order: the last word on each one's `strict` and `input_schema`.
+    """The tools in their order, with the final `strict` and `input_schema` of each that asks for strict.
 
-    `output` is the schema of the request's output format, which shares the limits with them.
+    Strict tools share the API's limits with the output schema.
     """
-    asking = [definition for definition in definitions if _asks(definition)]
-    if not asking:
+    strict = [definition for definition in definitions if definition.is_strict]
+    if not strict:
         return [definition.param for definition in definitions]
     from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
 
-    tools = [cast("ToolParam", definition.param) for definition in asking]
-    fitted = fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output)
+    tools = [cast("ToolParam", definition.param) for definition in strict]
+    fitted = fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output_schema)
     return [
-        _settled(definition, fitted[str(definition.param.get("name"))], report)
-        if _asks(definition)
-        else definition.param
+        _strict_tool(definition, fitted[str(definition.name)]) if definition.is_strict else definition.param
         for definition in definitions
     ]
 
 
-def _asks(definition: Definition) -> bool:
-    return bool(definition.strict_at or ("input_schema" in definition.param and definition.param.get("strict")))
-
-
-def _settled(definition: Definition, adapted: "Adapted", report: Report) -> ToolUnionParam:
-    tool, path = cast("ToolParam", definition.param), definition.strict_at or definition.named_at
+def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnionParam:
+    tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
     if not adapted.fits:
-        report.warn(path, f"Claude cannot be held to the schema ({adapted.misfit}), so it follows it freely")
+        report.warn(
+            f"the API cannot enforce the schema ({adapted.reason}), so the tool was sent without strict"
+        )
         return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
-    for phrases, verdict in (
-        (adapted.relaxed, "asked for in words, not enforced"),
+    for phrases, effect in (
+        (adapted.relaxed, "requested by description, not enforced"),
         (adapted.narrowed, "Claude cannot call it with"),
     ):
         if phrases:
-            report.warn(path, f"{verdict}: {', '.join(phrases)}")
+            report.warn(f"{effect}: {', '.join(phrases)}")
     return {**tool, "input_schema": adapted.schema, "strict": True}
 
 
-# --- claudexia.translate.web_search
-# Web search: OpenAI's web_search_options as Claude's own tool.
-#
-# Sources: https://platform.openai.com/docs/guides/tools-web-search
-# and https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
-
-_NAME: Literal["web_search"] = "web_search"
-_DEFAULT_SIZE = "medium"
-# OpenAI bounds how much is read, Claude how often it searches.
-_MAX_USES = {"low": 1, "medium": 5, "high": 10}
+# Web search
 
 
-def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
-    """The names that no tool of the client's can have upstream, because one of Claude's own takes them."""
-    wanted = params.web_search_options is not None and not _brought(params)
-    return frozenset({_NAME}) if wanted else frozenset()
-
-
-def asked_search(params: CompletionCreateParams, report: Report) -> list[WebSearchToolParam]:
-    """The tool that `web_search_options` stands for; none where the client brought Claude's own."""
+def _web_search_tools(params: CompletionCreateParams, report: Report) -> list[WebSearchToolParam]:
+    """Claude's web search for `web_search_options`; none if the client's tools have it already."""
     options = params.web_search_options
     if options is None:
         return []
-    if _brought(params):
-        report.warn("web_search_options", "the web search among the tools was taken instead")
+    report = report.at("web_search_options")
+    if _has_own_web_search(params):
+        report.warn("the web search among the tools was used instead")
         return []
-    return [to_web_search(options, report)]
+    return [_web_search_tool(options, report)]
 
 
-def to_web_search(options: WebSearchOptions, report: Report) -> WebSearchToolParam:
-    check_extras(options, "web_search_options", report)
-    size = options.search_context_size or _DEFAULT_SIZE
-    if size != _DEFAULT_SIZE:
-        report.warn(
-            "web_search_options.search_context_size",
-            f"Claude has no such size, so the number of searches was limited to {_MAX_USES[size]}",
+def _has_own_web_search(params: CompletionCreateParams) -> bool:
+    return any(isinstance(tool, ServerTool) and tool.name == _WEB_SEARCH for tool in params.tools or [])
+
+
+def _web_search_tool(options: WebSearchOptions, report: Report) -> WebSearchToolParam:
+    check_extras(options, report)
+    size = options.search_context_size or _DEFAULT_CONTEXT_SIZE
+    if size != _DEFAULT_CONTEXT_SIZE:
+        report.at("search_context_size").warn(
+            f"Claude has no such size, so the number of searches was limited to {_MAX_USES[size]}"
         )
-    tool: WebSearchToolParam = {"type": "web_search_20250305", "name": _NAME, "max_uses": _MAX_USES[size]}
-    if options.user_location and (location := _location(options.user_location, report)):
+    tool: WebSearchToolParam = {"type": "web_search_20250305", "name": _WEB_SEARCH, "max_uses": _MAX_USES[size]}
+    if options.user_location and (location := _location(options.user_location, report.at("user_location"))):
         tool["user_location"] = location
     return tool
 
 
-def _brought(params: CompletionCreateParams) -> bool:
-    return any(isinstance(tool, ServerTool) and tool.name == _NAME for tool in params.tools or [])
-
-
 def _location(given: UserLocation, report: Report) -> UserLocationParam | None:
     place = given.approximate
-    check_extras(given, "web_search_options.user_location", report)
-    check_extras(place, "web_search_options.user_location.approximate", report)
+    check_extras(given, report)
+    check_extras(place, report.at("approximate"))
     location: UserLocationParam = {"type": "approximate"}
     if place.city:
         location["city"] = place.city
@@ -278,93 +361,10 @@ def _location(given: UserLocation, report: Report) -> UserLocationParam | None:
     return location if len(location) > 1 else None
 
 
-_SEARCH_FIRST = "Search the web before you answer this turn."
-
-
-@dataclass(slots=True)
-class ToolConfig:
-    """What the tool fields come to; `instruction` asks in words for what the model refuses as a parameter.
-
-    `custom` are the names, as sent upstream, of tools that the client declared as custom tools. `legacy` asks
-    for the answer's calls as `function_call`, because the client sent `functions`.
-    """
-
-    tools: list[ToolUnionParam] = field(default_factory=list)
-    choice: ToolChoiceParam | None = None
-    instruction: str | None = None
-    custom: frozenset[str] = frozenset()
-    legacy: bool = False
-
-    @property
-    def forced(self) -> bool:
-        """Whether the API is sent a choice that makes it call a tool."""
-        return is_forced(self.choice)
-
-
-def to_tool_config(
-    params: CompletionCreateParams,
-    called: Iterable[str],
-    model: ClaudeModel,
-    names: ToolNames,
-    report: Report,
-    output: JSONSchema | None = None,
-) -> ToolConfig:
-    """`called` are the wire names of the tools that the history uses, `output` the schema of the answer."""
-    definitions = _definitions(params, names, report)
-    refuse_twins(definitions)
-    asked = asked_choice(params, report)
-    search: list[ToolUnionParam] = [*asked_search(params, report)]
-    if not definitions and not search:
-        refuse_without_tools(asked)
-        return _without_tools(called)
-    offered = [*strict_definitions(definitions, output, report), *search]
-    tools, choice = to_tool_choice(asked, offered, names, report)
-    if search:
-        tools, choice = _with_search(tools, choice, search)
-    tooling = ToolConfig(
-        tools,
-        choice,
-        custom=frozenset(str(one.param.get("name")) for one in definitions if one.custom),
-        legacy=bool(params.functions and not params.tools),
-    )
-    # Opus 5.5, Sonnet 5.5 and Fable 5.1 onwards answer a forced choice with a 400.
-    if tooling.choice and tooling.forced and not model.forced_tool_choice:
-        report.warn(asked.field, f"{model.id} takes no forced choice, so it is asked in words to call the tool")
-        tooling.instruction = in_words(tooling.choice) if tools != search else _SEARCH_FIRST
-        tooling.choice = unforced(tooling.choice)
-    # The legacy answer has room for one call.
-    if (params.parallel_tool_calls is False or tooling.legacy) and tools != search:
-        _one_call_at_most(tooling)
-    return tooling
-
-
-def _definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> list[Definition]:
-    functions = params.functions or []
-    if not params.tools:
-        return [to_function(one, f"functions[{index}]", names, report) for index, one in enumerate(functions)]
-    if functions:
-        report.warn("functions", "tools was taken instead")
-    return [to_definition(tool, f"tools[{index}]", names, report) for index, tool in enumerate(params.tools)]
-
-
 def _with_search(
     tools: list[ToolUnionParam], choice: ToolChoiceParam | None, search: list[ToolUnionParam]
 ) -> tuple[list[ToolUnionParam], ToolChoiceParam | None]:
-    """Web search was asked for in a field of its own: a choice among the tools does not turn it off."""
+    """Adds web search, which has a field of its own: a choice among the tools does not turn it off."""
     if choice and choice["type"] == "none":
         return search, None
     return [*(tool for tool in tools if tool not in search), *search], choice
-
-
-def _one_call_at_most(tooling: ToolConfig) -> None:
-    single: ToolChoiceParam = tooling.choice or {"type": "auto"}
-    if single["type"] != "none":
-        tooling.choice = {**single, "disable_parallel_tool_use": True}
-
-
-def _without_tools(called: Iterable[str]) -> ToolConfig:
-    # The API wants the tools of a history defined; a client that offers none must not get a call.
-    stubs: list[ToolUnionParam] = [
-        {"name": name, "input_schema": NO_PARAMETERS} for name in dict.fromkeys(called)
-    ]
-    return ToolConfig(stubs, {"type": "none"}) if stubs else ToolConfig()

@@ -1,265 +1,224 @@
-"""SchemaAdapter: a client's JSON Schema, walked through and built anew from what Claude's grammar can say."""
+"""SchemaAdapter: builds the schema that Claude accepts from a client's JSON Schema."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from claudexia.translate.schema.alternatives import (
+    AdaptationContext,
+    Conjunct,
+    Conjunction,
+    TypedConjunction,
+    alternatives,
+    check_disjoint,
+    common_types,
+    split_by_type,
+    unenforced,
+)
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     FORMATS,
-    MOVED,
-    SCALARS,
-    Place,
-    References,
-    Schema,
-    UnsupportedSchemaError,
+    MAX_STRICT_TOOLS,
+    Complexity,
     annotations,
+    complexity,
     constrains,
     description,
-    in_words,
     is_false,
-    is_simple,
-    read,
+    is_supported_pattern,
+    normalize,
+    strings,
     subschemas,
-    types,
+    with_constraints,
 )
-from claudexia.translate.schema.unions import Findings, Part, alternatives, check_disjoint, json_key, kind
-
-# --- claudexia.translate.schema_shape
-# Shape: what the parts of one alternative come to, for the values of one kind.
-
-# Without a type anything goes, but Claude's objects need their properties named and arrays their items.
-_ANY_SCALAR = ["string", "number", "boolean", "null"]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """`types` is all object, all array or scalars only; `values` are what enum and const leave of them."""
-
-    parts: Sequence[Part]
-    types: list[str]
-    values: list[object] | None = None
-
-    def given(self, keyword: str) -> list[object]:
-        """Every part's value of `keyword`."""
-        return [part.schema[keyword] for part in self.parts if keyword in part.schema]
-
-
-def shapes(parts: Sequence[Part], place: Place, findings: Findings) -> list[Shape]:
-    """None where no value satisfies all parts. Raises UnsupportedSchemaError for values that Claude cannot be held to."""
-    if any(is_false(part.schema) for part in parts):
-        return []
-    named = named_types(parts)
-    if (left := _values(parts, named)) is not None:
-        if any(kind(value) in ("object", "array") for value in left):
-            raise UnsupportedSchemaError(f"{place.path}: an enum of objects or arrays")
-        return [Shape(parts, list(dict.fromkeys(map(kind, left))), left)] if left else []
-    if named is None:
-        named = _implied_types(parts)
-    if not named and not any(types(part.schema) for part in parts):
-        if not place.depth:
-            raise UnsupportedSchemaError(f"{place.path}: any value")
-        findings.narrowed[f"{place.path}: arrays and objects"] = None
-        named = _ANY_SCALAR
-    scalars = [name for name in named if name in SCALARS]
-    found = [Shape(parts, [name]) for name in named if name not in SCALARS]
-    return [*found, Shape(parts, scalars)] if scalars else found
-
-
-def named_types(parts: Sequence[Part]) -> list[str] | None:
-    """The types that all parts allow, None where no part names any."""
-    left: list[str] | None = None
-    for part in parts:
-        if given := types(part.schema):
-            left = given if left is None else _common(left, given)
-    if left is None:
-        return None
-    return [name for name in dict.fromkeys(left) if name != "integer" or "number" not in left]
-
-
-def _common(left: list[str], right: list[str]) -> list[str]:
-    """Every integer is a number."""
-    both = [name for name in left if name in right or (name == "integer" and "number" in right)]
-    return [*both, "integer"] if "number" in left and "integer" in right else both
-
-
-def _implied_types(parts: Sequence[Part]) -> list[str]:
-    """What the author had in mind who wrote `properties` but no type."""
-    keywords = [keyword for part in parts for keyword in part.schema if keyword in CONSTRAINTS]
-    hinted = [CONSTRAINTS[keyword] for keyword in keywords if len(CONSTRAINTS[keyword]) <= 2]
-    return [name for name in ("object", "array", "string", "number") if any(name in hint for hint in hinted)]
-
-
-def _values(parts: Sequence[Part], named: list[str] | None) -> list[object] | None:
-    left: dict[tuple[bool, str], object] | None = None
-    for part in parts:
-        for given in _all_values(part.schema):
-            keyed = {json_key(value): value for value in given}
-            left = keyed if left is None else {key: value for key, value in left.items() if key in keyed}
-    if left is None:
-        return None
-    return [value for value in left.values() if named is None or _has_type(value, named)]
-
-
-def _all_values(schema: Schema) -> list[list[object]]:
-    """const and enum may stand side by side."""
-    const = [[schema["const"]]] if "const" in schema else []
-    return [*const, schema["enum"]] if "enum" in schema else const
-
-
-def _has_type(value: object, named: list[str]) -> bool:
-    own = kind(value)
-    return own in named or (own == "integer" and "number" in named)
-
-
-def scalar(shape: Shape) -> tuple[dict[str, object], list[tuple[str, object]]]:
-    """The schema of a scalar, and the patterns and formats it has no room for."""
-    if shape.values is not None:
-        return _value_schema(shape, shape.values), _texts(shape) if "string" in shape.types else []
-    body: dict[str, object] = {"type": shape.types[0] if len(shape.types) == 1 else shape.types}
-    if "string" not in shape.types:
-        return body, []
-    moved = []
-    for keyword, value in _texts(shape):
-        accepted = is_simple(str(value)) if keyword == "pattern" else value in FORMATS
-        if accepted and body.get(keyword, value) == value:
-            body[keyword] = value
-        else:
-            moved.append((keyword, value))
-    return body, moved
-
-
-def _value_schema(shape: Shape, left: list[object]) -> dict[str, object]:
-    named = named_types(shape.parts) or []
-    body: dict[str, object] = {"type": named[0]} if len(named) == 1 else {}
-    return {**body, "const": left[0]} if shape.given("const") else {**body, "enum": left}
-
-
-def _texts(shape: Shape) -> list[tuple[str, object]]:
-    return [(keyword, value) for keyword in ("pattern", "format") for value in shape.given(keyword)]
-
-
-def moved(shape: Shape) -> list[tuple[str, object]]:
-    """The constraints on these values that Claude's grammar has no word for, in the order they were given."""
-    found = []
-    for index, part in enumerate(shape.parts):
-        for keyword, value in part.schema.items():
-            if keyword not in MOVED or not MOVED[keyword] & {*shape.types}:
-                continue
-            if constrains(keyword, value) and not (
-                keyword == "unevaluatedProperties" and _is_met(shape, index)
-            ):
-                found.append((keyword, value))
-    return found
-
-
-def _is_met(shape: Shape, index: int) -> bool:
-    """A closed object has no unevaluated properties; an inner part, though, sees only its own for evaluated."""
-    others = [part for at, part in enumerate(shape.parts) if at != index] if index else []
-    closed = is_false(shape.parts[index].schema["unevaluatedProperties"])
-    return closed and not any("properties" in part.schema for part in others)
-
+from claudexia.translate.schema.references import Location, References, Schema, UnsupportedSchemaError
+from claudexia.translate.types.anthropic import JSONSchema
 
 Body = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class AdaptedSchema:
+    """The result of an adaptation. Paths are like `person.tags[]`; the outermost schema is `root`.
+
+    schema      what Claude accepts; the client's schema if it does not fit
+    relaxed     "path: keyword" for constraints that Claude does not enforce
+    narrowed    "path: values" for values that the client allows and Claude cannot produce
+    reason      why Claude cannot be held to the schema; empty if it fits
+    """
+
+    schema: JSONSchema
+    relaxed: tuple[str, ...] = ()
+    narrowed: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return not self.reason
+
+
+def adapt(schema: JSONSchema) -> AdaptedSchema:
+    """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
+    adapter = SchemaAdapter(schema)
+    try:
+        body = adapter.build()
+        exceeded_limit = complexity(body).exceeded_limit
+    except UnsupportedSchemaError as error:
+        return AdaptedSchema(schema, reason=str(error))
+    except RecursionError:
+        return AdaptedSchema(schema, reason="nested too deeply")
+    if exceeded_limit:
+        return AdaptedSchema(schema, reason=exceeded_limit)
+    return AdaptedSchema(body, tuple(adapter.context.relaxed), tuple(adapter.context.narrowed))
+
+
+def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
+    """Adapts the `input_schema` of a strict tool. Its root must be an object, not a union.
+
+    A root with no constraint but `type` takes no arguments: the adapted object is empty.
+    """
+    constraints = {keyword for keyword in CONSTRAINTS if schema.get(keyword)}
+    empty = constraints <= {"type"} and schema.get("type", "object") == "object"
+    adapted = adapt({**schema, "type": "object", "additionalProperties": False} if empty else schema)
+    if adapted.fits and adapted.schema.get("type") != "object":
+        return AdaptedSchema(schema, reason="root: not a single object")
+    return replace(adapted, schema=adapted.schema if adapted.fits else schema)
+
+
+def fit_strict(
+    tools: Sequence[tuple[str, JSONSchema]], output: JSONSchema | None = None
+) -> dict[str, AdaptedSchema]:
+    """Adapts the strict tools of one request, given as name and schema. Returns the results by name.
+
+    Tools that exceed the limits of one request get a `reason`; earlier tools have priority. `output` is the
+    adapted schema of the request's output format, which counts against the limits first.
+    """
+    used, strict = complexity(output or {}), 0
+    fitted: dict[str, AdaptedSchema] = {}
+    for name, schema in tools:
+        adapted = adapt_tool(schema)
+        if adapted.fits:
+            total = used + complexity(adapted.schema)
+            exceeded_limit = _exceeded_limit(total, strict + 1)
+            if exceeded_limit:
+                adapted = AdaptedSchema(schema, reason=f"{exceeded_limit} in one request")
+            else:
+                used, strict = total, strict + 1
+        fitted[name] = adapted
+    return fitted
+
+
+def _exceeded_limit(total: Complexity, strict: int) -> str:
+    too_many = f"more than {MAX_STRICT_TOOLS} strict tools" if strict > MAX_STRICT_TOOLS else ""
+    return total.exceeded_limit or too_many
+
+
+def has_object_root(schema: JSONSchema) -> bool:
+    """Whether the types allow objects only. OpenAI accepts no other root."""
+    try:
+        found = alternatives(schema, Location(), AdaptationContext(References(schema)))
+    except (UnsupportedSchemaError, RecursionError):
+        return False
+    return all(common_types(conjuncts) in (None, ["object"]) for conjuncts in found)
+
+
 class SchemaAdapter:
-    """Every value of what it builds is one of `root`, but for what `findings.relaxed` names."""
+    """Builds the adapted schema of `root`; `context` then lists what was relaxed and narrowed."""
 
     def __init__(self, root: Schema) -> None:
+        self.context = AdaptationContext(References(root))
         self._root = root
-        self._references = References(root)
         self._defs: dict[str, Body | None] = {}
-        self.findings = Findings()
 
     def build(self) -> Body:
-        """Raises UnsupportedSchemaError where no schema for Claude says nearly the same."""
-        place = Place()
-        body = self._node(self._root, place)
+        """Raises UnsupportedSchemaError if Claude cannot be held to the schema."""
+        location = Location()
+        body = self._adapt(self._root, location)
         if body and "$ref" in body:
-            # All but one option of a union were impossible; a schema's root is to show its type.
-            body = self._multiplied(self._root, place)
+            # Only one option of a union has valid values. The root needs a type, so the $ref is expanded.
+            body = self._expand(self._root, location)
         if body is None:
-            raise UnsupportedSchemaError(f"{place.path}: no value satisfies it")
+            raise UnsupportedSchemaError(f"{location.path}: no value satisfies it")
         used: Body = {}
         self._collect(body, used)
         return {**body, "$defs": {name: used[name] for name in sorted(used)}} if used else body
 
     def _collect(self, body: Body, used: Body) -> None:
-        """Adds to `used` the definitions that `body` leads to; what an impossible option needed is left out."""
+        """Adds the definitions that `body` references to `used`. Those of removed options are left out."""
         if "$ref" in body and (name := body["$ref"].rpartition("/")[2]) not in used:
             used[name] = self._defs[name]
             self._collect(used[name], used)
         for inner in subschemas(body):
             self._collect(inner, used)
 
-    def _node(self, schema: Schema | bool, place: Place) -> Body | None:
-        """The schema at `place` as Claude takes it, None where no value satisfies it."""
-        self.findings.step()
+    def _adapt(self, schema: Schema | bool, location: Location) -> Body | None:
+        """The adapted schema at `location`; None if no value is valid."""
+        self.context.count_step()
         if isinstance(schema, bool):
-            return self._multiplied({}, place) if schema else None
-        schema = read(schema, place.path)
+            return self._expand({}, location) if schema else None
+        schema = normalize(schema, location.path)
         text = description(schema)
         match [keyword for keyword in schema if keyword in CONSTRAINTS]:
-            case ["$ref"] if place.depth and not text:
-                return self._reference(schema["$ref"], place)
-            case ["allOf"] if place.depth and not text and len(schema["allOf"]) == 1:
-                return self._node(schema["allOf"][0], place.deeper())
+            case ["$ref"] if location.depth and not text:
+                return self._reference(schema["$ref"], location)
+            case ["allOf"] if location.depth and not text and len(schema["allOf"]) == 1:
+                return self._adapt(schema["allOf"][0], location.descend())
             case ["anyOf" | "oneOf" as union]:
                 if union == "oneOf":
-                    check_disjoint(schema[union], place, self._references, self.findings)
-                options = [self._node(option, place.deeper()) for option in schema[union]]
+                    check_disjoint(schema[union], location, self.context)
+                options = [self._adapt(option, location.descend()) for option in schema[union]]
                 return _any_of(options, annotations(schema))
-        return self._multiplied(schema, place)
+        return self._expand(schema, location)
 
-    def _reference(self, ref: str, place: Place) -> Body | None:
-        pointer, target, inside = self._references.follow(ref, place)
-        name = self._references.name(pointer)
+    def _reference(self, ref: str, location: Location) -> Body | None:
+        pointer, target, inside = self.context.references.follow(ref, location)
+        name = self.context.references.name(pointer)
         if name not in self._defs:
-            self._defs[name] = self._node(target, inside.deeper(path=name))
+            self._defs[name] = self._adapt(target, inside.descend(path=name))
         return None if self._defs[name] is None else {"$ref": f"#/$defs/{name}"}
 
-    def _multiplied(self, schema: Schema, place: Place) -> Body | None:
+    def _expand(self, schema: Schema, location: Location) -> Body | None:
+        """The union of all alternatives of `schema`, each merged into one schema."""
         found = [
-            shape
-            for parts in alternatives(schema, place, self._references, self.findings)
-            for shape in shapes(parts, place, self.findings)
+            typed
+            for conjuncts in alternatives(schema, location, self.context)
+            for typed in split_by_type(conjuncts, location, self.context)
         ]
-        outer = annotations(read(schema, place.path))
+        outer = annotations(normalize(schema, location.path))
         if len(found) == 1:
-            body = self._shaped(found[0], _description(found[0].parts), place)
+            body = self._build(found[0], _description(found[0].conjuncts), location)
             return _any_of([body], {key: outer[key] for key in outer if key != "description"})
-        # What the whole says of itself is said once, not with every option.
-        options = [self._shaped(shape, _description(shape.parts[1:]), place) for shape in found]
+        # The union has the outer description, so its options do not repeat it.
+        options = [self._build(typed, _description(typed.conjuncts[1:]), location) for typed in found]
         return _any_of(options, outer)
 
-    def _shaped(self, shape: Shape, text: str, place: Place) -> Body | None:
+    def _build(self, typed: TypedConjunction, text: str, location: Location) -> Body | None:
         body: Body | None
         lost: list[tuple[str, object]] = []
-        match shape.types:
+        match typed.types:
             case ["object"]:
-                body = self._object(shape, place)
+                body = self._object(typed, location)
             case ["array"]:
-                body, lost = self._array(shape, place)
+                body, lost = self._array(typed, location)
             case _:
-                body, lost = scalar(shape)
+                body, lost = _scalar(typed)
         if body is None:
             return None
-        lost = [*moved(shape), *lost]
+        lost = [*unenforced(typed), *lost]
         for keyword, _ in lost:
-            self.findings.relaxed[f"{place.path}: {keyword}"] = None
-        told = in_words(text, lost)
-        return {**body, "description": told} if told else body
+            self.context.relaxed[f"{location.path}: {keyword}"] = None
+        text = with_constraints(text, lost)
+        return {**body, "description": text} if text else body
 
-    def _object(self, shape: Shape, place: Place) -> Body | None:
-        required = {name for names in shape.given("required") for name in _strings(names)}
-        declared = [name for part in shape.parts for name in part.schema.get("properties", ())]
-        # A set has no order of its own, and the same schema has to give the same bytes.
+    def _object(self, typed: TypedConjunction, location: Location) -> Body | None:
+        required = {name for names in typed.given("required") for name in strings(names)}
+        declared = [name for conjunct in typed.conjuncts for name in conjunct.schema.get("properties", ())]
+        # Sorted, because a set has no order and the same schema must give the same bytes.
         names = list(dict.fromkeys([*declared, *sorted(required)]))
-        self._check_open(shape, names, place)
+        self._check_open(typed, names, location)
         properties: Body = {}
         for name in names:
-            found = self._property(shape, name, place)
+            found = self._property(typed, name, location)
             if found is not None:
                 properties[name] = found
             elif name in required:
@@ -269,49 +228,61 @@ class SchemaAdapter:
             body["required"] = [name for name in names if name in required]
         return {**body, "additionalProperties": False}
 
-    def _check_open(self, shape: Shape, names: Sequence[str], place: Place) -> None:
-        """Closing an object that names nothing would leave only the empty one, so that does not fit.
+    def _check_open(self, typed: TypedConjunction, names: Sequence[str], location: Location) -> None:
+        """Raises UnsupportedSchemaError for an open object without properties: closed, it could only be empty.
 
-        Closing one that does is stricter than what was asked; it is told where openness was asked for.
+        Lists additional properties as narrowed if the client allows them explicitly.
         """
-        patterns = any(constrains("patternProperties", given) for given in shape.given("patternProperties"))
-        extra = shape.given("additionalProperties")
-        closed = any(is_false(given) for given in [*extra, *shape.given("unevaluatedProperties")])
+        patterns = any(constrains("patternProperties", given) for given in typed.given("patternProperties"))
+        extra = typed.given("additionalProperties")
+        closed = any(is_false(given) for given in [*extra, *typed.given("unevaluatedProperties")])
         if not names and (patterns or not closed):
-            raise UnsupportedSchemaError(f"{place.path}: an object with names of the model's choice")
+            raise UnsupportedSchemaError(f"{location.path}: an object with arbitrary property names")
         if patterns or (extra and not closed):
-            self.findings.narrowed[f"{place.path}: additional properties"] = None
+            self.context.narrowed[f"{location.path}: additional properties"] = None
 
-    def _property(self, shape: Shape, name: str, place: Place) -> Body | None:
-        """What all parts ask of the property; a part that does not declare it may still forbid it."""
-        undeclared = not any(name in part.schema.get("properties", ()) for part in shape.parts)
-        if undeclared and any(map(is_false, shape.given("unevaluatedProperties"))):
+    def _property(self, typed: TypedConjunction, name: str, location: Location) -> Body | None:
+        """The adapted schema of property `name` in all conjuncts; None if no value is valid.
+
+        A conjunct that does not declare the property can forbid it.
+        """
+        undeclared = not any(name in conjunct.schema.get("properties", ()) for conjunct in typed.conjuncts)
+        if undeclared and any(map(is_false, typed.given("unevaluatedProperties"))):
             return None
-        asked, refs = [], frozenset[str]()
-        for part in shape.parts:
-            given = part.schema.get("properties", {}).get(name, part.schema.get("additionalProperties", True))
+        schemas: list[Schema | bool] = []
+        refs = frozenset[str]()
+        for conjunct in typed.conjuncts:
+            given = conjunct.schema.get("properties", {}).get(
+                name, conjunct.schema.get("additionalProperties", True)
+            )
             if given is not True:
-                asked.append(given)
-                refs |= part.refs
-        inside = place.deeper(place.property(name), refs)
-        return self._node(asked[0] if len(asked) == 1 else {"allOf": asked} if asked else True, inside)
+                schemas.append(given)
+                refs |= conjunct.refs
+        inside = location.descend(location.property_path(name), refs)
+        return self._adapt(_all_of(schemas), inside)
 
-    def _array(self, shape: Shape, place: Place) -> tuple[Body, list[tuple[str, object]]]:
-        asked = [item for part in shape.parts if (item := _items(part)) is not True]
-        refs = frozenset(ref for part in shape.parts for ref in part.refs)
-        inside = place.deeper(f"{place.path}[]", refs)
-        items = self._node(asked[0] if len(asked) == 1 else {"allOf": asked} if asked else True, inside)
+    def _array(self, typed: TypedConjunction, location: Location) -> tuple[Body, list[tuple[str, object]]]:
+        schemas = [item for conjunct in typed.conjuncts if (item := _items(conjunct)) is not True]
+        refs = frozenset(ref for conjunct in typed.conjuncts for ref in conjunct.refs)
+        inside = location.descend(f"{location.path}[]", refs)
+        items = self._adapt(_all_of(schemas), inside)
         if items is None:
-            raise UnsupportedSchemaError(f"{place.path}: an array that has to be empty")
+            raise UnsupportedSchemaError(f"{location.path}: an array that must be empty")
         body: Body = {"type": "array", "items": items}
-        lost = [("minItems", count) for count in shape.given("minItems") if _number(count) > 1]
-        if any(_number(count) > 0 for count in shape.given("minItems")):
+        lost = [("minItems", count) for count in typed.given("minItems") if _number(count) > 1]
+        if any(_number(count) > 0 for count in typed.given("minItems")):
             body["minItems"] = 1
         return body, lost
 
 
+def _all_of(schemas: Sequence[Schema | bool]) -> Schema | bool:
+    if len(schemas) == 1:
+        return schemas[0]
+    return {"allOf": schemas} if schemas else True
+
+
 def _any_of(options: Iterable[Body | None], outer: Body) -> Body | None:
-    """The union of `options` under the annotations `outer`; without a union where one option is left."""
+    """The union of `options` with the annotations `outer`. A single option is returned without a union."""
     flat: list[Body] = []
     for option in options:
         nested = option["anyOf"] if option and option.keys() == {"anyOf"} else [option]
@@ -321,27 +292,50 @@ def _any_of(options: Iterable[Body | None], outer: Body) -> Body | None:
     if len(flat) > 1 or (outer and "$ref" in flat[0]):
         return {**outer, "anyOf": flat}
     texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
-    told = {"description": " ".join(texts)} if texts else {}
-    return {**flat[0], **outer, **told}
+    described = {"description": " ".join(texts)} if texts else {}
+    return {**flat[0], **outer, **described}
 
 
-def _description(parts: Sequence[Part]) -> str:
-    """The first one that any part has: the outermost."""
-    return next(filter(None, (description(part.schema) for part in parts)), "")
+def _description(conjuncts: Conjunction) -> str:
+    """The outermost description."""
+    return next(filter(None, (description(conjunct.schema) for conjunct in conjuncts)), "")
 
 
-def _items(part: Part) -> Schema | bool:
-    """What every item is; a tuple's items are any of those it lists, since Claude's grammar knows no places."""
-    rest = part.schema.get("items", True)
-    first = part.schema.get("prefixItems")
+def _items(conjunct: Conjunct) -> Schema | bool:
+    """The schema of every item. A tuple becomes the union of its items: Claude's grammar has no positions."""
+    rest = conjunct.schema.get("items", True)
+    first = conjunct.schema.get("prefixItems")
     if not first:
         return rest if isinstance(rest, dict | bool) else True
     return {"anyOf": [*first, *([rest] if isinstance(rest, dict) else [])]}
 
 
-def _strings(names: object) -> list[str]:
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
+
+
+def _scalar(typed: TypedConjunction) -> tuple[dict[str, object], list[tuple[str, object]]]:
+    """The schema of a scalar, and the patterns and formats that it cannot express."""
+    if typed.values is not None:
+        return _value_schema(typed, typed.values), _string_constraints(typed) if "string" in typed.types else []
+    body: dict[str, object] = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
+    if "string" not in typed.types:
+        return body, []
+    lost = []
+    for keyword, value in _string_constraints(typed):
+        accepted = is_supported_pattern(str(value)) if keyword == "pattern" else value in FORMATS
+        if accepted and body.get(keyword, value) == value:
+            body[keyword] = value
+        else:
+            lost.append((keyword, value))
+    return body, lost
+
+
+def _value_schema(typed: TypedConjunction, values: list[object]) -> dict[str, object]:
+    allowed = common_types(typed.conjuncts) or []
+    body: dict[str, object] = {"type": allowed[0]} if len(allowed) == 1 else {}
+    return {**body, "const": values[0]} if typed.given("const") else {**body, "enum": values}
+
+
+def _string_constraints(typed: TypedConjunction) -> list[tuple[str, object]]:
+    return [(keyword, value) for keyword in ("pattern", "format") for value in typed.given(keyword)]

@@ -1,6 +1,6 @@
-"""to_input_schema(): a function's parameters as the input_schema of a tool that is not strict.
+"""to_input_schema: the parameters of a function as the input_schema of a tool that is not strict.
 
-The client's schema goes as it is, but for a union at its top, which the API refuses:
+The client's schema is sent unchanged unless its root has a union, which the API refuses:
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
 """
 
@@ -9,57 +9,56 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from claudexia.errors import invalid_request
 from claudexia.translate.report import Report
+from claudexia.translate.schema.references import resolve
 from claudexia.translate.types.anthropic import JSONSchema
 
 NO_PARAMETERS: JSONSchema = {"type": "object", "properties": {}}
 _UNIONS = ("allOf", "anyOf", "oneOf")
 _MERGED = {"type", "properties", "required", *_UNIONS}
+# The name in $defs of a copy of the merged keywords, for references into them.
 _COPY = "top_level"
-_INTO_MERGED = re.compile(r"#(?=/(?:properties|allOf|anyOf|oneOf)(?:/|$))")
+_MERGED_REFERENCE = re.compile(r"#(?=/(?:properties|allOf|anyOf|oneOf)(?:/|$))")
 _MAX_STEPS, _MAX_DEPTH = 5000, 100
-_WORDS = {"allOf": "all", "anyOf": "at least one", "oneOf": "exactly one"}
+_QUANTIFIERS = {"allOf": "all", "anyOf": "at least one", "oneOf": "exactly one"}
 
 
 @dataclass(slots=True)
 class _Object:
-    """What a schema asks of an object, its unions included: a superset of what it allows."""
+    """The properties of an object schema and its unions. It allows at least the values that they allow."""
 
     properties: dict[str, object] = field(default_factory=dict)
     required: dict[str, None] = field(default_factory=dict)
 
 
-def to_input_schema(
-    parameters: JSONSchema | None, name: str, path: str, report: Report
-) -> tuple[JSONSchema, str]:
-    """The schema, and what the description has to say of it, "" for nothing.
+def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) -> tuple[JSONSchema, str]:
+    """The input schema, and the sentences that the tool's description needs about it, or "".
 
-    Raises APIError 400 where the schema of the function `name`, which stands at `path`, allows no object.
+    `report` is located at the schema. Raises APIError 400 if the schema of the function `name` allows no object.
     """
     if not parameters:
         return NO_PARAMETERS, ""
     if not _may_be_object(parameters):
-        raise _no_object(name, path, f"'type: {json.dumps(parameters['type'])}'")
+        raise _no_object(name, report, f"'type: {json.dumps(parameters['type'])}'")
     unions = [union for union in _UNIONS if union in parameters]
     if not unions:
         typed = parameters.get("type") == "object"
         return parameters if typed else {**parameters, "type": "object"}, ""
-    too_complex = _no_object(name, path, f"'{unions[0]}' that is too complex to be taken apart")
+    too_complex = _no_object(name, report, f"'{unions[0]}' that is too complex to be taken apart")
     merged = _Reader(parameters, too_complex).read(parameters)
     if merged is None:
-        raise _no_object(name, path, f"'{unions[0]}' that no object fits")
+        raise _no_object(name, report, f"'{unions[0]}' that no object fits")
     for union in unions:
-        report.warn(
-            f"{path}.{union}",
+        report.at(union).warn(
             f"Claude takes no {union} at the top of a tool's schema, so the properties were put into one "
             "object and the rule into the tool's description",
         )
-    told = "\n".join(_told(union, parameters[union]) for union in unions)
-    return _rebuilt(parameters, merged), told
+    rules = "\n".join(_rule(union, parameters[union]) for union in unions)
+    return _with_merged(parameters, merged), rules
 
 
-def _rebuilt(parameters: JSONSchema, merged: _Object) -> JSONSchema:
+def _with_merged(parameters: JSONSchema, merged: _Object) -> JSONSchema:
+    """`parameters` with `merged` in place of its unions."""
     schema: dict[str, object] = {"type": "object"}
     schema |= {key: value for key, value in parameters.items() if key not in _MERGED}
     schema["properties"] = merged.properties
@@ -75,45 +74,45 @@ def _rebuilt(parameters: JSONSchema, merged: _Object) -> JSONSchema:
 
 
 def _redirected(node: object) -> object:
-    """`node` with the references into what was merged, as Zod's clients write them, led to a copy in $defs."""
+    """`node` with references into the merged keywords, which Zod generates, redirected to the copy in $defs."""
     if isinstance(node, list):
         return [_redirected(item) for item in node]
     if not isinstance(node, dict):
         return node
     copy = {key: _redirected(value) for key, value in node.items()}
     if isinstance(reference := copy.get("$ref"), str):
-        copy["$ref"] = _INTO_MERGED.sub(f"#/$defs/{_COPY}", reference)
+        copy["$ref"] = _MERGED_REFERENCE.sub(f"#/$defs/{_COPY}", reference)
     return copy
 
 
-def _no_object(name: str, path: str, got: str) -> Exception:
-    return invalid_request(
+def _no_object(name: str, report: Report, got: str) -> Exception:
+    return report.error(
         f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got {got}.",
-        path,
         "invalid_function_parameters",
     )
 
 
-def _told(union: str, options: object) -> str:
-    rule = json.dumps(options, ensure_ascii=False, separators=(",", ":"))
-    return f"The input must also match {_WORDS[union]} of these JSON Schemas: {rule}"
+def _rule(union: str, options: object) -> str:
+    """The union as a sentence for the tool's description."""
+    schemas = json.dumps(options, ensure_ascii=False, separators=(",", ":"))
+    return f"The input must also match {_QUANTIFIERS[union]} of these JSON Schemas: {schemas}"
 
 
 def _may_be_object(schema: JSONSchema) -> bool:
-    kind = schema.get("type", "object")
-    return kind == "object" or (isinstance(kind, list) and "object" in kind)
+    types = schema.get("type", "object")
+    return types == "object" or (isinstance(types, list) and "object" in types)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads a schema through its unions and references; `too_complex` is raised where that has no end."""
+    """Merges a schema with its unions and references. Raises `too_complex` if that exceeds the limits."""
 
     root: JSONSchema
     too_complex: Exception
     steps: int = 0
 
-    def read(self, schema: object, depth: int = 0, through: tuple[str, ...] = ()) -> _Object | None:
-        """None where `schema` allows no object; `through` are the references that led to it."""
+    def read(self, schema: object, depth: int = 0, followed: tuple[str, ...] = ()) -> _Object | None:
+        """The merged object; None if `schema` allows no object. `followed`: the references that led to it."""
         self.steps += 1
         if self.steps > _MAX_STEPS or depth > _MAX_DEPTH:
             raise self.too_complex
@@ -123,19 +122,19 @@ class _Reader:
             return None
         parts: list[_Object | None] = [_own(schema)]
         reference = schema.get("$ref")
-        # One that leads back to itself, or out of the schema, adds nothing that could be read.
-        if isinstance(reference, str) and reference not in through:
-            target = _follow(reference, self.root)
-            parts.append(self.read(target, depth + 1, (*through, reference)))
+        # A recursive or external reference adds no properties.
+        if isinstance(reference, str) and reference not in followed:
+            parts.append(self.read(_target(reference, self.root), depth + 1, (*followed, reference)))
         for union in _UNIONS:
             if union in schema:
                 options = schema[union] if isinstance(schema[union], list) else []
-                found = [self.read(option, depth + 1, through) for option in options]
+                found = [self.read(option, depth + 1, followed) for option in options]
                 parts += found if union == "allOf" else [_either(found)]
         return _all(parts)
 
 
 def _own(schema: JSONSchema) -> _Object:
+    """The properties that `schema` itself declares."""
     properties, required = schema.get("properties"), schema.get("required")
     return _Object(
         dict(properties) if isinstance(properties, Mapping) else {},
@@ -143,21 +142,16 @@ def _own(schema: JSONSchema) -> _Object:
     )
 
 
-def _follow(reference: str, root: JSONSchema) -> object:
-    """What a pointer into the schema's own document leads to; True, which allows all, for anything else."""
-    here: object = root
-    first, *steps = reference.split("/")
-    if first != "#":
+def _target(reference: str, root: JSONSchema) -> object:
+    """The target of `reference`; True, which allows any value, if it is external or dangling."""
+    try:
+        return resolve(reference, root)
+    except LookupError:
         return True
-    for step in steps:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(here, Mapping) or name not in here:
-            return True
-        here = here[name]
-    return here
 
 
 def _all(parts: Sequence[_Object | None]) -> _Object | None:
+    """The object that satisfies all parts; None if one of them allows no object."""
     objects = [part for part in parts if part]
     if len(objects) < len(parts):
         return None
@@ -166,6 +160,7 @@ def _all(parts: Sequence[_Object | None]) -> _Object | None:
 
 
 def _either(parts: Sequence[_Object | None]) -> _Object | None:
+    """The object that satisfies any part; None if all of them allow no object."""
     objects = [part for part in parts if part]
     if not objects:
         return None
@@ -174,11 +169,11 @@ def _either(parts: Sequence[_Object | None]) -> _Object | None:
 
 
 def _properties(parts: Sequence[_Object], union: str) -> dict[str, object]:
-    """Every property of any part; one that parts declare differently has to fit them as `union` says."""
+    """The properties of all parts. Different schemas of one property are combined with `union`."""
     declared: dict[str, dict[str, object]] = {}
     for part in parts:
         for name, schema in part.properties.items():
-            # As text, because Python takes 1, 1.0 and True for equal.
+            # Compared as text, because 1 == 1.0 == True in Python.
             declared.setdefault(name, {}).setdefault(json.dumps(schema), schema)
     return {
         name: next(iter(schemas.values())) if len(schemas) == 1 else {union: list(schemas.values())}

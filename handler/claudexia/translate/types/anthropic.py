@@ -1,7 +1,9 @@
-"""What the upstream gives: Messages, and the events they come in, as far as the gateway reads them.
+"""The Messages API as TypedDicts: the messages and events that the gateway reads, the requests that it sends.
 
-Source: https://platform.claude.com/docs/en/api/messages and /build-with-claude/streaming. Blocks, deltas and
-events that are not named here exist and more will come: whoever reads them skips what it does not know.
+The API has more types of blocks, deltas and events, and new ones will come. Readers skip unknown types.
+
+Sources: https://platform.claude.com/docs/en/api/messages and
+https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ Flags = Mapping[str, object]
 
 
 class ModelInfo(TypedDict, total=False):
-    """One model of the upstream's list, as far as it is used. `capabilities` nests {"supported": bool}."""
+    """One model of the upstream's list. `capabilities` nests {"supported": bool}."""
 
     id: str
     display_name: str | None
@@ -24,7 +26,7 @@ class ModelInfo(TypedDict, total=False):
 
 
 class ModelInfoList(TypedDict):
-    """What the upstream answers to GET /v1/models."""
+    """The response to GET /v1/models."""
 
     data: list[ModelInfo]
 
@@ -34,7 +36,9 @@ class OutputTokensDetails(TypedDict, total=False):
 
 
 class Usage(TypedDict, total=False):
-    """Tokens. `input_tokens` leaves out the cache; `output_tokens` includes thinking."""
+    """Tokens. `input_tokens` excludes what was read from or written to the cache; `output_tokens` includes
+    thinking.
+    """
 
     input_tokens: int | None
     cache_creation_input_tokens: int | None
@@ -49,7 +53,7 @@ class StopDetails(TypedDict, total=False):
 
 
 class Citation(TypedDict, total=False):
-    """Where a text block's claim comes from; `url` and `title` are a web search's, documents have others."""
+    """The source of a text block. `url` and `title` are those of a web search; documents have other fields."""
 
     type: str
     url: str
@@ -58,10 +62,10 @@ class Citation(TypedDict, total=False):
 
 
 class ContentBlock(TypedDict, total=False):
-    """A block of an answer; which keys there are depends on `type`.
+    """A block of an answer; its fields depend on `type`.
 
-    `partial_json` is the accumulator's own: the text of a tool's input as the model wrote it, which may be
-    cut short and then is no JSON.
+    `partial_json` is added by the accumulator: the tool input as text, which is incomplete JSON if the answer
+    was cut off.
     """
 
     type: str
@@ -152,16 +156,13 @@ MessageStreamEvent = (
 )
 
 
-# --- claudexia.translate.anthropic_params
-# What the upstream takes: the Messages API's request as TypedDicts, as far as the gateway writes it.
-#
-# Source: https://platform.claude.com/docs/en/api/messages
+# Requests
 
 JSONSchema = Mapping[str, object]
 
 
 class CacheControlParam(TypedDict):
-    """A mark: everything up to and with its block is cached, for `ttl` (5m unless told)."""
+    """A cache breakpoint: the prompt up to and including its block is cached for `ttl`, 5m by default."""
 
     type: Literal["ephemeral"]
     ttl: NotRequired[Literal["5m", "1h"]]
@@ -224,7 +225,7 @@ class SearchResultBlockParam(TypedDict):
 
 
 class ThinkingBlockParam(TypedDict):
-    """Signed by the API; to be sent back byte for byte or not at all."""
+    """Signed by the API, which takes it back byte for byte or not at all."""
 
     type: Literal["thinking"]
     thinking: str
@@ -253,7 +254,7 @@ class ServerToolUseBlockParam(TypedDict):
 
 
 class ServerToolResultBlockParam(TypedDict):
-    """What a tool of the server's own answered; the shape of `content` is the tool's."""
+    """The result of a server tool; the form of `content` depends on the tool."""
 
     type: Literal[
         "web_search_tool_result",
@@ -268,7 +269,7 @@ class ServerToolResultBlockParam(TypedDict):
     cache_control: NotRequired[CacheControlParam]
 
 
-# What a person, or a tool, can give Claude to read.
+# The blocks of user messages and tool results.
 InputBlockParam = TextBlockParam | ImageBlockParam | DocumentBlockParam | SearchResultBlockParam
 
 
@@ -292,7 +293,7 @@ ContentBlockParam = (
 
 
 class MessageParam(TypedDict):
-    """`system` stands between turns only, and only for models that take it there."""
+    """`system` is allowed between turns only, and only by some models."""
 
     role: Literal["user", "assistant", "system"]
     content: list[ContentBlockParam]
@@ -311,7 +312,7 @@ class ToolParam(TypedDict):
 
 
 class ServerToolParam(TypedDict):
-    """One of Anthropic's own tools, by its dated type; toolsets have no name. Its other keys vary."""
+    """One of Anthropic's own tools; `type` has a date. Toolsets have no name. The other fields vary."""
 
     type: str
     name: NotRequired[str]

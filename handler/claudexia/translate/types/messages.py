@@ -1,26 +1,28 @@
-"""What clients send as messages: one model per role.
+"""The messages of a request: one model per role and per type of content part.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
+Parts are OpenAI's, or Anthropic's content blocks, which some editors write into OpenAI's messages. Those are
+checked for what the API would reject.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
+and https://platform.claude.com/docs/en/api/messages
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from claudexia.translate.types.base import Marked, Params
+from claudexia.translate.types.base import Cacheable, Params
 
-# --- claudexia.translate.part_params
-# What clients send as content parts, in OpenAI's words.
-#
-# Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-messages
+_NonBlank = Annotated[str, Field(pattern=r"\S")]
+_ServerCallId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
 
 
-class TextPart(Marked):
+class TextPart(Cacheable):
     type: Literal["text"]
     text: str
 
 
-class RefusalPart(Marked):
+class RefusalPart(Cacheable):
     type: Literal["refusal"]
     refusal: str
 
@@ -30,14 +32,14 @@ class ImageURL(Params):
     detail: str | None = None
 
 
-class ImagePart(Marked):
+class ImagePart(Cacheable):
     type: Literal["image_url"]
     # Some clients send the bare URL.
     image_url: Annotated[ImageURL, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]
 
 
 class FileObject(Params):
-    """`file_data` is a data URL, bare base64 or a URL; `format` is LiteLLM's label, but the bytes decide."""
+    """`file_data` is a data URL, base64 or a URL. `format`, LiteLLM's, is not used: the bytes show the type."""
 
     file_data: str | None = None
     filename: Annotated[str, Field(max_length=500)] | None = None
@@ -46,7 +48,7 @@ class FileObject(Params):
     format: str | None = None
 
 
-class FilePart(Marked):
+class FilePart(Cacheable):
     type: Literal["file"]
     file: FileObject
 
@@ -55,75 +57,65 @@ class AudioPart(Params):
     type: Literal["input_audio"]
 
 
-# --- claudexia.translate.native_params
-# What clients send as Anthropic's own content blocks: some editors write them into OpenAI's messages.
-#
-# They are checked as far as the API would refuse them.
-# Source: https://platform.claude.com/docs/en/api/messages
-
-_Filled = Annotated[str, Field(pattern=r"\S")]
-_ServerCallId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
-
-
-class _Exact(Params):
-    """The API takes no key more, and nothing in here could be left out without a loss."""
+class _Closed(Params):
+    """The API takes no other fields here, and none can be left out without a loss."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Base64Data(_Exact):
+class Base64Data(_Closed):
     type: Literal["base64"]
     media_type: str
     data: str
 
 
-class URLData(_Exact):
+class URLData(_Closed):
     type: Literal["url"]
     url: str
 
 
-class TextData(_Exact):
+class TextData(_Closed):
     type: Literal["text"]
     media_type: Literal["text/plain"]
-    data: _Filled
+    data: _NonBlank
 
 
-class StoredFile(_Exact):
-    """Refused: the Files API belongs to the gateway's own account, and so would every client's files."""
+class StoredFile(_Closed):
+    """Rejected: files in the Files API belong to the gateway's account and would be shared by all clients."""
 
     type: Literal["file"]
     file_id: str
 
 
-class ImageBlock(Marked):
+class ImageBlock(Cacheable):
     type: Literal["image"]
     source: Annotated[Base64Data | URLData | StoredFile, Field(discriminator="type")]
 
 
-class ContentData(_Exact):
+class ContentData(_Closed):
     type: Literal["content"]
     content: (
-        _Filled
+        _NonBlank
         | Annotated[list[Annotated[TextPart | ImageBlock, Field(discriminator="type")]], Field(min_length=1)]
     )
 
 
-class Citations(_Exact):
+class Citations(_Closed):
     enabled: bool = False
 
 
-class DocumentBlock(Marked):
+class DocumentBlock(Cacheable):
     type: Literal["document"]
     source: Annotated[Base64Data | URLData | TextData | ContentData | StoredFile, Field(discriminator="type")]
-    title: Annotated[_Filled, Field(max_length=500)] | None = None
-    context: _Filled | None = None
+    title: Annotated[_NonBlank, Field(max_length=500)] | None = None
+    context: _NonBlank | None = None
     citations: Citations | None = None
 
 
-class SearchResultBlock(Marked):
+class SearchResultBlock(Cacheable):
     type: Literal["search_result"]
-    source: _Filled
-    title: _Filled
+    source: _NonBlank
+    title: _NonBlank
     content: Annotated[list[TextPart], Field(min_length=1)]
     citations: Citations | None = None
 
@@ -136,14 +128,14 @@ ResultParts = list[
 ]
 
 
-class ToolResultBlock(Marked):
+class ToolResultBlock(Cacheable):
     type: Literal["tool_result"]
     tool_use_id: str
     content: str | ResultParts | None = None
     is_error: bool | None = None
 
 
-class ToolUseBlock(Marked):
+class ToolUseBlock(Cacheable):
     type: Literal["tool_use"]
     id: str
     name: Annotated[str, Field(min_length=1)]
@@ -161,7 +153,7 @@ class RedactedThinkingBlock(Params):
     data: str | None = None
 
 
-class ServerToolUseBlock(Marked):
+class ServerToolUseBlock(Cacheable):
     type: Literal["server_tool_use"]
     id: _ServerCallId
     name: Literal[
@@ -176,7 +168,7 @@ class ServerToolUseBlock(Marked):
     input: dict[str, object]
 
 
-class WebSearchResult(_Exact):
+class WebSearchResult(_Closed):
     type: Literal["web_search_result"]
     encrypted_content: str
     title: str
@@ -184,7 +176,7 @@ class WebSearchResult(_Exact):
     page_age: str | None = None
 
 
-class WebSearchError(_Exact):
+class WebSearchError(_Closed):
     type: Literal["web_search_tool_result_error"]
     error_code: Literal[
         "invalid_tool_input",
@@ -196,14 +188,14 @@ class WebSearchError(_Exact):
     ]
 
 
-class WebSearchToolResultBlock(Marked):
+class WebSearchToolResultBlock(Cacheable):
     type: Literal["web_search_tool_result"]
     tool_use_id: _ServerCallId
     content: list[WebSearchResult] | WebSearchError
 
 
-class ServerToolResultBlock(Marked):
-    """The answers of the other server tools, passed on as they are."""
+class ServerToolResultBlock(Cacheable):
+    """The results of the other server tools, passed on as they are."""
 
     type: Literal[
         "web_fetch_tool_result",
@@ -244,12 +236,12 @@ AssistantParts = list[
 ]
 
 
-class SystemMessage(Marked):
+class SystemMessage(Cacheable):
     role: Literal["system", "developer"]
     content: str | list[TextPart] | None = None
 
 
-class UserMessage(Marked):
+class UserMessage(Cacheable):
     role: Literal["user"]
     content: str | UserParts | None = None
 
@@ -264,7 +256,7 @@ class CalledCustomTool(Params):
     input: str | None = None
 
 
-class ToolCall(Marked):
+class ToolCall(Cacheable):
     id: str
     type: str | None = None  # Mistral's clients leave it out
     function: CalledFunction | None = None
@@ -272,7 +264,7 @@ class ToolCall(Marked):
 
 
 class ReasoningDetail(Params):
-    """OpenRouter's way to hand thinking back. Source: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
+    """OpenRouter's form of returned thinking. Source: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
 
     type: str
     text: str | None = None
@@ -281,7 +273,7 @@ class ReasoningDetail(Params):
     format: str | None = None
 
 
-class AssistantMessage(Marked):
+class AssistantMessage(Cacheable):
     role: Literal["assistant"]
     content: str | AssistantParts | None = None
     refusal: str | None = None
@@ -291,13 +283,13 @@ class AssistantMessage(Marked):
         list[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
     ) = None
     reasoning_details: list[ReasoningDetail] | None = None
-    # Echoes of an answer: without a signature thinking cannot be sent back, and nothing is lost by that.
+    # Copied from a response. Not used: thinking without a signature cannot be sent back.
     reasoning_content: object = None
     reasoning: object = None
 
 
-class ToolMessage(Marked):
-    """`is_error` is Anthropic's: the tool failed, and the content says how."""
+class ToolMessage(Cacheable):
+    """`is_error` is Anthropic's: the tool failed, and the content is its error message."""
 
     role: Literal["tool"]
     tool_call_id: str
@@ -306,8 +298,8 @@ class ToolMessage(Marked):
     is_error: bool | None = None
 
 
-class FunctionMessage(Marked):
-    """What `tool` replaced: answers the `function_call` before it."""
+class FunctionMessage(Cacheable):
+    """The legacy form of ToolMessage: the result of the `function_call` before it."""
 
     role: Literal["function"]
     content: str | ResultParts | None = None

@@ -1,7 +1,6 @@
-"""What clients get: OpenAI's response objects as TypedDicts.
+"""OpenAI's response objects as TypedDicts.
 
-Source: https://platform.openai.com/docs/api-reference/chat, field by field. What clients send is in
-`completion_params.py`.
+Source: https://platform.openai.com/docs/api-reference/chat. The request is in `params.py`.
 """
 
 from typing import Literal, NotRequired, Required, TypedDict
@@ -23,8 +22,8 @@ class CompletionTokensDetails(TypedDict):
 
 
 class CompletionUsage(TypedDict):
-    """Tokens; `prompt_tokens` includes what was read from and written to the cache. `cost` is in US dollars,
-    and no field of OpenAI's.
+    """Tokens; `prompt_tokens` includes what was read from and written to the cache. `cost` is the gateway's own
+    field, in US dollars.
     """
 
     prompt_tokens: int
@@ -61,7 +60,7 @@ ToolCall = FunctionToolCall | CustomToolCall
 
 
 class URLCitation(TypedDict):
-    """Where in `content` the cited words are, counted in code points, the end not included."""
+    """The place of the cited text in `content`, in code points; `end_index` is exclusive."""
 
     start_index: int
     end_index: int
@@ -75,7 +74,7 @@ class Annotation(TypedDict):
 
 
 class ThinkingBlock(TypedDict, total=False):
-    """No word of OpenAI's: Claude's signed thinking as it is to be sent back. `index` is there in a stream."""
+    """Not OpenAI's: Claude's signed thinking, to be sent back unchanged. Only a stream has `index`."""
 
     index: int
     type: Required[Literal["thinking", "redacted_thinking"]]
@@ -85,7 +84,7 @@ class ThinkingBlock(TypedDict, total=False):
 
 
 class ChatCompletionMessage(TypedDict):
-    """`reasoning_content` and `thinking_blocks` are no words of OpenAI's, but its clients know them."""
+    """`reasoning_content` and `thinking_blocks` are not OpenAI's, but many of its clients read them."""
 
     role: Literal["assistant"]
     content: str | None
@@ -125,7 +124,7 @@ class CustomDelta(TypedDict):
 
 
 class ToolCallDelta(TypedDict):
-    """The first of a call has everything; the ones after it only `index` and more `arguments` or `input`."""
+    """The first delta of a call has all fields, the next ones only `index` and more `arguments` or `input`."""
 
     index: int
     id: NotRequired[str]
@@ -153,7 +152,7 @@ class ChunkChoice(TypedDict):
 
 
 class ChatCompletionChunk(TypedDict):
-    """`usage` is there only when the client set `stream_options.include_usage`: null until the last chunk."""
+    """`usage` is present only with `stream_options.include_usage`, and null until the last chunk."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -165,7 +164,7 @@ class ChatCompletionChunk(TypedDict):
 
 
 class Capabilities(TypedDict):
-    """Not OpenAI's. What the model takes through this gateway; None is not known."""
+    """Not OpenAI's. What the model supports through this gateway; None means not known."""
 
     thinking: list[str]
     effort: list[str]
@@ -179,7 +178,7 @@ class Capabilities(TypedDict):
 
 
 class Model(TypedDict):
-    """The keys from `lifecycle` on are not OpenAI's. Limits are tokens, `created` is seconds."""
+    """The fields from `lifecycle` on are not OpenAI's. Limits are in tokens, `created` in seconds."""
 
     id: str
     object: Literal["model"]

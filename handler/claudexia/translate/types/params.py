@@ -1,7 +1,12 @@
-"""What clients send: CompletionCreateParams, one line per field: type, range, verdict and reason.
+"""CompletionCreateParams: one line per field of a request, with its type, its range and its rule.
 
-Source: https://platform.openai.com/docs/api-reference/chat/create, all fields of openai 3.54. Unknown fields
-are kept, so that they can be reported and are never dropped in silence.
+A rule (Native, Composed, Ignored, Rejected) is what the gateway does with the field. `request/build.py` applies
+the rules, README's table is printed from them, and the tests compare the fields with those of the newest OpenAI
+SDK. Unknown fields are kept, so that they can be reported.
+
+Sources: https://platform.openai.com/docs/api-reference/chat/create (all fields of openai 3.54),
+https://openrouter.ai/docs/use-cases/reasoning-tokens
+and https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 """
 
 import re
@@ -11,30 +16,51 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from claudexia.errors import APIError, unsupported
 from claudexia.translate.types.base import CacheControl, Params, PromptCacheOptions
 from claudexia.translate.types.messages import ChatMessage
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
 
-# --- claudexia.translate.fields
-# To, Composed, Ignored, Rejected: what can happen to an OpenAI field.
-#
-# Each field of CompletionCreateParams carries exactly one of them beside its type. `request.py` acts on the
-# rows, the tests hold them against the newest OpenAI SDK, and the README's table is printed from them.
+Warn = Callable[[str], None]
+# Takes a field's value and a function that reports a change; returns the value to send, None for none.
+Convert = Callable[[Any, Warn], object]
+
+# Anthropic asks for an opaque id without personal data and rejects what looks like an address or a number.
+_PERSONAL_DATA = re.compile(r"@|^\+?[\d\s().-]{7,}$")
 
 
-# Gets the field's value and a function that reports what was changed; returns what to send, None for nothing.
-Convert = Callable[[Any, Callable[[str], None]], object]
-
-
-def unchanged(value: object, warn: Callable[[str], None]) -> object:
+def unchanged(value: object, warn: Warn) -> object:
     return value
 
 
-class To(NamedTuple):
-    """Native: `convert(value)` goes to the Messages API parameter `target` (dots lead into objects).
+def at_most(limit: float) -> Callable[[float, Warn], float]:
+    def convert(value: float, warn: Warn) -> float:
+        if value > limit:
+            warn(f"lowered from {value:g} to {limit:g}, Claude's maximum")
+        return min(value, limit)
 
-    Where two fields share a target, the field named by `yields_to` wins when both are set.
+    return convert
+
+
+def stop_sequences(value: str | list[str], warn: Warn) -> list[str] | None:
+    """The API rejects blank sequences, so they are left out."""
+    given = [value] if isinstance(value, str) else value
+    usable = [sequence for sequence in given if sequence.strip()]
+    if len(usable) < len(given):
+        warn("Claude takes no stop sequence that is only white space, so it was left out")
+    return usable or None
+
+
+def user_id(value: str, warn: Warn) -> str | None:
+    """Hashed if it is too long or looks like personal data."""
+    if not value.strip():
+        return None
+    return sha256(value.encode()).hexdigest() if _PERSONAL_DATA.search(value) or len(value) > 256 else value
+
+
+class Native(NamedTuple):
+    """Sent as the Messages API parameter `target` (dots lead into objects), after `convert`.
+
+    If two fields share a target and both are set, the one with `yields_to` is left out.
     """
 
     target: str
@@ -44,69 +70,27 @@ class To(NamedTuple):
 
 
 class Composed(NamedTuple):
-    """Native, but only together with other fields: `target` says where it ends, a function in the core how."""
+    """Sent, but dependent on other fields: `target` is what the fields together determine."""
 
     target: str
     note: str = ""
 
 
 class Ignored(NamedTuple):
-    """A hint that only shades quality: left out, and said so unless the value is one of `harmless`."""
+    """Left out, because it affects quality only. Reported, unless the value is one of `harmless`."""
 
-    why: str
+    reason: str
     harmless: Sequence[object] = ()
 
 
 class Rejected(NamedTuple):
-    """A promise Claude cannot keep: a 400, unless the value is one of `harmless`."""
+    """A 400, because Claude cannot do what it promises. Left out if the value is one of `harmless`."""
 
-    why: str
+    reason: str
     harmless: Sequence[object] = ()
 
-    def error(self, param: str) -> APIError:
-        return unsupported(param, self.why)
 
-
-Verdict = To | Composed | Ignored | Rejected
-
-
-# --- claudexia.translate.convert
-# Conversions of single values, as the field rows name them.
-
-Warn = Callable[[str], None]
-
-# Anthropic asks for an opaque id without personal data and refuses what looks like an address or a number.
-_PERSONAL = re.compile(r"@|^\+?[\d\s().-]{7,}$")
-
-
-def at_most(limit: float) -> Callable[[float, Warn], float]:
-    def convert(value: float, warn: Warn) -> float:
-        if value > limit:
-            warn(f"lowered from {value:g} to {limit:g}, Claude's highest")
-        return min(value, limit)
-
-    return convert
-
-
-def stop_sequences(value: str | list[str], warn: Warn) -> list[str] | None:
-    """The API refuses sequences of nothing but whitespace, so those cannot be honoured."""
-    given = [value] if isinstance(value, str) else value
-    usable = [sequence for sequence in given if sequence.strip()]
-    if len(usable) < len(given):
-        warn("Claude takes no stop sequence that is only whitespace, so it is left out")
-    return usable or None
-
-
-def user_id(value: str, warn: Warn) -> str | None:
-    if not value.strip():
-        return None
-    return sha256(value.encode()).hexdigest() if _PERSONAL.search(value) or len(value) > 256 else value
-
-
-# --- claudexia.translate.response_format
-# ResponseFormat: what an answer is to look like, as clients send it.
-#
-# Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-response_format
+FieldRule = Native | Composed | Ignored | Rejected
 
 
 class TextFormat(Params):
@@ -118,7 +102,7 @@ class JSONObjectFormat(Params):
 
 
 class JSONSchemaObject(Params):
-    # Claude has no place for the name, so that its letters and its length do not matter.
+    # Not sent, so its characters and its length are not restricted.
     name: Annotated[str, Field(min_length=1)]
     description: str | None = None
     schema_: Annotated[dict[str, object] | None, Field(alias="schema")] = None
@@ -133,12 +117,6 @@ class JSONSchemaFormat(Params):
 ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
 
 
-# --- claudexia.translate.reasoning_params
-# What clients send about reasoning, in OpenAI's words, OpenRouter's and Anthropic's own.
-#
-# Sources: https://platform.openai.com/docs/api-reference/chat/create, https://openrouter.ai/docs/use-cases/reasoning-tokens
-# and https://platform.claude.com/docs/en/build-with-claude/extended-thinking
-
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 ThinkingType = Literal["adaptive", "enabled", "disabled", "between_tools"]
 Display = Literal["summarized", "omitted"]
@@ -149,7 +127,7 @@ ReasoningEffort = Annotated[
 
 
 class Reasoning(Params):
-    """OpenRouter's: `exclude` hides the reasoning, `max_tokens` bounds it, `enabled` asks for some."""
+    """OpenRouter's: `enabled` turns reasoning on, `max_tokens` limits it, `exclude` hides it."""
 
     effort: Effort | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
@@ -158,7 +136,7 @@ class Reasoning(Params):
 
 
 class Thinking(Params):
-    """Anthropic's; `budget_tokens` belongs to `enabled` only."""
+    """Anthropic's; `budget_tokens` is for the type `enabled` only."""
 
     type: ThinkingType
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -186,8 +164,8 @@ class WebSearchOptions(Params):
     user_location: UserLocation | None = None
 
 
-_UNSEEDED = "Claude's sampling cannot be seeded"
-_NO_PENALTY = "Claude has no repetition penalties"
+_NO_SEED = "Claude's sampling cannot be seeded"
+_NO_PENALTIES = "Claude has no repetition penalties"
 _NOT_STORED = "the gateway stores no completions"
 _NO_LOGPROBS = "Claude does not expose log probabilities"
 
@@ -204,12 +182,15 @@ class CompletionCreateParams(Params):
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
     max_completion_tokens: Annotated[
-        _Count | None, To("max_tokens", note="capped at the model's limit, raised where thinking left no room")
+        _Count | None,
+        Native("max_tokens", note="capped at the model's limit, raised where thinking left no room"),
     ] = None
-    max_tokens: Annotated[_Count | None, To("max_tokens", yields_to="max_completion_tokens")] = None
-    temperature: Annotated[float | None, Field(ge=0, le=2), To("temperature", at_most(1.0), "at most 1")] = None
-    top_p: Annotated[float | None, Field(ge=0, le=1), To("top_p", note="temperature wins over it")] = None
-    stop: Annotated[str | list[str] | None, To("stop_sequences", stop_sequences)] = None
+    max_tokens: Annotated[_Count | None, Native("max_tokens", yields_to="max_completion_tokens")] = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2), Native("temperature", at_most(1.0), "at most 1")
+    ] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
+    stop: Annotated[str | list[str] | None, Native("stop_sequences", stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
     tools: Annotated[list[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
@@ -233,12 +214,12 @@ class CompletionCreateParams(Params):
     ] = None
     functions: Annotated[list[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
     function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
-    safety_identifier: Annotated[str | None, To("metadata.user_id", user_id)] = None
-    user: Annotated[str | None, To("metadata.user_id", user_id, yields_to="safety_identifier")] = None
+    safety_identifier: Annotated[str | None, Native("metadata.user_id", user_id)] = None
+    user: Annotated[str | None, Native("metadata.user_id", user_id, yields_to="safety_identifier")] = None
 
-    seed: Annotated[int | None, Ignored(_UNSEEDED)] = None
-    presence_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTY, harmless=[0])] = None
-    frequency_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTY, harmless=[0])] = None
+    seed: Annotated[int | None, Ignored(_NO_SEED)] = None
+    presence_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTIES, harmless=[0])] = None
+    frequency_penalty: Annotated[_Penalty | None, Ignored(_NO_PENALTIES, harmless=[0])] = None
     verbosity: Annotated[str | None, Ignored("Claude has no verbosity setting", harmless=["medium"])] = None
     service_tier: Annotated[
         str | None, Ignored("answers come from the standard tier", harmless=["auto", "default"])
@@ -261,8 +242,8 @@ class CompletionCreateParams(Params):
         dict[str, object] | None, Rejected("nothing here could enforce a moderation policy")
     ] = None
 
-    # Not OpenAI's, but sent by clients that know they talk to Claude or to a router.
-    top_k: Annotated[_Count | None, To("top_k")] = None
+    # Not OpenAI's, but sent by clients of Claude or of a router.
+    top_k: Annotated[_Count | None, Native("top_k")] = None
     thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
     reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
     cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None

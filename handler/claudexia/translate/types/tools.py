@@ -1,4 +1,4 @@
-"""What clients send as tools, and as the choice among them: OpenAI's shapes and Anthropic's own.
+"""The tools of a request and the choice among them, in OpenAI's form and Anthropic's.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools
 and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from claudexia.translate.types.base import Marked, Params
+from claudexia.translate.types.base import Cacheable, Params
 
 _SERVER_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}")
 _Name = Annotated[str, Field(min_length=1)]
 
 
-class FunctionObject(Marked):
+class FunctionObject(Cacheable):
     name: _Name
     description: str | None = None
     parameters: dict[str, object] | None = None
@@ -24,19 +24,19 @@ class FunctionObject(Marked):
 
 
 class CustomToolFormat(Params):
-    """A grammar's own fields stay unnamed: no grammar is taken."""
+    """A grammar's own fields are not modelled: grammars are rejected."""
 
     type: Literal["text", "grammar"]
 
 
-class CustomObject(Marked):
+class CustomObject(Cacheable):
     name: _Name
     description: str | None = None
     format: CustomToolFormat | None = None
 
 
-class AnthropicKeys(Marked):
-    """Anthropic's keys of a tool that OpenAI has no word for; clients add them to either shape."""
+class AnthropicKeys(Cacheable):
+    """Fields of a tool that only Anthropic has; clients add them to tools of either form."""
 
     input_examples: list[dict[str, object]] | None = None
     eager_input_streaming: bool | None = None
@@ -55,7 +55,7 @@ class CustomTool(AnthropicKeys):
 
 
 class AnthropicTool(AnthropicKeys):
-    """A tool in Anthropic's shape, as Cursor posts it to this route."""
+    """A tool in Anthropic's form, as Cursor sends it to this route."""
 
     type: Literal["custom", "function"] | None = None
     name: _Name
@@ -64,15 +64,15 @@ class AnthropicTool(AnthropicKeys):
     strict: bool | None = None
 
 
-class ServerTool(Marked):
-    """One of Anthropic's own tools, by its dated type; its other keys are for the server to check."""
+class ServerTool(Cacheable):
+    """One of Anthropic's own tools, recognized by its dated type; the API checks its other fields."""
 
     type: str
     name: str | None = None
 
 
-# What the Responses API has flat beside `type`, and chat completions one level down.
-_INSIDE: Mapping[str, Sequence[str]] = {
+# Fields that the Responses API has beside `type`, and chat completions in an object of that name.
+_NESTED_FIELDS: Mapping[str, Sequence[str]] = {
     "function": ("name", "description", "parameters", "strict"),
     "custom": ("name", "description", "format"),
     "allowed_tools": ("mode", "tools"),
@@ -85,12 +85,12 @@ def _nested(given: object) -> object:
     kind = given.get("type") or "function"
     if not isinstance(kind, str) or given.get(kind) is not None:
         return given
-    inside = {key: given[key] for key in _INSIDE.get(kind, ()) if key in given}
-    outside = {key: value for key, value in given.items() if key not in inside}
-    return {**outside, kind: inside} if inside else given
+    nested = {key: given[key] for key in _NESTED_FIELDS.get(kind, ()) if key in given}
+    others = {key: value for key, value in given.items() if key not in nested}
+    return {**others, kind: nested} if nested else given
 
 
-def _shape(tool: object) -> str:
+def _tool_tag(tool: object) -> str:
     if not isinstance(tool, dict):
         return "FunctionTool"
     kind = tool.get("type")
@@ -101,13 +101,13 @@ def _shape(tool: object) -> str:
     return "CustomTool" if kind == "custom" else "FunctionTool"
 
 
-# The tags are no keys of a tool, so that an error's location can be followed in the body.
+# No tag is a field of a tool, so parse.py can tell tags from fields in the location of an error.
 Tool = Annotated[
     Annotated[FunctionTool, Tag("FunctionTool")]
     | Annotated[CustomTool, Tag("CustomTool")]
     | Annotated[AnthropicTool, Tag("AnthropicTool")]
     | Annotated[ServerTool, Tag("ServerTool")],
-    Discriminator(_shape),
+    Discriminator(_tool_tag),
     BeforeValidator(_nested),
 ]
 

@@ -1,0 +1,328 @@
+"""The gateway over HTTP: routes, keys, headers, errors, and clients who leave."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+
+BODY: dict[str, Any] = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+AUTH = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+def client(upstream: Upstream) -> Iterator[httpx.Client]:
+    with (
+        gateway(upstream, keepalive=0.05, max_body=10_000) as url,
+        httpx.Client(base_url=url, headers=AUTH) as client,
+    ):
+        yield client
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    error: dict[str, Any] = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    return error
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/health"])
+def test_health_needs_no_key_and_no_upstream(client: httpx.Client, upstream: Upstream, path: str) -> None:
+    response = httpx.get(str(client.base_url.copy_with(path=path)))
+    assert response.json() == {"status": "ok"}
+    assert not upstream.bodies
+
+
+def test_docs_describe_the_request(client: httpx.Client) -> None:
+    root = client.base_url.copy_with(path="/docs")
+    assert "Claudexia" in httpx.get(str(root)).text
+    description = httpx.get(str(root.copy_with(path="/openapi.json"))).json()
+    body = description["paths"]["/v1/chat/completions"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["schema"]["$ref"].endswith("CompletionCreateParams")
+    assert "temperature" in description["components"]["schemas"]["CompletionCreateParams"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        pytest.param({"authorization": f"Bearer {KEY}"}, True, id="bearer"),
+        pytest.param({"authorization": f"bearer  {KEY}"}, True, id="lower-case-scheme"),
+        pytest.param({"api-key": KEY}, True, id="api-key"),
+        pytest.param({}, False, id="none"),
+        pytest.param({"authorization": "Bearer"}, False, id="empty"),
+        pytest.param({"authorization": f"Basic {KEY}"}, False, id="basic"),
+        pytest.param({"authorization": f"Bearer {KEY}x"}, False, id="longer"),
+        pytest.param({"authorization": f"Bearer {KEY[:-1]}"}, False, id="shorter"),
+        pytest.param({"api-key": "k\u00e9y".encode("latin-1")}, False, id="not-ascii"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/chat/completions"), ("GET", "/models"), ("GET", "/models/x")]
+)
+def test_keys(client: httpx.Client, headers: Any, accepted: bool, method: str, path: str) -> None:
+    del client.headers["authorization"]
+    response = client.request(method, path, headers=headers, json=BODY)
+    if accepted:
+        assert response.status_code != 401
+        return
+    assert response.status_code == 401
+    assert error_of(response)["code"] == "invalid_api_key"
+    assert KEY[:-1] not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("POST", "/responses", 404, None),
+        ("GET", "/chat/completions", 405, "method_not_allowed"),
+        ("DELETE", "/models", 405, "method_not_allowed"),
+        ("GET", "/models/gpt-4o", 404, "model_not_found"),
+    ],
+)
+def test_wrong_addresses(client: httpx.Client, method: str, path: str, status: int, code: str | None) -> None:
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert error_of(response)["code"] == code
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/anthropic%2Fclaude-sonnet-4.5", "/models/anthropic/claude-sonnet-4.5"]
+)
+def test_model_ids_may_hold_a_slash(client: httpx.Client, path: str) -> None:
+    model = client.get(path).json()
+    assert (model["id"], model["object"], model["shutdown_date"]) == (
+        "claude-sonnet-4-5",
+        "model",
+        "2026-11-30",
+    )
+
+
+def test_aliases_are_listed_and_served(upstream: Upstream) -> None:
+    aliases = {"gpt-4o": "claude-sonnet-5.5", "gpt-3*": "claude-haiku-5-5"}
+    with gateway(upstream, model_aliases=aliases) as url, httpx.Client(base_url=url, headers=AUTH) as client:
+        listed = [model["id"] for model in client.get("/models").json()["data"]]
+        assert "gpt-4o" in listed
+        assert "gpt-3*" not in listed
+        for asked, served in [("gpt-4o", "claude-sonnet-5-5"), ("gpt-3.5-turbo", "claude-haiku-5-5")]:
+            client.post("/chat/completions", json={**BODY, "model": asked}).raise_for_status()
+            assert upstream.bodies[-1]["model"] == served
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "param"),
+    [
+        pytest.param(b"{no json", 400, None, id="no-json"),
+        pytest.param(b"", 400, None, id="empty"),
+        pytest.param(b"[]", 400, None, id="array"),
+        pytest.param(b'{"model": "\xff"}', 400, None, id="no-utf8"),
+        pytest.param(b'{"a":' * 1000, 400, None, id="deep"),
+        pytest.param(b" " * 10_001, 413, None, id="too-large"),
+        pytest.param(b'{"messages": []}', 400, "messages", id="no-messages"),
+    ],
+)
+def test_bad_bodies(client: httpx.Client, content: bytes, status: int, param: str | None) -> None:
+    response = client.post("/chat/completions", content=content)
+    assert response.status_code == status
+    assert error_of(response)["param"] == param
+    assert response.headers["x-request-id"].startswith("req_")
+
+
+def test_the_content_type_of_a_request_does_not_matter(client: httpx.Client) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}  # what curl -d sends
+    assert client.post("/chat/completions", content=json.dumps(BODY), headers=form).status_code == 200
+
+
+def test_headers_of_an_answer(client: httpx.Client, upstream: Upstream) -> None:
+    limits = {
+        "anthropic-ratelimit-tokens-limit": "1000",
+        "anthropic-ratelimit-tokens-reset": "2020-01-01T00:00:00Z",
+    }
+    upstream.replies = Upstream(Reply([sse(*text_events())], headers=limits)).replies
+    for stream in (False, True):
+        response = client.post("/chat/completions", json={**BODY, "seed": 1, "t\u00f6p": 2, "stream": stream})
+        assert response.headers["x-request-id"] == "req_upstream"
+        assert int(response.headers["openai-processing-ms"]) >= 0
+        assert response.headers["x-ratelimit-limit-tokens"] == "1000"
+        assert response.headers["x-ratelimit-reset-tokens"] == "0ms"
+        assert response.headers["x-claudexia-warnings"] == (
+            "seed: Claude's sampling cannot be seeded; t?p: neither OpenAI's nor Claude's API has this field"
+        )
+        expected = "text/event-stream; charset=utf-8" if stream else "application/json"
+        assert response.headers["content-type"] == expected
+
+
+def test_strict_turns_a_warning_into_an_error(client: httpx.Client) -> None:
+    strict = {"x-claudexia-strict": "true"}
+    assert client.post("/chat/completions", json=BODY, headers=strict).status_code == 200
+    response = client.post("/chat/completions", json={**BODY, "seed": 1}, headers=strict)
+    assert response.status_code == 400
+    assert error_of(response)["param"] == "seed"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("reply", "status", "code", "headers"),
+    [
+        pytest.param(Reply([error_body("authentication_error", "invalid x-api-key")], 401), 502, "upstream_credential_refused", {"x-should-retry": "false"}, id="401"),
+        pytest.param(Reply([error_body("permission_error", "no")], 403), 502, "upstream_credential_refused", {"x-should-retry": "false"}, id="403"),
+        pytest.param(Reply([error_body("billing_error", "pay")], 402), 429, "insufficient_quota", {"x-should-retry": "false"}, id="402"),
+        pytest.param(Reply([error_body("invalid_request_error", "You have reached your specified API usage limits.")], 400), 429, "insufficient_quota", {"x-should-retry": "false"}, id="own-limit"),
+        pytest.param(Reply([error_body("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum")], 400), 400, "context_length_exceeded", {}, id="too-long"),
+        pytest.param(Reply([error_body("rate_limit_error", "slow down")], 429, {"retry-after": "7"}), 429, "rate_limit_exceeded", {"retry-after": "7"}, id="429"),
+        pytest.param(Reply([error_body("rate_limit_error", "slow down")], 429, {"retry-after": "3600"}), 429, "rate_limit_exceeded", {"retry-after": "3600", "x-should-retry": "false"}, id="429-for-an-hour"),
+        pytest.param(Reply([error_body("overloaded_error", "Overloaded")], 529, {"x-should-retry": "true"}), 503, "server_is_overloaded", {"x-should-retry": "true"}, id="529"),
+        pytest.param(Reply([error_body("timeout_error", "late")], 504), 504, "timeout", {}, id="504"),
+        pytest.param(Reply([b"<html>Cloudflare</html>"], 520), 500, None, {}, id="html"),
+        pytest.param(Reply([b"<html>too big</html>"], 413), 413, "request_too_large", {}, id="html-413"),
+        pytest.param(Reply([b"<html>nothing here</html>"], 404), 502, None, {}, id="html-404"),
+        pytest.param(Reply([sse({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})]), 503, "server_is_overloaded", {}, id="error-first-in-200"),
+        pytest.param(Reply([sse({"type": "ping"}, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}})]), 429, "rate_limit_exceeded", {}, id="error-after-ping-in-200"),
+        pytest.param(Reply([]), 502, None, {}, id="empty-200"),
+        pytest.param(Reply([b'{"type": "message"}']), 502, None, {}, id="json-200"),
+        pytest.param(Reply([sse({"type": "message_stop"})]), 502, None, {}, id="no-start"),
+    ],
+)  # fmt: skip
+def test_upstream_failures_keep_a_true_status(
+    client: httpx.Client,
+    upstream: Upstream,
+    reply: Reply,
+    status: int,
+    code: str | None,
+    headers: Any,
+    stream: bool,
+) -> None:
+    upstream.replies = Upstream(reply).replies
+    response = client.post("/chat/completions", json={**BODY, "stream": stream})
+    assert response.status_code == status
+    error = error_of(response)
+    assert error["code"] == code
+    assert "x-api-key" not in error["message"]
+    for name in ("retry-after", "x-should-retry"):
+        assert response.headers.get(name) == headers.get(name)
+
+
+def test_an_upstream_that_cannot_be_reached() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with gateway(Upstream(), anthropic_base_url=nowhere) as url:
+            response = httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH)
+    assert response.status_code == 502
+    assert error_of(response)["type"] == "server_error"
+
+
+def test_an_upstream_that_falls_silent(upstream: Upstream) -> None:
+    upstream.replies = Upstream(Reply([], then="hang")).replies
+    with gateway(upstream, upstream_timeout=0.1) as url:
+        response = httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH)
+    assert response.status_code == 504
+    assert error_of(response)["code"] == "timeout"
+
+
+def test_the_stream_of_a_failure_ends_with_one_error_frame(client: httpx.Client, upstream: Upstream) -> None:
+    upstream.replies = Upstream(Reply([sse(*text_events()[:4])])).replies
+    text = client.post("/chat/completions", json={**BODY, "stream": True}).text
+    assert "[DONE]" not in text
+    assert text.count('"error"') == 1
+    last = [line for line in text.splitlines() if line.startswith("data:")][-1]
+    assert json.loads(last[5:])["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_pings_pass_as_comments_and_silence_is_filled(client: httpx.Client, upstream: Upstream) -> None:
+    upstream.replies = Upstream(Reply([sse(*text_events()[:4]), 0.2, sse(*text_events()[4:])])).replies
+    lines = client.post("/chat/completions", json={**BODY, "stream": True}).text.split("\n\n")
+    assert lines.count(": ping") == 1
+    assert lines.count(": keep-alive") >= 2
+    assert lines[-2:] == ["data: [DONE]", ""]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(
+            Reply([sse(*text_events(), {"type": "ping"}, *text_events())]), id="more-in-the-same-read"
+        ),
+        pytest.param(Reply([sse(*text_events()), 0.05, sse({"type": "ping"})]), id="a-ping-later"),
+        pytest.param(Reply([sse(*text_events()), sse({"type": "error", "error": {}})]), id="an-error-later"),
+        pytest.param(Reply([sse(*text_events())], then="break"), id="a-break"),
+        pytest.param(Reply([sse(*text_events())], then="hang"), id="no-end"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_follows_a_whole_answer_does_not_matter(
+    client: httpx.Client, upstream: Upstream, reply: Reply, stream: bool
+) -> None:
+    upstream.replies = Upstream(reply).replies
+    text = client.post("/chat/completions", json={**BODY, "stream": stream}).raise_for_status().text
+    assert "error" not in text
+    assert text.count("Hello") == 1
+    text = text.replace(": keep-alive\n\n", "")
+    assert not stream or text.endswith('"finish_reason":"stop"}],"service_tier":"default"}\n\ndata: [DONE]\n\n')
+
+
+def test_connections_to_the_upstream_are_used_again(client: httpx.Client, upstream: Upstream) -> None:
+    for stream in (False, True, False):
+        client.post("/chat/completions", json={**BODY, "stream": stream}).raise_for_status()
+    assert len(upstream.bodies) == 3
+    assert len(set(upstream.peers)) == 1
+
+
+def test_pieces_leave_at_once(client: httpx.Client, upstream: Upstream) -> None:
+    """The upstream keeps silent until its first words have come out at the other end."""
+    upstream.replies = Upstream(Reply([sse(*text_events()[:4])], then="hang")).replies
+    with client.stream("POST", "/chat/completions", json={**BODY, "stream": True}) as response:
+        assert next(line for line in response.iter_lines() if "Hello" in line)
+    assert upstream.abandoned.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("stream", "pieces"),
+    [
+        pytest.param(True, [sse(*text_events()[:4])], id="streaming"),
+        pytest.param(True, [], id="before-the-first-event"),
+        pytest.param(False, [sse(*text_events()[:4])], id="whole"),
+    ],
+)
+def test_a_client_who_leaves_takes_the_upstream_request_along(
+    client: httpx.Client, upstream: Upstream, stream: bool, pieces: list[bytes]
+) -> None:
+    upstream.replies = Upstream(Reply(pieces, then="hang")).replies
+    address = urlsplit(str(client.base_url))
+    body = json.dumps({**BODY, "stream": stream}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        connection.sendall(head.encode() + body)
+        assert upstream.asked.wait(5)
+        assert not upstream.abandoned.is_set()
+    assert upstream.abandoned.wait(2)
+    assert client.get("/models").status_code == 200  # nothing is stuck
+
+
+def test_a_web_page_may_call_where_it_is_allowed_to() -> None:
+    origin = {"origin": "https://chat.test"}
+    ask = {**origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    with gateway(Upstream(), cors_origin="https://chat.test") as url:
+        preflight = httpx.options(f"{url}/chat/completions", headers=ask)
+        answers = [
+            httpx.post(f"{url}/chat/completions", json=BODY, headers={**origin, **headers})
+            for headers in (AUTH, {})
+        ]
+        stranger = httpx.get(f"{url}/models", headers={"origin": "https://elsewhere.test"})
+    assert preflight.status_code == 200
+    assert [answer.status_code for answer in answers] == [200, 401]
+    for answer in (preflight, *answers):
+        assert answer.headers["access-control-allow-origin"] == "https://chat.test"
+    shown = answers[0].headers["access-control-expose-headers"]
+    for name in ("retry-after", "x-claudexia-cost", "x-ratelimit-remaining-tokens", "x-request-id"):
+        assert name in shown
+    assert "access-control-allow-origin" not in stranger.headers

@@ -1,0 +1,85 @@
+"""On Lambda an answer ends before the invocation does, and says so."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from claudexia.app import create_app
+from claudexia.settings import Settings
+from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
+from tests.helpers.runtime import with_runtime
+from tests.helpers.serving import KEY, sse, text_events
+
+EVENTS = text_events()
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """An upstream that says `pieces` and then nothing; `closed` tells that it was let go."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self._Stream(self))
+
+    class _Stream(httpx.AsyncByteStream):
+        def __init__(self, upstream: "Hanging") -> None:
+            self._upstream = upstream
+
+        async def __aiter__(self) -> Any:
+            for piece in self._upstream.pieces:
+                yield piece
+            await asyncio.Event().wait()
+
+        async def aclose(self) -> None:
+            self._upstream.closed = True
+
+
+def invoke(upstream: Hanging, stream: bool, seconds: float) -> Received:
+    """One chat completion through the streaming runtime, with `seconds` until its invocation ends."""
+    body = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    event = rest_event(
+        "POST", "/v1/chat/completions", headers={"Authorization": f"Bearer {KEY}"}, body=json.dumps(body)
+    )
+    app = create_app(Settings(api_keys={"test": KEY}), transport=upstream)
+
+    async def work(fake: FakeRuntimeAPI) -> Received:
+        async with asyncio.timeout(seconds):
+            return await fake.give(event)
+
+    return with_runtime(app, work, seconds=seconds)
+
+
+@pytest.mark.parametrize("pieces", [[], [sse(*EVENTS[:4])]], ids=["silent", "half"])
+def test_a_whole_answer_that_takes_too_long_is_a_504(pieces: list[bytes]) -> None:
+    upstream = Hanging(*pieces)
+    received = invoke(upstream, stream=False, seconds=0.5)
+    assert received.prelude["statusCode"] == 504
+    error = json.loads(received.payload)["error"]
+    assert (error["type"], error["code"]) == ("server_error", "timeout")
+    assert upstream.closed
+
+
+def test_a_stream_that_takes_too_long_ends_with_an_error_frame() -> None:
+    upstream = Hanging(sse(*EVENTS[:4]))
+    received = invoke(upstream, stream=True, seconds=0.5)
+    assert received.prelude["statusCode"] == 200
+    frames = [line[6:] for line in received.payload.decode().splitlines() if line.startswith("data: ")]
+    assert json.loads(frames[-1])["error"]["code"] == "timeout"
+    assert "[DONE]" not in frames
+    assert not any('"finish_reason":"' in frame for frame in frames)
+    assert received.trailers == {}
+    assert upstream.closed
+
+
+def test_a_stream_that_never_began_is_a_504() -> None:
+    assert invoke(Hanging(), stream=True, seconds=0.5).prelude["statusCode"] == 504
+
+
+def test_an_answer_in_time_is_untouched() -> None:
+    received = invoke(Hanging(sse(*EVENTS)), stream=True, seconds=30)
+    assert received.payload.endswith(b"data: [DONE]\n\n")

@@ -1,0 +1,220 @@
+"""Keys, limits, cost and usage as a client meets them, over real sockets; the table is in memory."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from openai import AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError
+
+from claudexia.access.ledger import totals
+from claudexia.access.limits import Limits
+from tests.fakes.anthropic.server import StandIn
+from tests.helpers.deployment import ASKED, deployment
+from tests.helpers.serving import Reply, Upstream, sse, start, text_events
+
+
+def test_a_key_from_the_table() -> None:
+    with deployment() as deployed:
+        secret = deployed.key()
+        assert (
+            deployed.client(secret).chat.completions.create(**ASKED).choices[0].message.content == "Hello there"
+        )
+        mistyped = secret[:-8] + ("x" if secret[-8] != "x" else "y") + secret[-7:]
+        for wrong, told in ((mistyped, "mistyped"), ("sk_cdx_never", "Incorrect")):
+            with pytest.raises(AuthenticationError, match=told):
+                deployed.client(wrong).chat.completions.create(**ASKED)
+
+
+def test_a_revoked_key_is_refused_within_a_minute_and_an_expired_one_at_once() -> None:
+    with deployment() as deployed:
+        revoked = deployed.key("revoked")
+        expiring = deployed.key("expiring", expires=deployed.clock.time + timedelta(seconds=30))
+        for secret in (revoked, expiring):
+            deployed.client(secret).models.list()
+        asyncio.run(deployed.keys.revoke("revoked"))
+        deployed.clock.advance(seconds=31)
+        with pytest.raises(AuthenticationError, match="expired"):
+            deployed.client(expiring).models.list()
+        deployed.clock.advance(seconds=30)
+        with pytest.raises(AuthenticationError, match="revoked"):
+            deployed.client(revoked).models.list()
+
+
+def test_a_key_is_held_to_its_models_and_its_largest_answer() -> None:
+    upstream = Upstream()
+    with deployment(upstream) as deployed:
+        client = deployed.client(deployed.key(models=("claude-haiku-*",), limits=Limits(max_tokens=500)))
+        with pytest.raises(PermissionDeniedError):
+            client.chat.completions.create(**{**ASKED, "model": "claude-opus-5-5"})
+        with pytest.raises(BadRequestError) as caught:
+            client.chat.completions.create(max_tokens=501, **ASKED)
+        assert caught.value.param == "max_tokens"
+        client.chat.completions.create(**ASKED)
+    assert [body["max_tokens"] for body in upstream.bodies] == [500]
+
+
+def test_requests_per_minute() -> None:
+    with deployment() as deployed:
+        client = deployed.client(deployed.key(limits=Limits(requests_per_minute=2)))
+        raw = client.chat.completions.with_raw_response.create(**ASKED)
+        assert raw.headers["x-ratelimit-limit-requests"] == "2"
+        assert raw.headers["x-ratelimit-remaining-requests"] == "1"
+        client.chat.completions.create(**ASKED)
+        with pytest.raises(RateLimitError) as caught:
+            client.chat.completions.create(**ASKED)
+        assert caught.value.code == "rate_limit_exceeded"
+        assert 0 < int(caught.value.response.headers["retry-after"]) <= 60
+        deployed.clock.advance(minutes=1)
+        client.chat.completions.create(**ASKED)
+
+
+def test_a_hundred_of_two_hundred_at_once() -> None:
+    with deployment() as deployed, ThreadPoolExecutor(20) as threads, httpx.Client(timeout=60) as client:
+        headers = {"authorization": f"Bearer {deployed.key(limits=Limits(requests_per_minute=100))}"}
+        url = f"{deployed.url}/chat/completions"
+        statuses = list(
+            threads.map(lambda _: client.post(url, json=ASKED, headers=headers).status_code, range(200))
+        )
+        assert sorted(set(statuses)) == [200, 429]
+        assert statuses.count(200) == 100
+        told = totals(deployed.usage())
+        assert (told.requests, told.errors, told.output_tokens) == (200, 100, 200)
+
+
+def test_tokens_per_minute_reserve_what_the_client_named_or_what_is_usual() -> None:
+    """Not the model's largest answer, which would shut out whoever comes after."""
+    with deployment() as deployed:
+        client = deployed.client(deployed.key(limits=Limits(tokens_per_minute=5000)))
+        for used in (9, 18):
+            raw = client.chat.completions.with_raw_response.create(**ASKED)
+            assert 0 <= int(raw.headers["x-ratelimit-remaining-tokens"]) <= 5000 - 4096 - used + 9
+        with pytest.raises(RateLimitError, match="tokens per minute"):
+            client.chat.completions.create(max_tokens=5000, **ASKED)
+        client.chat.completions.create(max_tokens=4000, **ASKED)
+
+
+def test_money() -> None:
+    """Haiku 4.5 costs $1 in and $5 out per million: 7 and 2 tokens are 17 micros."""
+    with deployment(shows_cost=True) as deployed:
+        client = deployed.client(deployed.key("zoe@home", limits=Limits(usd_per_day_micros=20)))
+        raw = client.chat.completions.with_raw_response.create(max_tokens=1, **ASKED)
+        assert raw.headers["x-claudexia-cost"] == "0.000017"
+        assert raw.headers["x-claudexia-key"] == "zoe%40home"
+        assert json.loads(raw.text)["usage"]["cost"] == 0.000017
+        client.chat.completions.create(max_tokens=1, **ASKED)
+        with pytest.raises(RateLimitError) as caught:
+            client.chat.completions.create(max_tokens=1, **ASKED)
+        assert caught.value.code == "insufficient_quota"
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        deployed.clock.advance(days=1)
+        options: Any = {"include_usage": True}
+        *_, last = client.chat.completions.create(max_tokens=1, stream=True, stream_options=options, **ASKED)
+        assert last.usage
+        assert (last.usage.model_extra or {})["cost"] == 0.000017
+
+
+def leave(url: str, headers: dict[str, str]) -> None:
+    with httpx.stream("POST", url, json={**ASKED, "stream": True}, headers=headers) as response:
+        next(response.iter_lines())
+
+
+def ask(url: str, headers: dict[str, str], **more: Any) -> None:
+    httpx.post(url, json={**ASKED, **more}, headers=headers)
+
+
+HANGS = Reply([sse(*text_events("one two three four five six seven eight")[:-3])], then="hang")
+OUTCOMES: list[Any] = [
+    pytest.param(Reply([sse(*text_events())]), ask, (1, 0, 7, 2), id="whole"),
+    pytest.param(Reply([sse(*text_events())]), lambda u, h: ask(u, h, stream=True), (1, 0, 7, 2), id="streamed"),
+    pytest.param(Reply([sse(*text_events())]), lambda u, h: ask(u, h, n=2), (1, 0, 14, 4), id="two choices"),
+    pytest.param(Reply([sse(*text_events()[:4])]), lambda u, h: ask(u, h, stream=True), (1, 1, 7, 1), id="cut off"),
+    pytest.param(Reply([b"no"], 500), ask, (1, 1, 0, 0), id="upstream failed"),
+    pytest.param(Reply(), lambda u, h: ask(u, h, temperature=9), (1, 1, 0, 0), id="bad request"),
+    pytest.param(HANGS, leave, (1, 0, 7, 9), id="the client left"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("reply", "act", "counted"), OUTCOMES)
+def test_every_request_is_in_the_ledger_once(
+    reply: Reply, act: Callable[[str, dict[str, str]], None], counted: tuple[int, int, int, int]
+) -> None:
+    upstream = Upstream(reply)
+    with deployment(upstream) as deployed:
+        act(f"{deployed.url}/chat/completions", {"authorization": f"Bearer {deployed.key()}"})
+        if reply.then == "hang":
+            assert upstream.abandoned.wait(10)
+    told = totals(deployed.usage())
+    assert (told.requests, told.errors, told.input_tokens, told.output_tokens) == counted
+
+
+def test_the_ledger_knows_the_cache() -> None:
+    usage = {
+        "input_tokens": 1,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": 10,
+        "output_tokens": 1,
+    }
+    events = [{"type": "message_start", "message": {**start(), "usage": usage}}, *text_events()[1:]]
+    with deployment(Upstream(Reply([sse(*events)]))) as deployed:
+        deployed.client(deployed.key()).chat.completions.create(**ASKED)
+        told = totals(deployed.usage())
+    assert (told.input_tokens, told.cached_tokens, told.cache_write_tokens) == (1, 100, 10)
+    assert told.cost_micros == 34  # 1 + 10 + 12.5 + 10, rounded once
+
+
+def test_thinking_survives_on_the_table() -> None:
+    from tests.integration.test_thinking_loop import run, thoughts_sent  # noqa: PLC0415 - the same loop
+
+    upstream = StandIn(bound=True)
+    with deployment(upstream) as deployed:
+        run([deployed.client(deployed.key())], "weather [rounds=3]", model="claude-sonnet-5-5")
+    assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 3
+
+
+def test_a_key_sees_the_models_that_it_may_ask() -> None:
+    with deployment(model_aliases={"gpt-4o": "claude-haiku-4-5", "o3": "claude-opus-5-5"}) as deployed:
+        client = deployed.client(deployed.key(models=("claude-haiku-*",)))
+        listed = {model.id for model in client.models.list()}
+        assert {"claude-haiku-4-5", "gpt-4o"} <= listed
+        assert not {name for name in listed if name == "o3" or "opus" in name or "sonnet" in name}
+        assert client.models.retrieve("gpt-4o").id == "gpt-4o"
+        with pytest.raises(PermissionDeniedError, match="claude-haiku-"):
+            client.models.retrieve("claude-opus-5-5")
+        every = {model.id for model in deployed.client(deployed.key("all")).models.list()}
+        assert listed < every
+
+
+def test_a_model_without_a_price_counts_tokens_and_is_reported() -> None:
+    with deployment(shows_cost=True) as deployed:
+        asked = {**ASKED, "model": "claude-fable-5-2"}
+        raw = deployed.client(deployed.key()).chat.completions.with_raw_response.create(**asked)
+        assert "x-claudexia-cost" not in raw.headers
+        assert "cost" not in json.loads(raw.text)["usage"]
+        assert deployed.counted() == (1, 0, 7, 2)
+        (day,) = deployed.usage()
+        assert (day.totals.unpriced, day.totals.cost_micros) == (1, 0)
+
+
+def test_the_gateways_role_allows_the_calls_that_it_makes() -> None:
+    """Keys, limits, usage, and thinking that is kept, found again, refused and forgotten; by two processes."""
+    from tests.integration.test_thinking_loop import TOOLS, run  # noqa: PLC0415 - the same loop
+    from tests.unit.test_template import ALLOWED  # noqa: PLC0415 - it translates the whole stack
+
+    upstream = StandIn(bound=True)
+    with deployment(upstream) as one, deployment(upstream, one.kept) as other:
+        secret = one.key(limits=Limits(requests_per_minute=50, concurrent_streams=1))
+        made = [each.client(secret) for each in (one, other)]
+        messages = run(made, "weather [rounds=2]", model="claude-sonnet-5-5")
+        messages[0]["content"] = "weather [rounds=2], please"  # the thinking was about another question
+        run_on: Any = {"model": "claude-sonnet-5-5", "messages": messages[:-1], "tools": TOOLS}
+        made[0].chat.completions.create(**run_on)
+        called = {*one.table.calls, *other.table.calls}
+    names = {"get": "GetItem", "get_many": "BatchGetItem", "put": "PutItem", "update": "UpdateItem", "delete": "DeleteItem", "query": "Query"}  # fmt: skip
+    assert {f"dynamodb:{names[method]}" for method in called} == {
+        action for action, _ in ALLOWED if action.startswith("dynamodb:")
+    }

@@ -1,0 +1,73 @@
+"""Secrets from AWS Secrets Manager, with moto in AWS's place: fetched late, cached, rotated, missing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
+from moto import mock_aws
+
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+
+BODY: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+SETTINGS = {"anthropic_api_key": "", "anthropic_api_key_secret": "upstream"}
+AUTH = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield boto3.client("secretsmanager")
+    parameters.clear_caches()  # type: ignore[no-untyped-call]
+    DEFAULT_PROVIDERS.clear()
+
+
+def ask(url: str) -> httpx.Response:
+    return httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH)
+
+
+def test_the_key_comes_from_the_store(store: Any) -> None:
+    upstream = Upstream()
+    with gateway(upstream, **SETTINGS) as url:  # nothing is fetched before the first request
+        store.create_secret(Name="upstream", SecretString="sk-ant-stored")
+        assert ask(url).status_code == 200
+    assert upstream.headers[0]["x-api-key"] == "sk-ant-stored"
+
+
+def test_a_refused_key_is_fetched_anew(store: Any) -> None:
+    store.create_secret(Name="upstream", SecretString="sk-ant-old")
+    upstream = Upstream(Reply([error_body("authentication_error", "old")], 401), Reply([sse(*text_events())]))
+    with gateway(upstream, **SETTINGS) as url:
+        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-old")
+        assert ask(url).status_code == 502
+        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
+        assert ask(url).status_code == 200
+    assert [headers["x-api-key"] for headers in upstream.headers] == ["sk-ant-old", "sk-ant-new"]
+
+
+def test_a_missing_secret_is_the_gateways_fault(store: Any) -> None:
+    with gateway(Upstream(), **SETTINGS) as url:
+        response = ask(url)
+    assert response.status_code == 502
+    assert response.json()["error"]["code"] == "secret_unavailable"
+
+
+def test_a_key_that_was_not_stored_yet_is_asked_for(store: Any) -> None:
+    store.create_secret(Name="upstream", SecretString="unset")
+    with gateway(Upstream(), **SETTINGS) as url:
+        assert "operator has to store one" in ask(url).json()["error"]["message"]
+        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
+        assert ask(url).status_code == 200
+
+
+def test_what_is_given_directly_wins() -> None:
+    upstream = Upstream()
+    with gateway(upstream, **{**SETTINGS, "anthropic_api_key": "sk-ant-given"}) as url:
+        assert ask(url).status_code == 200
+    assert upstream.headers[0]["x-api-key"] == "sk-ant-given"

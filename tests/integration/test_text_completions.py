@@ -1,0 +1,50 @@
+"""POST /v1/completions, as the OpenAI SDK asks it."""
+
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+
+from tests.fakes.anthropic.server import StandIn
+from tests.helpers.serving import KEY, Upstream, gateway
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_single_prompt(streamed: bool) -> None:
+    upstream = Upstream()
+    with gateway(upstream) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        if streamed:
+            chunks = list(client.completions.create(model="claude-haiku-4-5", prompt="Say hi", stream=True))
+            text = "".join(choice.text for chunk in chunks for choice in chunk.choices)
+            reason = chunks[-1].choices[0].finish_reason
+            assert len(chunks) > 2
+        else:
+            completion = client.completions.create(model="claude-haiku-4-5", prompt="Say hi", max_tokens=9)
+            text, reason = completion.choices[0].text, completion.choices[0].finish_reason
+            assert completion.object == "text_completion"
+            assert completion.usage
+    assert (text, reason) == ("Hello there", "stop")
+    assert upstream.bodies[0]["messages"][0]["content"][0]["text"] == "Say hi"
+
+
+@pytest.mark.parametrize("asked", [None, {"include_usage": True}], ids=["not asked", "asked"])
+def test_usage_comes_last_and_only_when_asked_for(asked: Any) -> None:
+    with gateway(StandIn()) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        *told, last = client.completions.create(
+            model="claude-haiku-4-5", prompt="Say hi", stream=True, stream_options=asked
+        )
+    assert not any(chunk.usage for chunk in told)
+    assert (last.usage is not None) == bool(asked)
+    assert last.choices == [] if asked else last.choices[0].finish_reason == "stop"
+
+
+def test_two_prompts_are_refused() -> None:
+    upstream = Upstream()
+    with gateway(upstream) as url:
+        client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
+        with pytest.raises(BadRequestError) as caught:
+            client.completions.create(model="claude-haiku-4-5", prompt=["a", "b"])
+    assert caught.value.param == "prompt"
+    assert upstream.bodies == []

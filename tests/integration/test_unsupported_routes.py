@@ -1,0 +1,47 @@
+"""Addresses that the gateway has not say what to use instead."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.helpers.serving import Upstream, gateway
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with gateway(Upstream()) as url, httpx.Client(base_url=url.removesuffix("/v1")) as client:
+        yield client
+
+
+ADVICE = [
+    ("POST", "/embeddings", "no embeddings"),
+    ("POST", "/responses", "POST /v1/chat/completions"),
+    ("GET", "/responses/resp_1", "POST /v1/chat/completions"),
+    ("POST", "/images/generations", "image_url"),
+    ("POST", "/audio/transcriptions", "no audio"),
+    ("GET", "/files", "part of type 'file'"),
+    ("POST", "/assistants", "stores nothing"),
+    ("DELETE", "/threads/thread_1", "stores nothing"),
+    ("POST", "/batches", "once for each request"),
+    ("POST", "/moderations", "moderation"),
+    ("POST", "/messages", "Anthropic's API"),
+    ("PUT", "/messages/count_tokens", "Anthropic's API"),
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize(("method", "path", "words"), ADVICE)
+def test_advice(client: httpx.Client, prefix: str, method: str, path: str, words: str) -> None:
+    response = client.request(method, prefix + path, json={})
+    error = response.json()["error"]
+    assert response.status_code == 404
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith(f"Invalid URL ({method} {prefix}{path}). ")
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1/nothing/embeddings", "/embeddingsx"])
+def test_no_advice_elsewhere(client: httpx.Client, path: str) -> None:
+    assert client.get(path).json()["error"]["message"] == f"Invalid URL (GET {path})."

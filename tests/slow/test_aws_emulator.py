@@ -1,0 +1,86 @@
+"""AWS's own emulator, the one inside `sam local`, as the judge of the runtime and of the exec wrapper.
+
+It is a part of aws-sam-cli; AWS_LAMBDA_RIE holds its path. It buffers what is streamed to it, so what comes out
+is the whole payload: prelude, NULs and body.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.runtime_api import rest_event
+from tests.helpers.aws_emulator import emulator
+from tests.helpers.serving import KEY, Reply, Upstream, serving, sse, text_events
+
+RIE = os.environ.get("AWS_LAMBDA_RIE", "")
+HANDLER = Path(__file__).parents[2] / "handler"
+BODY = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "Hi"}]}
+STOCK = (sys.executable, "-m", "awslambdaric", "claudexia.main.handler")
+
+pytestmark = pytest.mark.skipif(not RIE, reason="AWS_LAMBDA_RIE does not name AWS's emulator")
+
+
+@contextmanager
+def wrapped(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
+    """The wrapper under the emulator, as Lambda would start it; yields the URL that invokes the function."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(HANDLER),
+        "LAMBDA_TASK_ROOT": str(HANDLER),
+        "LAMBDA_RUNTIME_DIR": str(HANDLER),
+        "_HANDLER": "claudexia.main.handler",
+        "AWS_LAMBDA_FUNCTION_NAME": "claudexia",
+        "ANTHROPIC_BASE_URL": upstream_url,
+        "CLAUDEXIA_API_KEYS": f"test:{KEY}",
+        **environ,
+    }
+    with emulator(RIE, [str(HANDLER / "bootstrap"), *STOCK], env) as url:
+        yield url
+
+
+def post(path: str, body: Any) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    return rest_event("POST", path, headers=headers, body=json.dumps(body))
+
+
+def invoke(url: str, event: object) -> bytes:
+    return httpx.post(url, json=event, timeout=30, trust_env=False).content
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
+    with serving(Upstream()) as upstream, wrapped(upstream) as url:
+        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream}))
+        again = invoke(url, rest_event(path="/health"))
+    prelude, _, body = payload.partition(bytes(8))
+    assert json.loads(prelude)["statusCode"] == 200
+    assert body.endswith(b"data: [DONE]\n\n") if stream else b'"content":"Hello there"' in body
+    assert again.endswith(bytes(8) + b'{"status":"ok"}')
+
+
+def test_the_emulator_reads_an_event_that_is_no_request_as_an_error() -> None:
+    with wrapped() as url:
+        told = json.loads(invoke(url, {"detail-type": "Scheduled Event"}))
+    assert told["errorType"] == "Function.UnsupportedEventError"
+
+
+def test_a_stream_that_breaks_reaches_its_end() -> None:
+    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, wrapped(upstream) as url:
+        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": True}))
+    assert b'data: {"error":' in payload
+    assert b"[DONE]" not in payload
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_under_sam_local_the_stock_runtime_answers_whole(stream: bool) -> None:
+    with serving(Upstream()) as upstream, wrapped(upstream, AWS_SAM_LOCAL="true") as url:
+        answer = json.loads(invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream})))
+    assert answer["statusCode"] == 200
+    assert answer["body"].endswith("data: [DONE]\n\n") if stream else "Hello there" in answer["body"]

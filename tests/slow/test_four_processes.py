@@ -1,0 +1,90 @@
+"""Four processes share one table of dynalite, a DynamoDB of independent make that orders concurrent writes.
+
+DYNALITE holds the path of its command (npm install dynalite).
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from claudexia.storage.dynamodb import DynamoTable, make_client
+from claudexia.storage.table import Item
+from tests.helpers.tables import NAME, REGION, Clock, create_table
+
+DYNALITE = os.environ.get("DYNALITE", "")
+ROOT = Path(__file__).parents[2]
+PROCESSES, REQUESTS = 4, 50
+# dynalite takes any credentials.
+AWS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION}
+
+pytestmark = pytest.mark.skipif(not DYNALITE, reason="DYNALITE does not name the command of npm's dynalite")
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [DYNALITE, "--host", "127.0.0.1", "--port", str(port), "--createTableMs", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        assert "listening" in server.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
+
+
+@contextmanager
+def worker(endpoint: str, number: int) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.slow.limit_worker", endpoint, NAME, str(REQUESTS), str(number)]
+    env = {**os.environ, **AWS, "PYTHONPATH": str(ROOT / "handler")}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env
+    ) as process:
+        yield process
+
+
+def records_of_all(endpoint: str) -> list[list[int]]:
+    """What passed, of all processes, which begin together."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(endpoint, number)) for number in range(PROCESSES)]
+        for process in workers:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+        for process in workers:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [record for process in workers for record in json.loads(process.communicate(timeout=120)[0])]
+
+
+def meters(endpoint: str) -> dict[str, Item]:
+    client = make_client(endpoint=endpoint, timeout=30)
+    table = DynamoTable(NAME, Clock(), lambda: client)
+    return dict(asyncio.run(table.query("METER#shared")))
+
+
+def test_of_200_requests_of_four_processes_exactly_100_pass(endpoint: str) -> None:
+    client = make_client(endpoint=endpoint)
+    create_table(client)
+    client.get_waiter("table_exists").wait(TableName=NAME, WaiterConfig={"Delay": 1})
+    records = records_of_all(endpoint)
+    assert len(records) == 100
+    tokens, micros = (sum(column) for column in zip(*records, strict=True))
+    found = meters(endpoint)
+    assert {sort: item["claimed"] for sort, item in found.items()} == {
+        "requests#2026-11-22T12:00": 100,
+        "tokens#2026-11-22T12:00": tokens,
+        "streams#open": 0,
+        "usd#2026-11-22": micros,
+        "usd#2026-11": micros,
+    }
+    assert not any("holds" in item for item in found.values())

@@ -1,0 +1,98 @@
+"""How the server listens, and how it ends."""
+
+import re
+import signal
+import socket
+import threading
+from functools import partial
+
+import httpx
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from tests.helpers.command import Command, claudexia, failing
+from tests.helpers.serving import Reply, Upstream, serving
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_running_stream_at_once(sig: signal.Signals) -> None:
+    with claudexia() as command, command.streaming() as lines:
+        status, said, seconds = command.end(sig)
+        with pytest.raises(httpx.TransportError):  # cut off, which must not look like an end
+            list(lines)
+    assert (status, said) == (0, "")
+    assert seconds < 3
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_ctrl_c_ends_a_request_that_waits_and_lets_go_of_the_upstream(stream: bool) -> None:
+    asked = threading.Event()
+    upstream = Upstream(Reply(then="hang"))
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            asked.set()
+        await upstream(scope, receive, send)
+
+    with serving(silent) as url, claudexia("--upstream", url) as command:
+        client = threading.Thread(target=partial(ask_in_vain, command, stream=stream))
+        client.start()
+        assert asked.wait(10)
+        status, said, seconds = command.end()
+        assert upstream.abandoned.wait(10)
+        client.join(10)
+    assert (status, said) == (0, "")
+    assert seconds < 3
+
+
+def ask_in_vain(command: Command, *, stream: bool) -> None:
+    with pytest.raises(httpx.TransportError):
+        command.ask("hello", stream=stream)
+
+
+def test_ctrl_c_ends_an_idle_server_quietly() -> None:
+    with claudexia() as command:
+        assert command.end()[:2] == (0, "")
+
+
+def test_a_busy_port_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        second = failing("--port", str(port))
+    assert (second.returncode, second.stdout) == (2, "")
+    assert second.stderr == (
+        f"claudexia: Port {port} on 127.0.0.1 is already in use; "
+        "choose another with --port (0 picks a free one).\n"
+    )
+
+
+def test_a_second_instance_does_not_take_the_port() -> None:
+    with claudexia() as first:
+        second = failing("--port", str(httpx.URL(first.url).port))
+        assert (second.returncode, second.stdout) == (2, "")
+        assert first.ask("still here").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("localhost", r"(127\.0\.0\.1|\[::1\])"),
+        ("0.0.0.0", r"127\.0\.0\.1"),  # noqa: S104 - for the length of a test
+        ("::1", r"\[::1\]"),
+        ("::", r"\[::1\]"),
+    ],
+)
+def test_the_base_url_is_one_that_works_here(host: str, shown: str) -> None:
+    if ":" in host and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with claudexia("--host", host) as command:
+        assert re.fullmatch(rf"http://{shown}:\d+/v1", command.url)
+        assert command.ask("hello").status_code == 200
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

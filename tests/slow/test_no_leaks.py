@@ -1,0 +1,241 @@
+"""Secrets that are sent through every path are in nothing that the gateway writes: real sockets, a real process."""
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.helpers.gateway_process import GatewayProcess, environment, gateway_process
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, start, text_events, tool_events
+
+# No part of any of these is a word of the gateway's own.
+MARK = "zq7marked"
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + MARK.encode()).decode()
+
+
+def mark(what: str) -> str:
+    return f"{MARK}-{what}"
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": mark("tool-name"),
+        "description": mark("tool-description"),
+        "parameters": {
+            "type": "object",
+            "properties": {mark("property"): {"type": "string", "description": mark("schema")}},
+        },
+    },
+}
+CALL = {
+    "id": mark("call-id"),
+    "type": "function",
+    "function": {"name": mark("tool-name"), "arguments": json.dumps({mark("property"): mark("arguments")})},
+}
+BODY: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "messages": [
+        {"role": "system", "content": mark("system")},
+        {"role": "user", "name": mark("name"), "content": mark("earlier")},
+        {"role": "assistant", "content": mark("assistant"), "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": mark("call-id"), "content": mark("tool-result")},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": mark("prompt")},
+                {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
+            ],
+        },
+    ],
+    "tools": [TOOL],
+    "metadata": {mark("metadata-key"): mark("metadata-value")},
+    "user": mark("user"),
+    "safety_identifier": mark("safety"),
+    "stop": [mark("stop")],
+    mark("unknown-field"): mark("unknown-value"),
+}
+HEADERS = {
+    "authorization": f"Bearer {KEY}",
+    "cookie": mark("cookie"),
+    "user-agent": mark("agent"),
+    "x-custom": mark("header"),
+    "x-correlation-id": f"{mark('correlation')} is no id",
+    "x-amzn-trace-id": f"Root={mark('trace')}",
+    "openai-organization": mark("organization"),
+}
+FILE = {"type": "file", "file": {"filename": mark("file-name"), "file_data": mark("file-data")}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": mark("schema-type")}}}
+WRONG_KEYS = [
+    {"authorization": f"Bearer sk_cdx_{MARK}"},
+    {"authorization": f"Basic {MARK}"},
+    {"api-key": f"sk-{MARK}"},
+]
+# Each body is BODY with these fields, or, as bytes, itself.
+BAD: list[tuple[str, Any]] = [
+    ("no json", f'{{"{MARK}'.encode()),
+    ("no utf-8", f'{{"{MARK}": "\xff"}}'.encode("latin-1")),
+    ("a model", {"model": mark("model")}),
+    ("a type", {"temperature": mark("temperature")}),
+    ("a role", {"messages": [{"role": mark("role"), "content": "x"}]}),
+    ("a part", {"messages": [{"role": "user", "content": [{"type": mark("part"), "text": "x"}]}]}),
+    ("a file", {"messages": [{"role": "user", "content": [FILE]}]}),
+    ("arguments", {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "a", "arguments": MARK}}]}]}),
+    ("a result without a call", {"messages": [{"role": "tool", "tool_call_id": MARK, "content": MARK}]}),
+    ("an image", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"ftp://{MARK}"}}]}]}),
+    ("a choice", {"tool_choice": {"type": "function", "function": {"name": mark("nobody")}}}),
+    ("a schema", {"response_format": SCHEMA}),
+]  # fmt: skip
+REPLIES = [
+    ("an answer", Reply([sse(*text_events(f"{MARK} completion"))], headers={"request-id": f"{MARK} is no id"})),
+    ("a tool call", Reply([sse(*tool_events((mark("tool-name"), json.dumps({"a": MARK}))))])),
+    ("a refusal", Reply([error_body("invalid_request_error", f"messages.0: {MARK}")], 400)),
+    ("a 401", Reply([error_body("authentication_error", MARK)], 401)),
+    ("a 429", Reply([error_body("rate_limit_error", MARK)], 429)),
+    ("a 500", Reply([error_body("api_error", MARK)], 500)),
+    ("a type of its own", Reply([error_body(mark("error"), MARK)], 418)),
+    ("a page", Reply([f"<html>{MARK}</html>".encode()], 502)),
+    ("an error first", Reply([sse({"type": "error", "error": {"type": mark("error"), "message": MARK}})])),
+    ("an error in the middle", Reply([sse(*text_events(MARK)[:4], {"type": "error", "error": {"type": "overloaded_error", "message": MARK}})])),
+    ("a break", Reply([sse(*text_events(MARK)[:4])], then="break")),
+    ("no json", Reply([f"data: {MARK}\n\n".encode()])),
+    ("no json in the middle", Reply([sse(*text_events(MARK)[:4]), f"data: {MARK}\n\n".encode()])),
+    ("no event", Reply([sse({"type": mark("event")})])),
+    ("no list", Reply([b"data: [1]\n\n"])),
+    ("a start without a message", Reply([sse({"type": "message_start", "message": MARK})])),
+    ("no usage", Reply([sse({"type": "message_start", "message": {**start(), "usage": MARK}}, *text_events(MARK)[1:])])),
+    ("an unknown block", Reply([sse({"type": "message_start", "message": start()}, {"type": "content_block_start", "index": MARK, "content_block": {"type": MARK}})])),
+    ("a delta of nothing", Reply([sse({"type": "message_start", "message": start()}, {"type": "content_block_delta", "index": 9, "delta": {"type": MARK, "text": {MARK: MARK}}})])),
+    ("a stop that nobody knows", Reply([sse(*text_events(MARK, stop_reason=MARK))])),
+]  # fmt: skip
+
+
+def assert_silent(process: GatewayProcess, requests: int) -> None:
+    written = process.stdout + process.stderr
+    for secret in (MARK, PNG[16:24], "sk_cdx_", "sk-ant-"):
+        assert secret not in written
+    assert len(process.requests) == requests  # it was not silent for want of anything to say
+    assert process.lines
+    assert process.stderr == ""
+
+
+@pytest.fixture(params=["INFO", "DEBUG"])
+def level(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_whatever_the_upstream_answers(level: str) -> None:
+    replies = [reply for _, reply in REPLIES for _ in range(2)]
+    upstream = Upstream(*replies, Reply())
+    with (
+        gateway_process(upstream, POWERTOOLS_LOG_LEVEL=level) as process,
+        httpx.Client(headers=HEADERS) as client,
+    ):
+        for number in range(len(replies)):
+            client.post(f"{process.url}/chat/completions", json={**BODY, "stream": bool(number % 2)})
+    assert_silent(process, len(replies))
+    assert json.dumps(upstream.bodies).count(mark("prompt")) == len(replies)
+
+
+def test_whatever_the_client_sends(level: str) -> None:
+    keyless = {name: value for name, value in HEADERS.items() if name != "authorization"}
+    with gateway_process(Upstream(), POWERTOOLS_LOG_LEVEL=level) as process:
+        url = f"{process.url}/chat/completions"
+        for _, body in BAD:
+            content = body if isinstance(body, bytes) else json.dumps({**BODY, **body}).encode()
+            httpx.post(url, content=content, headers=HEADERS)
+        strict = {**HEADERS, "x-claudexia-strict": "true"}
+        assert httpx.post(url, json=BODY, headers=strict).status_code == 400
+        for headers in WRONG_KEYS:
+            assert httpx.post(url, json=BODY, headers={**keyless, **headers}).status_code == 401
+        for path in (f"/{MARK}", f"/models/{MARK}", f"/chat/completions?{MARK}={MARK}"):
+            assert httpx.get(f"{process.url}{path}", headers=HEADERS).status_code in (404, 405)
+    assert_silent(process, len(BAD) + len(WRONG_KEYS) + 4)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
+    with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
+        response = httpx.post(
+            f"{process.url}/chat/completions", json={**BODY, "stream": stream}, headers=HEADERS
+        )
+        assert response.status_code == 500
+    assert_silent(process, 1)
+    assert [line["frames"] for line in process.lines if line.get("message") == "unhandled exception"]
+
+
+@pytest.mark.parametrize("pieces", [[], [sse(*text_events(MARK)[:4])]], ids=["silent", "half"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
+    with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
+        headers = {**HEADERS, "x-test-seconds": "0.3"}
+        response = httpx.post(
+            f"{process.url}/chat/completions", json={**BODY, "stream": stream}, headers=headers
+        )
+        assert '"timeout"' in response.text
+    assert_silent(process, 1)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_client_who_leaves(stream: bool) -> None:
+    upstream = Upstream(Reply([sse(*text_events(MARK)[:4])], then="hang"))
+    with gateway_process(upstream) as process:
+        address = urlsplit(process.url)
+        body = json.dumps({**BODY, "stream": stream}).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            connection.sendall(head.encode() + body)
+            assert upstream.asked.wait(5)
+        assert upstream.abandoned.wait(5)
+    assert_silent(process, 1)
+
+
+def test_a_body_that_breaks_off() -> None:
+    with gateway_process(Upstream()) as process:
+        address = urlsplit(process.url)
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 1000\r\n\r\n{MARK}"
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            connection.sendall(head.encode())
+        assert httpx.get(f"{process.url}/health").status_code == 200
+    assert_silent(process, 2)
+
+
+FORGOTTEN = f"""
+import asyncio, logging
+from claudexia.observability.log import log_as_json
+log_as_json()
+
+async def fails():
+    raise RuntimeError("{MARK}")
+
+async def main():
+    asyncio.create_task(fails(), name="{MARK}")
+    await asyncio.sleep(0.01)
+
+asyncio.run(main())
+try:
+    raise ValueError("{MARK}")
+except ValueError:
+    logging.getLogger("a.library").exception("it failed")
+"""
+
+
+def test_what_libraries_log_of_an_exception() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGOTTEN], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stderr == ""
+    assert MARK not in done.stdout
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["message"], line["exception_type"]) for line in lines] == [
+        ("Task exception was never retrieved", "RuntimeError"),
+        ("it failed", "ValueError"),
+    ]
+    assert all(line["frames"] for line in lines)

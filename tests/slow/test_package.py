@@ -1,0 +1,282 @@
+"""What `sam build` ships, built anew with the same Makefile: all that the gateway imports, and little else."""
+
+import ast
+import base64
+import csv
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HANDLER = Path(__file__).parents[2] / "handler"
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+# pyc: magic number, flags (bit 0: hash-based, bit 1: check the source), hash. https://peps.python.org/pep-0552/
+MAGIC_313 = (3571).to_bytes(2, "little") + b"\r\n"
+UNCHECKED_HASH = (0b01).to_bytes(4, "little")
+ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
+LAMBDA_BRINGS = {"boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "jmespath"}
+
+
+def python313() -> str | None:
+    """A CPython 3.13 of this machine, as the Makefile looks for one; none is downloaded for a test."""
+    found = sorted(PYENV.glob("versions/3.13.*/bin/python3.13"))
+    if found:
+        return str(found[-1])
+    find = ["uv", "python", "find", "--quiet", "--no-project", "--no-python-downloads", "cpython==3.13.*"]
+    done = subprocess.run(find, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def make(
+    artifacts: Path | str, handler: Path = HANDLER, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [
+        shutil.which("make") or "make",
+        "--no-print-directory",
+        "build-GatewayFunction",
+        f"ARTIFACTS_DIR={artifacts}",
+    ]
+    return subprocess.run(
+        command,
+        cwd=handler,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": path or os.environ["PATH"]},
+    )
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    for tool in ("make", "uv"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is missing, and the package is built with it")
+    return python313() or pytest.skip("this machine has no CPython 3.13 to make bytecode with")
+
+
+@pytest.fixture(scope="module")
+def package(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    artifacts = tmp_path_factory.mktemp("a package", numbered=True)
+    done = make(artifacts)
+    assert done.returncode == 0, done.stderr
+    return artifacts
+
+
+def files(package: Path, pattern: str = "*") -> list[Path]:
+    return [path for path in sorted(package.rglob(pattern)) if path.is_file()]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_it_holds_the_pinned_dependencies(package: Path) -> None:
+    pins = re.findall(r"^([\w.-]+)==([\w.]+)", (HANDLER / "requirements.txt").read_text(), re.MULTILINE)
+    shipped = [path.name.removesuffix(".dist-info").split("-") for path in package.glob("*.dist-info")]
+    assert sorted((normal(name), version) for name, version in shipped) == sorted(pins)
+
+
+def test_it_holds_nothing_that_must_not_be_shipped(package: Path) -> None:
+    top = {path.name for path in package.iterdir()}
+    assert not top & {"boto3", "botocore", "click", "uvicorn", "pytest", "bin", ".lock", ".aarch64"}
+    assert not {path.name for path in package.rglob("*")} & {
+        "local",
+        "event_handler",
+        "Makefile",
+        "requirements.txt",
+    }
+    assert {path.relative_to(package).parts[0] for path in files(package, "*.py")} == {"claudexia"}
+
+
+def test_no_file_names_the_machine_that_built_it(package: Path) -> None:
+    places = [str(place).encode() for place in (package, HANDLER)]
+    named = [path for path in files(package) if any(place in path.read_bytes() for place in places)]
+    assert not named
+
+
+def test_metadata_and_licences_are_whole(package: Path) -> None:
+    for metadata in package.glob("*.dist-info"):
+        with (metadata / "RECORD").open(newline="") as record:
+            listed = {name: digest for name, digest, _ in csv.reader(record) if name.startswith(metadata.name)}
+        for name, digest in listed.items():
+            content = (package / name).read_bytes()
+            found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+            assert digest in {f"sha256={found}", ""}, name
+        assert {f"{metadata.name}/METADATA", f"{metadata.name}/WHEEL"} <= listed.keys()
+        assert [name for name in listed if re.match("LICEN[CS]E|COPYING", Path(name).name)], metadata.name
+
+
+def test_it_holds_the_whole_gateway(package: Path) -> None:
+    def sources(root: Path) -> set[Path]:
+        return {path.relative_to(root) for path in files(root) if "__pycache__" not in path.parts}
+
+    gateway = sources(HANDLER / "claudexia")
+    assert sources(package / "claudexia") == gateway
+
+
+def test_the_wrapper_can_be_run_and_all_files_read(package: Path) -> None:
+    assert (package / "bootstrap").read_bytes() == (HANDLER / "bootstrap").read_bytes()
+    assert (package / "bootstrap").stat().st_mode & 0o777 == 0o755
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in files(package))
+
+
+def test_it_is_small(package: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "package.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:  # as SAM does
+        for path in files(package):
+            out.write(path, path.relative_to(package))
+    assert sum(path.stat().st_size for path in files(package)) < 24_000_000
+    assert archive.stat().st_size < 12_000_000
+
+
+def test_all_bytecode_is_for_313_and_never_checked(package: Path) -> None:
+    compiled = files(package, "*.pyc")
+    assert len(compiled) > 200
+    assert {path.read_bytes()[:8] for path in compiled} == {MAGIC_313 + UNCHECKED_HASH}
+    for source in files(package, "*.py"):
+        assert (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").is_file()
+
+
+def test_native_modules_are_there_for_both_architectures(package: Path) -> None:
+    modules = files(package, "*.so")
+    built = {name: {path.name.split(".")[0] for path in modules if name in path.name} for name in ELF_MACHINES}
+    assert built == {name: {"_pydantic_core"} for name in ELF_MACHINES}
+    assert len(modules) == 2
+    for path in modules:
+        (machine,) = (number for name, number in ELF_MACHINES.items() if name in path.name)
+        assert int.from_bytes(path.read_bytes()[18:20], "little") == machine
+
+
+def imported(source: Path) -> set[str]:
+    """The modules that a file names, those inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def test_whatever_the_gateway_names_is_there(package: Path) -> None:
+    named = set[str]().union(*(imported(path) for path in files(package, "*.py")))
+    for name in named:
+        top, *rest = name.split(".")
+        if top in sys.stdlib_module_names | LAMBDA_BRINGS:
+            continue
+        found = package.joinpath(top, *rest)
+        candidates = (
+            found / "__init__.pyc",
+            found / "__init__.py",
+            found.with_suffix(".pyc"),
+            found.with_suffix(".py"),
+        )
+        assert any(path.is_file() for path in candidates), name
+
+
+def run(python: str, script: str) -> list[str]:
+    """Runs on Python 3.13 with nothing but its standard library and what the script adds."""
+    command = [python, "-I", "-S", "-B", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd="/")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_it_starts_on_313_and_imports_from_nowhere_else(python: str, package: Path) -> None:
+    loaded = run(
+        python,
+        f"import sys; sys.path.insert(0, {str(package)!r})\n"
+        "import claudexia.main, claudexia.runtime.__main__\n"
+        "from importlib import metadata; assert metadata.version('fastapi')\n"
+        "print(*(getattr(module, '__file__', None) or '' for module in sys.modules.values()), sep='\\n')",
+    )
+    assert str(package / "fastapi" / "__init__.pyc") in loaded
+    assert not [path for path in loaded if "site-packages" in path]
+
+
+def test_secrets_need_only_what_lambda_brings(python: str, package: Path) -> None:
+    boto3 = pytest.importorskip("boto3", reason="Lambda's runtime has boto3")
+    site = str(Path(boto3.__file__).parents[1])
+    script = (
+        f"import sys; sys.path[:0] = [{str(package)!r}]; sys.path.append({site!r})\n"
+        "from aws_lambda_powertools.utilities import parameters\n"
+        "assert parameters.get_secret\n"
+        "for name, module in sys.modules.items():\n"
+        f"    if {site!r} in (getattr(module, '__file__', None) or ''): print(name)"
+    )
+    assert {name.split(".")[0] for name in run(python, script)} <= LAMBDA_BRINGS
+
+
+FAILURES = [
+    ("no folder to build into", "", None, "is no absolute path"),
+    ("a folder relative to one's own", "built", None, "is no absolute path"),
+    ("a folder with something in it", str(HANDLER), None, "is not empty"),
+    ("no uv", "/nowhere", "/nowhere", "uv is missing"),
+]
+
+
+@pytest.mark.usefixtures("python")
+@pytest.mark.parametrize(
+    ("artifacts", "path", "says"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
+)
+def test_it_fails_loudly(artifacts: str, path: str | None, says: str) -> None:
+    done = make(artifacts, path=path)
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+BROKEN = [
+    ("no pins", lambda pins: "", "does not hold what requirements.txt names"),
+    ("a pin whose package is another", lambda pins: re.sub("[0-9a-f]{64}", "0" * 64, pins), "Hash mismatch"),
+]
+
+
+@pytest.mark.usefixtures("python")
+@pytest.mark.parametrize(("breaks", "says"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_it_never_ships_without_its_dependencies(
+    breaks: Callable[[str], str], says: str, tmp_path: Path
+) -> None:
+    shutil.copytree(HANDLER, tmp_path / "handler")
+    requirements = tmp_path / "handler" / "requirements.txt"
+    requirements.write_text(breaks(requirements.read_text()))
+    done = make(tmp_path / "built", handler=tmp_path / "handler")
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+OTHER_SETTINGS = """
+[tool.uv]
+override-dependencies = ["pydantic<2"]
+constraint-dependencies = ["idna<3"]
+no-binary = true
+python-downloads = "never"
+index-url = "http://127.0.0.1:9/simple"
+"""
+
+
+@pytest.mark.usefixtures("python")
+def test_it_reads_nothing_of_the_projects_settings(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(OTHER_SETTINGS)
+    shutil.copytree(HANDLER, tmp_path / "handler")
+    done = make(tmp_path / "built", handler=tmp_path / "handler")
+    assert done.returncode == 0, done.stderr
+    test_it_holds_the_pinned_dependencies(tmp_path / "built")
+
+
+@pytest.mark.usefixtures("python")
+def test_it_reads_the_settings_of_the_one_who_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv" / "uv.toml").write_text('index-url = "http://127.0.0.1:9/mirror"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    done = make(tmp_path / "built")
+    assert done.returncode != 0
+    assert "127.0.0.1:9/mirror" in done.stderr

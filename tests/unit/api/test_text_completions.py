@@ -1,0 +1,105 @@
+"""OpenAI's older completions: the request as a chat, the answer as a text."""
+
+import json
+from typing import Any
+
+import pytest
+from openai.types import Completion
+
+from claudexia.api.text_completions import to_chat_body, to_text_chunk, to_text_completion
+from claudexia.errors import APIError
+from claudexia.translate.request.parse import parse_params
+from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.completion import to_chat_completion
+from claudexia.translate.response.stream import ChatCompletionStream
+from tests.helpers.serving import text_events, tool_events
+
+ASKED: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}
+
+
+@pytest.mark.parametrize("prompt", ["Say hello.", ["Say hello."]], ids=["text", "list-of-one"])
+def test_a_prompt_becomes_the_only_message(prompt: Any) -> None:
+    shared = {"max_tokens": 5, "temperature": 0.5, "stop": ["x"], "stream": True, "n": 2, "user": "u"}
+    harmless = {"echo": False, "suffix": None, "best_of": 1, "logprobs": None}
+    body = to_chat_body(json.dumps({**ASKED, "prompt": prompt, **shared, **harmless}).encode())
+    messages = [{"role": "user", "content": "Say hello."}]
+    assert json.loads(body) == {"model": ASKED["model"], **shared, "messages": messages}
+    assert parse_params(body).model_extra == {}
+
+
+REFUSED = [
+    pytest.param({"prompt": None}, "prompt", "missing_required_parameter", id="no-prompt"),
+    pytest.param({"prompt": ""}, "prompt", "invalid_value", id="empty"),
+    pytest.param({"prompt": [" "]}, "prompt", "invalid_value", id="blank"),
+    pytest.param({"prompt": []}, "prompt", "empty_array", id="no-prompts"),
+    pytest.param({"prompt": ["a", "b"]}, "prompt", "unsupported_parameter", id="two-prompts"),
+    pytest.param({"prompt": [1, 2]}, "prompt", "unsupported_parameter", id="token-ids"),
+    pytest.param({"prompt": [[1, 2]]}, "prompt", "unsupported_parameter", id="lists-of-token-ids"),
+    pytest.param({"prompt": [7]}, "prompt", "unsupported_parameter", id="one-token-id"),
+    pytest.param({"prompt": 7}, "prompt", "invalid_type", id="number"),
+    pytest.param({"prompt": {"a": 1}}, "prompt", "invalid_type", id="object"),
+    pytest.param({"suffix": "end"}, "suffix", "unsupported_parameter", id="suffix"),
+    pytest.param({"echo": True}, "echo", "unsupported_parameter", id="echo"),
+    pytest.param({"best_of": 2}, "best_of", "unsupported_parameter", id="best_of"),
+    pytest.param({"best_of": True}, "best_of", "unsupported_parameter", id="best_of-true"),
+    pytest.param({"logprobs": 0}, "logprobs", "unsupported_parameter", id="logprobs"),
+    pytest.param({"messages": []}, "messages", "unsupported_parameter", id="messages"),
+    pytest.param({"tools": [{}]}, "tools", "unsupported_parameter", id="tools"),
+]
+
+
+@pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
+def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
+    with pytest.raises(APIError) as caught:
+        to_chat_body(json.dumps({**ASKED, **fields}).encode())
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"'])
+def test_what_is_no_request_is_told_as_for_a_chat(body: bytes) -> None:
+    with pytest.raises(APIError) as caught:
+        parse_params(to_chat_body(body))
+    assert caught.value.status == 400
+
+
+def answers(events: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
+    """A whole answer, and all that came of the same answer's chunks."""
+    accumulator, stream = MessageAccumulator(), ChatCompletionStream(created=7, include_usage=True)
+    chunks: list[Any] = []
+    for event in events:
+        given: Any = event
+        if event["type"] != "ping":
+            accumulator.feed(given)
+            chunks += [to_text_chunk(chunk) for chunk in stream.feed(given)]
+    chunks.append(to_text_chunk(stream.usage_chunk(stream.usage)))
+    return dict(to_text_completion(to_chat_completion([accumulator.message], created=7))), chunks
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "reason"),
+    [
+        pytest.param(text_events("Hello there"), "Hello there", "stop", id="text"),
+        pytest.param(text_events("Hello", "max_tokens"), "Hello", "length", id="length"),
+        pytest.param(tool_events(("f", '{"a": 1}')), "", "stop", id="nothing-to-say"),
+    ],
+)
+def test_answers(events: list[dict[str, Any]], text: str, reason: str) -> None:
+    whole, chunks = answers(events)
+    parsed = Completion.model_validate(whole, strict=True)
+    assert whole.keys() == {"id", "object", "created", "model", "choices", "usage"}
+    assert (parsed.id, parsed.created, parsed.choices[0].text) == ("cmpl-test", 7, text)
+    assert parsed.choices[0].finish_reason == reason
+
+    told = [chunk for chunk in chunks if chunk]
+    assert None in chunks, "the role alone is not told"
+    assert "".join(choice["text"] for chunk in told for choice in chunk["choices"]) == text
+    assert [choice["finish_reason"] for chunk in told for choice in chunk["choices"]][-1] == reason
+    assert (told[-1]["choices"], told[-1]["usage"]) == ([], whole["usage"])
+    assert {(chunk["id"], chunk["object"]) for chunk in told} == {("cmpl-test", "text_completion")}
+
+
+def test_a_refusal_is_told_as_text() -> None:
+    whole, chunks = answers(text_events("", "refusal"))
+    assert whole["choices"][0]["finish_reason"] == "content_filter"
+    streamed = "".join(choice["text"] for chunk in chunks if chunk for choice in chunk["choices"])
+    assert whole["choices"][0]["text"] == streamed != ""

@@ -1,0 +1,231 @@
+"""`claudexia usage` on a table under moto, as a person, a spreadsheet and a script read it."""
+
+import asyncio
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import StringIO
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from claudexia.access.ledger import Ledger
+from claudexia.storage.dynamodb import DynamoTable
+from claudexia_cli.cli import main
+from tests.helpers.tables import NAME, REGION, create_table
+from tests.helpers.usage_records import RECORD as RECORDED
+
+RECORD = replace(
+    RECORDED,
+    at=datetime(2026, 11, 3, 12, tzinfo=UTC),
+    input_tokens=1000,
+    output_tokens=4000,
+    cost_micros=1_500_000,
+)
+RECORDS = [
+    RECORD,
+    replace(RECORD, outcome="error", cost_micros=0, input_tokens=0, output_tokens=0),
+    replace(RECORD, key_id="DDDDEEEEFFFF", key_name="bob", at=RECORD.at.replace(day=5), cost_micros=3_000_000),
+    replace(RECORD, key_id="DDDDEEEEFFFF", key_name="bob", model="claude-unheard-of", cost_micros=None),
+]
+OPTIONS = ["--table", NAME, "--region", REGION]
+MONTH = ["--month", "2026-11"]
+
+REPORT = """\
+Usage in 2026-11, in UTC
+
+Key    Model              Requests  Errors  Input  Cached  Cache writes  Output  Thinking      USD
+alice  claude-sonnet-5-5         2       1  1,000     400            60   4,000        10   1.5000
+bob    claude-sonnet-5-5         1       0  1,000     200            30   4,000         5   3.0000
+bob    claude-unheard-of         1       0  1,000     200            30   4,000         5  unknown
+Total                            4       1  3,000     800           120  12,000        20   4.5000
+
+Day            USD  Tokens
+2026-11-03  1.5000  10,690  ################
+2026-11-04  0.0000       0
+2026-11-05  3.0000   5,230  ################################
+
+The cost excludes 1 requests: there is no price for claude-unheard-of; set one with PRICES.
+"""
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def used(aws: None) -> None:
+    client = boto3.client("dynamodb", region_name=REGION)
+    create_table(client)
+    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+
+    async def record() -> None:
+        for record in RECORDS:
+            await ledger.record(record)
+
+    asyncio.run(record())
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What `claudexia usage` prints, having succeeded."""
+    assert main(["usage", *OPTIONS, *arguments]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out
+
+
+@pytest.mark.usefixtures("used")
+def test_a_person_reads_a_table_and_a_bar_per_day(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, *MONTH) == REPORT
+
+
+@pytest.mark.usefixtures("used")
+@pytest.mark.parametrize("columns", ["20", "60", "200"])
+def test_bars_are_as_wide_as_the_terminal(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    bars = [line for line in said(capsys, *MONTH).splitlines() if "#" in line]
+    longest = max(map(len, bars))
+    assert longest == int(columns) if int(columns) > 40 else bars[-1].count("#") == 10
+    assert bars[1].count("#") == 2 * bars[0].count("#")
+
+
+@pytest.mark.usefixtures("used")
+@pytest.mark.parametrize("key", ["alice", "AAAABBBBCCCC"])
+def test_one_key_by_its_name_or_id(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output = said(capsys, *MONTH, "--key", key)
+    assert "alice" in output
+    assert "bob" not in output
+    assert "2026-11-05" not in output
+
+
+@pytest.mark.usefixtures("used")
+def test_a_spreadsheet_has_a_line_for_each_day_key_and_model(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(StringIO(said(capsys, *MONTH, "--csv"))))
+    assert [(row["day"], row["key"], row["model"], row["cost_usd"], row["unpriced"]) for row in rows] == [
+        ("2026-11-03", "alice", "claude-sonnet-5-5", "1.500000", "0"),
+        ("2026-11-03", "bob", "claude-unheard-of", "0.000000", "1"),
+        ("2026-11-05", "bob", "claude-sonnet-5-5", "3.000000", "0"),
+    ]
+    assert rows[0] | {"cost_usd": ""} == {
+        "day": "2026-11-03",
+        "key_id": "AAAABBBBCCCC",
+        "key": "alice",
+        "model": "claude-sonnet-5-5",
+        "requests": "2",
+        "errors": "1",
+        "input_tokens": "1000",
+        "cached_tokens": "400",
+        "cache_write_tokens": "60",
+        "output_tokens": "4000",
+        "thinking_tokens": "10",
+        "unpriced": "0",
+        "cost_usd": "",
+    }
+
+
+@pytest.mark.usefixtures("used")
+def test_a_script_gets_the_days_and_their_total(capsys: pytest.CaptureFixture[str]) -> None:
+    usage = json.loads(said(capsys, *MONTH, "--json"))
+    assert usage["month"] == "2026-11"
+    assert [day["cost_usd"] for day in usage["days"]] == [1.5, 0.0, 3.0]
+    assert usage["total"] == {
+        "requests": 4,
+        "errors": 1,
+        "input_tokens": 3000,
+        "cached_tokens": 800,
+        "cache_write_tokens": 120,
+        "output_tokens": 12000,
+        "thinking_tokens": 20,
+        "unpriced": 1,
+        "cost_usd": 4.5,
+    }
+
+
+@pytest.mark.usefixtures("used")
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        pytest.param([], "There is no usage in 2026-10.\n", id="people"),
+        pytest.param(
+            ["--csv"],
+            "day,key_id,key,model,requests,errors,input_tokens,cached_tokens,cache_write_tokens,"
+            "output_tokens,thinking_tokens,unpriced,cost_usd\n",
+            id="csv",
+        ),
+    ],
+)
+def test_an_empty_month(arguments: list[str], output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "--month", "2026-10", *arguments) == output
+
+
+@pytest.mark.usefixtures("used")
+def test_this_month_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    before = datetime.now(UTC)
+    output = said(capsys, "--json")
+    assert json.loads(output)["month"] in {f"{time:%Y-%m}" for time in (before, datetime.now(UTC))}
+
+
+@pytest.mark.usefixtures("used")
+def test_two_keys_that_had_one_name_stay_two(capsys: pytest.CaptureFixture[str]) -> None:
+    client = boto3.client("dynamodb", region_name=REGION)
+    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+    asyncio.run(ledger.record(replace(RECORD, key_id="GGGGHHHHIIII")))
+    assert said(capsys, *MONTH).count("alice") == 2
+
+
+FAILURES = [
+    ("no-such-key", [*OPTIONS, *MONTH, "--key", "carol"], "There is no usage of a key 'carol' in 2026-11"),
+    ("no-table", ["--table", "other", "--region", REGION], "There is no such table"),
+    ("no-region", ["--table", NAME], "No AWS region is selected"),
+]
+
+
+@pytest.mark.usefixtures("used")
+@pytest.mark.parametrize(("arguments", "words"), [pytest.param(*rest, id=name) for name, *rest in FAILURES])
+def test_a_failure_is_one_sentence(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["usage", *arguments]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"claudexia usage: {words}")
+    assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--month", "2026-13"], "'2026-13' is not a month like 2026-11"),
+        (["--month", "November"], "'November' is not a month like 2026-11"),
+        (["--csv", "--json"], "--csv and --json cannot be combined"),
+        (["--days", "3"], "No such option '--days'"),
+    ],
+)
+def test_a_wrong_argument(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["usage", *arguments])
+    assert ended.value.code == 2
+    output = capsys.readouterr().err
+    assert words in output
+    assert output.count("\n") == 1
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["usage", "--help"])
+    assert ended.value.code == 0
+    output = capsys.readouterr().out
+    for option in ("--key", "--month", "--csv", "--json", "--stack", "--table", "--region", "--profile"):
+        assert option in output

@@ -1,0 +1,149 @@
+"""What an app sees of an invocation, and how the process that serves it starts, waits and ends."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from claudexia.runtime.__main__ import run
+from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event, url_event
+from tests.helpers.runtime import app_sending, body, ended, posted, start, with_runtime
+
+
+async def seeing(scope: Any, receive: Any, send: Any) -> None:
+    context = scope["aws.context"]
+    request = await receive()
+    seen = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "query": scope["query_string"].decode(),
+        "body": request["body"].decode(),
+        "state": scope["state"],
+        "asgi": scope["asgi"],
+        "left": context.get_remaining_time_in_millis(),
+        "trace": context.trace_id,
+        "tenant": context.tenant_id,
+        "request_id": context.aws_request_id,
+    }
+    await send(start())
+    await send(body(json.dumps(seen).encode()))
+    assert (await receive())["type"] == "http.disconnect"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(
+            rest_event(
+                "POST",
+                "/v1/x",
+                multiValueQueryStringParameters={"a": ["1", "2"]},
+                body="aGk=",
+                isBase64Encoded=True,
+            ),
+            id="rest",
+        ),
+        pytest.param(url_event("POST", "/v1/x", rawQueryString="a=1&a=2", body="hi"), id="url"),
+    ],
+)
+def test_the_app_sees_an_ordinary_request(event: object) -> None:
+    headers = {"Lambda-Runtime-Trace-Id": "Root=1-2", "Lambda-Runtime-Aws-Tenant-Id": "t-1"}
+    received = posted(seeing, event, **headers)
+    seen = json.loads(received.payload)
+    assert 29_000 < seen.pop("left") <= 30_000
+    assert seen == {
+        "method": "POST", "path": "/v1/x", "query": "a=1&a=2", "body": "hi", "state": {"started": True},
+        "asgi": {"version": "3.0", "spec_version": "2.4"}, "trace": "Root=1-2", "tenant": "t-1", "request_id": "request-0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("full", "path", "root"),
+    [
+        ("/v1/docs", "/docs", "/v1"),
+        ("/docs", "/docs", ""),
+        ("/a/b/v1/models", "/v1/models", "/a/b"),
+        (None, "/docs", ""),
+    ],
+)
+def test_the_app_knows_what_the_api_took_off_the_path(full: str | None, path: str, root: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(scope["root_path"].encode()))
+
+    event = rest_event(path=path, requestContext={"identity": {}, **({"path": full} if full else {})})
+    assert posted(app, event).payload.decode() == root
+
+
+@pytest.mark.parametrize("steps", [[start(), body()], [RuntimeError()]], ids=["response", "error"])
+def test_the_invocation_id_is_echoed(steps: list[Any]) -> None:
+    received = posted(app_sending(*steps), **{"Lambda-Runtime-Invocation-Id": "inv-7"})
+    assert received.headers["lambda-runtime-invocation-id"] == ["inv-7"]
+
+
+def test_four_invocations_at_once_in_one_process() -> None:
+    inside = 0
+    all_inside = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal inside
+        inside += 1
+        if inside == 4:
+            all_inside.set()
+        await all_inside.wait()
+        await send(start())
+        await send(body(scope["path"].encode()))
+
+    async def work(fake: FakeRuntimeAPI) -> list[Received]:
+        return list(await asyncio.gather(*(fake.give(rest_event(path=f"/{n}")) for n in range(4))))
+
+    assert sorted(received.payload for received in with_runtime(app, work, concurrency=4)) == [
+        b"/0",
+        b"/1",
+        b"/2",
+        b"/3",
+    ]
+
+
+def test_an_app_that_cannot_be_loaded_is_an_init_error() -> None:
+    async def main() -> tuple[int, Received]:
+        async with FakeRuntimeAPI() as fake:
+            status = await run({"AWS_LAMBDA_RUNTIME_API": fake.address, "_HANDLER": "no.such.module"})
+            return status, fake.other[0]
+
+    status, received = asyncio.run(main())
+    assert (status, received.path) == (1, "/2018-06-01/runtime/init/error")
+    assert received.headers["lambda-runtime-function-error-type"] == ["Function.ModuleNotFoundError"]
+
+
+def test_a_process_without_its_api_ends() -> None:
+    async def main() -> int:
+        async with FakeRuntimeAPI() as fake:
+            serving = asyncio.create_task(
+                run({"AWS_LAMBDA_RUNTIME_API": fake.address, "_HANDLER": "claudexia.main.handler"})
+            )
+            await fake.give(rest_event(path="/health"))
+            fake.hang_up()
+            async with asyncio.timeout(5):
+                return await serving
+
+    assert asyncio.run(main()) == 1
+
+
+@pytest.mark.parametrize(("initialization", "restores"), [("on-demand", 0), ("snap-start", 1)])
+def test_a_snapshot_is_waited_for(initialization: str, restores: int) -> None:
+    async def main() -> int:
+        async with FakeRuntimeAPI() as fake:
+            environ = {
+                "AWS_LAMBDA_RUNTIME_API": fake.address,
+                "_HANDLER": "claudexia.main.handler",
+                "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
+            }
+            serving = asyncio.create_task(run(environ))
+            received = await fake.give(rest_event(path="/health"))
+            assert received.payload == b'{"status":"ok"}'
+            await ended(serving)
+            return fake.restores
+
+    assert asyncio.run(main()) == restores

@@ -1,0 +1,132 @@
+"""What leaves for the Runtime API, byte by byte, and beside it what AWS's own Node client sends.
+
+Where the two differ, on purpose:
+- Node keeps its connection; the documentation asks for it to be closed after a streamed response.
+- Node writes a response without metadata bare; an ASGI response always has status and headers, so a prelude.
+  For the same reason a response that ends without a byte has its prelude here, and nothing at all there.
+- What fails before the first byte is an empty response with trailers there; here it is `/error`, which the
+  documentation has for this, so that the caller is answered with a failure.
+- Node sends the bare name of an exception; the service keeps only names like Function.Name.
+- An exception's own message is left out here: it may quote a request.
+"""
+
+import ast
+import asyncio
+import json
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.fakes.runtime_api import FakeRuntimeAPI, rest_event, url_event
+from tests.helpers.recordings import SHARED
+from tests.helpers.runtime import app_sending, body, posted, start, with_runtime
+
+CAPTURES = SHARED / "runtime-captures"
+needs_captures = pytest.mark.skipif(
+    not CAPTURES.is_dir(), reason="recorded traffic is not part of the repository (../shared/data is absent)"
+)
+NULS = bytes(8)
+
+
+COOKIES = (("set-cookie", "a=b"), ("set-cookie", "c=d"))
+NODE_HEAD = (("content-type", "text/event-stream"), ("x-custom", "v"), *COOKIES)
+SITUATIONS: dict[str, list[Any]] = {
+    "node_meta": [
+        start(201, *NODE_HEAD),
+        body(b"data: 1\n\n", True),
+        0.1,
+        body(b"data: 2\n\n", True),
+        0.1,
+        body(),
+    ],
+    "node_empty_body": [start(201, *NODE_HEAD), body()],
+    "node_throw_mid": [start(201, *NODE_HEAD), body(b"data: 1\n\n", True), 0.1, RuntimeError("boom mid")],
+}
+# Node keeps its connection; ours closes it, as the API's documentation asks.
+HEAD_THAT_MATTERS = ("lambda-runtime-function-response-mode", "trailer", "content-type", "transfer-encoding")
+
+
+def capture(name: str) -> Any:
+    """A capture's summary: path, headers, chunks, trailers."""
+    text = (CAPTURES / f"{name}.txt").read_text("utf-8")
+    path = re.findall(r"^== POST (\S+)", text, re.MULTILINE)[0]
+    found = {
+        key: re.findall(rf"^   {key}[^:]*: (.*)$", text, re.MULTILINE)[0]
+        for key in ("headers", "chunks", "trailers")
+    }
+    return (
+        path,
+        json.loads(found["headers"]),
+        ast.literal_eval(found["chunks"]),
+        ast.literal_eval(found["trailers"]),
+    )
+
+
+@needs_captures
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_same_situation_gives_the_same_bytes_as_nodes_client(name: str) -> None:
+    path, headers, chunks, trailers = capture(name)
+    ours = posted(app_sending(*SITUATIONS[name]), url_event())
+    assert re.sub("[0-9a-f-]{36}", "request-0", path) == ours.path
+    for header in HEAD_THAT_MATTERS:
+        assert ours.headers[header] == headers[header]
+    assert [data for _, data in ours.chunks] == [data for _, data in chunks]
+    assert list(ours.trailers) == re.findall(r"^([\w-]+):", trailers.decode(), re.MULTILINE)
+    assert ours.whole
+
+
+def test_chunks_leave_at_once() -> None:
+    steps = [start(), *(step for number in range(4) for step in (body(b"%d" % number, True), 0.1)), body()]
+    times = [at for at, data in posted(app_sending(*steps)).chunks[2:]]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(0.05 < gap < 2 for gap in gaps)
+
+
+def test_the_prelude_holds_repeated_headers_and_no_framing() -> None:
+    head = start(
+        200, ("Content-Length", "3"), ("connection", "close"), ("Transfer-Encoding", "chunked"), ("Vary", "a"),
+        ("vary", "b"), ("X-Name", "é"), *COOKIES,
+    )  # fmt: skip
+    rest = posted(app_sending(head, body(b"abc"))).prelude
+    assert rest == {
+        "statusCode": 200,
+        "headers": {"x-name": "é"},
+        "multiValueHeaders": {"vary": ["a", "b"], "set-cookie": ["a=b", "c=d"]},
+    }
+    url = posted(app_sending(head, body(b"abc")), url_event()).prelude
+    assert url["cookies"] == ["a=b", "c=d"]
+    assert url["multiValueHeaders"] == {"vary": ["a", "b"]}
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 20_000_000])
+def test_bodies_of_any_size_pass(size: int) -> None:
+    received = posted(app_sending(start(), body(bytes(size))))
+    assert received.payload == bytes(size)
+    assert received.body.startswith(b'{"statusCode":200,"headers":{}}' + NULS)
+
+
+def test_a_slow_client_holds_the_app_back() -> None:
+    sent = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal sent
+        await send(start())
+        for _ in range(1000):
+            await send(body(bytes(100_000), True))
+            sent += 1
+        await send(body())
+
+    async def work(fake: FakeRuntimeAPI) -> int:
+        fake.stalled = True
+        giving = asyncio.create_task(fake.give(rest_event()))
+        await fake.begun.wait()
+        await asyncio.sleep(0.3)
+        before, fake.stalled = sent, False
+        fake.going_on.set()
+        received = await giving
+        assert len(received.payload) == 100_000_000
+        return before
+
+    assert with_runtime(app, work) < 200

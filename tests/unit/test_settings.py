@@ -1,0 +1,49 @@
+"""What the environment may say, and what is said of what it may not."""
+
+from typing import Any
+
+import pytest
+
+from claudexia.settings import Settings, SettingsError
+
+READ: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({}, {}),
+    ({"ANTHROPIC_API_KEY": " k "}, {"anthropic_api_key": "k"}),
+    ({"ANTHROPIC_BASE_URL": ""}, {"anthropic_base_url": "https://api.anthropic.com"}),
+    ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_1, b:sk_cdx_2,"}, {"api_keys": {"a": "sk_cdx_1", "b": "sk_cdx_2"}}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, {"metrics": True}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "CLAUDEXIA_METRICS": "off"}, {"metrics": False}),
+    ({"CLAUDEXIA_METRICS": " On "}, {"metrics": True}),
+    ({"METRICS_PER_KEY": "off"}, {"metrics_per_key": False}),
+    ({"MODEL_ALIASES": "gpt-4o=claude-opus-5.5"}, {"model_aliases": {"gpt-4o": "claude-opus-5.5"}}),
+]
+
+
+@pytest.mark.parametrize(("environ", "expected"), READ, ids=[str(list(environ)) for environ, _ in READ])
+def test_read(environ: dict[str, str], expected: dict[str, Any]) -> None:
+    assert Settings.from_env(environ) == Settings(**expected)
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"CLAUDEXIA_API_KEYS": "sk_cdx_secret"}, "entry 1 does not have the form name:value"),
+        ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,b:"}, "entry 2"),
+        ({"CLAUDEXIA_API_KEYS": "a:secret"}, "'a' must start with 'sk_cdx_'"),
+        ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,a:sk_cdx_secret2"}, "'a' is given twice"),
+        ({"CLAUDEXIA_METRICS": "yes"}, "CLAUDEXIA_METRICS: expected 'on' or 'off'"),
+        ({"METRICS_PER_KEY": "secret"}, "METRICS_PER_KEY: expected 'on' or 'off'"),
+        ({"MODEL_ALIASES": "gpt-4o"}, "entry 1 does not have the form name=value"),
+        ({"MODEL_ALIASES": "gpt-4o=gpt-5"}, "'gpt-5', the target of 'gpt-4o', is not a Claude model id"),
+    ],
+)
+def test_refused(environ: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.from_env(environ)
+    assert "secret" not in str(caught.value)
+
+
+def test_secrets_do_not_show() -> None:
+    shown = repr(Settings(anthropic_api_key="sk-ant-1", api_keys={"a": "sk_cdx_2"}))
+    assert "sk-ant-1" not in shown
+    assert "sk_cdx_2" not in shown

@@ -1,0 +1,312 @@
+"""The stack: what SAM and its linter let pass, and AWS or the people who deploy it would not forgive."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from claudexia.settings import Settings
+from claudexia.storage.dynamodb import PARTITION_KEY, SORT_KEY
+from claudexia.storage.table import EXPIRES
+from tests.helpers.stack import PARAMETERS, RESOURCES, ROOT, TEMPLATE, TEXT, VARIABLES, Json, of_type, strings
+
+API = RESOURCES["Api"]["Properties"]
+FUNCTION = RESOURCES["GatewayFunction"]["Properties"]
+RESPONSES: dict[str, Json] = API["Body"]["x-amazon-apigateway-gateway-responses"]
+METHODS = [
+    (path, method, definition["x-amazon-apigateway-integration"])
+    for path, methods in API["Body"]["paths"].items()
+    for method, definition in methods.items()
+]
+
+
+def test_every_path_reaches_the_function() -> None:
+    routes = {(path, method) for path, method, _ in METHODS}
+    assert routes == {(path, "x-amazon-apigateway-any-method") for path in ("/", "/{proxy+}")}
+
+
+@pytest.mark.parametrize("integration", [row[2] for row in METHODS], ids=[row[0] for row in METHODS])
+def test_every_method_streams_for_as_long_as_api_gateway_allows(integration: Json) -> None:
+    assert integration["type"] == "aws_proxy"
+    assert integration["responseTransferMode"] == "STREAM"
+    assert integration["timeoutInMillis"] == 900_000
+    (uri,) = strings(integration["uri"])
+    assert uri.endswith(
+        ":lambda:path/2021-11-15/functions/${GatewayFunction.Arn}/response-streaming-invocations"
+    )
+
+
+def test_the_function_ends_before_api_gateway_does() -> None:
+    timeout = PARAMETERS["Timeout"]
+    assert FUNCTION["Timeout"] == {"Ref": "Timeout"}
+    for seconds in (timeout["Default"], timeout["MaxValue"]):
+        assert all(seconds * 1000 < integration["timeoutInMillis"] for _, _, integration in METHODS)
+
+
+def test_the_api_is_regional_and_its_stage_is_the_end_of_the_base_url() -> None:
+    assert API["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+    stages = of_type("AWS::ApiGateway::Stage")
+    assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["v1"]
+
+
+# What the function may do: an action and the resource it is for.
+ALLOWED = {
+    ("logs:CreateLogStream", "GatewayLogs.Arn"),
+    ("logs:PutLogEvents", "GatewayLogs.Arn"),
+    ("secretsmanager:GetSecretValue", "AnthropicApiKeySecret"),
+    ("dynamodb:BatchGetItem", "Table.Arn"),
+    ("dynamodb:DeleteItem", "Table.Arn"),
+    ("dynamodb:GetItem", "Table.Arn"),
+    ("dynamodb:PutItem", "Table.Arn"),
+    ("dynamodb:UpdateItem", "Table.Arn"),
+}
+
+
+def test_the_function_may_do_exactly_what_it_does() -> None:
+    assert not of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+    assert [*of_type("AWS::IAM::Role")] == ["GatewayRole"]
+    role = RESOURCES["GatewayRole"]["Properties"]
+    allowed = []
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement.keys() == {"Effect", "Action", "Resource"}
+            assert statement["Effect"] == "Allow"
+            (resource,) = [".".join(strings(value)) for value in statement["Resource"].values()]
+            allowed += [(action, resource) for action in strings(statement["Action"])]
+    assert sorted(allowed) == sorted(ALLOWED)
+    # X-Ray's actions have no resources; see the comment there.
+    assert [*strings(role["ManagedPolicyArns"])] == [
+        "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"
+    ]
+
+
+def test_the_table_is_what_the_gateway_expects() -> None:
+    (table,) = of_type("AWS::DynamoDB::Table").values()
+    properties = table["Properties"]
+    assert properties["KeySchema"] == [
+        {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+        {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
+    ]
+    assert properties["AttributeDefinitions"] == [
+        {"AttributeName": name, "AttributeType": "S"} for name in (PARTITION_KEY, SORT_KEY)
+    ]
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": EXPIRES, "Enabled": True}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert "GlobalSecondaryIndexes" not in properties
+
+
+def test_the_table_is_hard_to_lose() -> None:
+    table = RESOURCES["Table"]
+    assert table["DeletionPolicy"] == "Retain"
+    assert table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"] is True
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    # A name would have to be given up before the stack could be deployed again beside the table that stayed.
+    assert "TableName" not in table["Properties"]
+    assert TEMPLATE["Outputs"]["TableName"]["Value"] == {"Ref": "Table"}
+
+
+def test_the_function_logs_json_to_a_group_that_forgets() -> None:
+    assert FUNCTION["LoggingConfig"] == {"LogGroup": {"Ref": "GatewayLogs"}, "LogFormat": "JSON"}
+    assert [*of_type("AWS::Logs::LogGroup")] == ["GatewayLogs"]
+    assert RESOURCES["GatewayLogs"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_both_are_traced() -> None:
+    assert FUNCTION["TracingConfig"] == {"Mode": "Active"}
+    assert all(stage["Properties"]["TracingEnabled"] for stage in of_type("AWS::ApiGateway::Stage").values())
+
+
+def test_the_wrapper_is_a_program_of_the_package() -> None:
+    wrapper = Path(VARIABLES["AWS_LAMBDA_EXEC_WRAPPER"])
+    assert wrapper.parent == Path("/var/task")
+    program = ROOT / TEMPLATE["Resources"]["GatewayFunction"]["Properties"]["CodeUri"] / wrapper.name
+    assert program.is_file()
+    assert program.stat().st_mode & 0o111 == 0o111
+
+
+# Where a status is None, API Gateway has several of its own for that type.
+STATUSES = {
+    "ACCESS_DENIED": 403,
+    "API_CONFIGURATION_ERROR": 500,
+    "BAD_REQUEST_BODY": 400,
+    "BAD_REQUEST_PARAMETERS": 400,
+    "DEFAULT_4XX": None,
+    "DEFAULT_5XX": None,
+    "INTEGRATION_FAILURE": 502,
+    "INTEGRATION_TIMEOUT": 504,
+    "MISSING_AUTHENTICATION_TOKEN": 404,
+    "QUOTA_EXCEEDED": 429,
+    "REQUEST_TOO_LARGE": 413,
+    "RESOURCE_NOT_FOUND": 404,
+    "THROTTLED": 429,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "WAF_FILTERED": 403,
+}
+
+
+def test_api_gateways_own_errors_are_all_written_out() -> None:
+    assert sorted(RESPONSES) == sorted(STATUSES)
+
+
+@pytest.mark.parametrize(("kind", "status"), STATUSES.items(), ids=STATUSES)
+def test_api_gateways_own_errors_are_openais(kind: str, status: int | None) -> None:
+    response = RESPONSES[kind]
+    assert response.get("statusCode") == (None if status is None else str(status))
+    assert [*response["responseTemplates"]] == ["application/json"]
+    template = response["responseTemplates"]["application/json"]
+    # API Gateway puts the message there with its quotes, and puts nothing else there.
+    body = json.loads(template.replace("$context.error.messageString", json.dumps('Too "many"')))
+    assert "$" not in json.dumps(body)
+    error = body["error"]
+    assert body.keys() == {"error"}
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert error["param"] is None
+    server = kind == "DEFAULT_5XX" or (status or 0) >= 500
+    assert (error["type"] == "server_error") is server
+
+
+@pytest.mark.parametrize("kind", STATUSES)
+def test_a_web_page_may_read_them_where_it_may_call(kind: str) -> None:
+    headers = RESPONSES[kind]["responseParameters"]
+    origin = headers["gatewayresponse.header.Access-Control-Allow-Origin"]
+    assert origin == {"Fn::If": ["HasCors", {"Fn::Sub": "'${CorsOrigin}'"}, {"Ref": "AWS::NoValue"}]}
+    # Else a changed origin waits for the next change of the API: SAM's hash has no parameter's value in it.
+    assert TEMPLATE["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
+
+
+def test_every_parameter_is_described_labelled_and_in_one_group() -> None:
+    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(PARAMETERS)
+    assert interface["ParameterLabels"].keys() == PARAMETERS.keys()
+    assert all(len(parameter["Description"]) > 20 for parameter in PARAMETERS.values())
+    assert all("Default" in parameter for parameter in PARAMETERS.values())
+
+
+VALUES = [
+    ("AnthropicApiKey", "unset", True),
+    ("AnthropicApiKey", "", False),  # Secrets Manager keeps no empty string
+    ("AnthropicApiKey", "two words", False),
+    ("AnthropicBaseUrl", "http://localhost:8000", True),
+    ("AnthropicBaseUrl", "api.anthropic.com", False),
+    ("ModelAliases", "", True),
+    ("ModelAliases", "gpt-4o=claude-sonnet-5-5", True),
+    ("ModelAliases", "gpt-4o=claude-sonnet-5-5,gpt-*=claude-haiku-5-5", True),
+    ("ModelAliases", "gpt-4o", False),
+    ("ModelAliases", "gpt-4o=claude-sonnet-5-5,", False),
+    ("CorsOrigin", "", True),
+    ("CorsOrigin", "*", True),
+    ("CorsOrigin", "https://chat.example.com", True),
+    ("CorsOrigin", "http://localhost:5173", True),
+    ("CorsOrigin", "https://chat.example.com/", False),
+    ("CorsOrigin", "https://it's.example.com", False),
+    ("AlarmEmail", "", True),
+    ("AlarmEmail", "ops@example.com", True),
+    ("AlarmEmail", "ops", False),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "taken"), VALUES)
+def test_a_parameter_takes_what_the_gateway_takes(name: str, value: str, taken: bool) -> None:
+    assert bool(re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)) is taken
+    if name == "ModelAliases" and taken:
+        Settings.from_env({"MODEL_ALIASES": value})
+
+
+def test_the_alias_example_in_the_description_works() -> None:
+    examples = re.findall(r"\S+=\S+\w", PARAMETERS["ModelAliases"]["Description"])
+    assert [Settings.from_env({"MODEL_ALIASES": example}).model_aliases for example in examples]
+
+
+# An environment variable and the parameter that decides it.
+CHOICES = [
+    ("ANTHROPIC_BASE_URL", "AnthropicBaseUrl"),
+    ("CORS_ORIGIN", "CorsOrigin"),
+    ("COST_HEADERS", "CostHeaders"),
+    ("KEYS_ON_FAILURE", "KeysOnFailure"),
+    ("LIMITS_ON_FAILURE", "LimitsOnFailure"),
+    ("MAX_CHOICES", "MaxChoices"),
+    ("METRICS_PER_KEY", "MetricsPerKey"),
+    ("MODEL_ALIASES", "ModelAliases"),
+    ("PROMPT_CACHING", "PromptCaching"),
+]
+# Read by Lambda and by Powertools.
+NO_SETTINGS = {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
+
+
+@pytest.mark.parametrize(("variable", "parameter"), CHOICES, ids=[row[0] for row in CHOICES])
+def test_a_choice_reaches_the_function(variable: str, parameter: str) -> None:
+    assert VARIABLES[variable] == {"Ref": parameter}
+    definition = PARAMETERS[parameter]
+    for value in {definition["Default"], *definition.get("AllowedValues", [])}:
+        Settings.from_env({variable: str(value)})
+
+
+def test_the_gateway_reads_every_variable_it_is_given() -> None:
+    class Reads(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+            read.add(name)
+            return default
+
+    read: set[str] = set()
+    Settings.from_env(Reads())
+    assert sorted(VARIABLES.keys() - NO_SETTINGS - read) == []
+
+
+def test_the_default_of_a_switch_is_a_string() -> None:
+    # YAML takes a bare on or off for a boolean, which CloudFormation would hand on as "true" or "false".
+    for parameter in PARAMETERS.values():
+        if parameter["Type"] == "String":
+            assert all(
+                isinstance(value, str) for value in [parameter["Default"], *parameter.get("AllowedValues", [])]
+            )
+
+
+def test_no_secret_is_written_down() -> None:
+    assert PARAMETERS["AnthropicApiKey"]["NoEcho"] is True
+    assert VARIABLES["ANTHROPIC_API_KEY"] == ""
+    assert VARIABLES["CLAUDEXIA_API_KEYS"] == ""
+    config = (ROOT / "samconfig.toml").read_text()
+    for text in (TEXT, config):
+        assert not re.search(r"sk-ant-\w|sk_cdx_\w|AKIA|[0-9a-fA-F]{32}|\d{12}", text)
+    assert "AnthropicApiKey" not in config
+
+
+def test_an_update_never_loses_the_key_for_anthropic() -> None:
+    assert [*of_type("AWS::SecretsManager::Secret")] == ["AnthropicApiKeySecret"]
+    secret = RESOURCES["AnthropicApiKeySecret"]
+    assert secret["UpdateReplacePolicy"] == "Retain"
+    assert secret["DeletionPolicy"] == "Delete"
+    assert secret["Properties"]["SecretString"] == {"Ref": "AnthropicApiKey"}
+    assert VARIABLES["ANTHROPIC_API_KEY_SECRET"] == {"Ref": "AnthropicApiKeySecret"}
+
+
+def output(name: str) -> str:
+    (text,) = strings(TEMPLATE["Outputs"][name]["Value"])
+    return text
+
+
+def test_the_outputs_can_be_pasted() -> None:
+    assert output("BaseUrl").endswith("/${Api.Stage}")
+    assert output("TryIt").startswith(f"curl -N {output('BaseUrl')}/chat/completions ")
+    body = re.search(r"-d '(.*)'$", output("TryIt"))
+    assert body
+    assert json.loads(body[1])["stream"] is True
+    assert output("Check") == f'uv run claudexia check {output("BaseUrl")} --key "$CLAUDEXIA_KEY"'
+    assert output("CreateKey").startswith("uv run claudexia keys create me --stack ${AWS::StackName} ")
+    assert output("DashboardUrl").startswith("https://${AWS::Region}.console.aws.amazon.com/")
+    for name in ("CreateKey", "SetAnthropicApiKey", "Logs"):
+        assert "--region ${AWS::Region}" in output(name)
+
+
+def test_sam_needs_no_flags() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]
+    assert config["global"]["parameters"]["stack_name"] == "claudexia"
+    assert config["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
+    assert config["deploy"]["parameters"]["resolve_s3"] is True
+    assert config["validate"]["parameters"]["region"]
+    assert "region" not in config["global"]["parameters"] | config["deploy"]["parameters"]

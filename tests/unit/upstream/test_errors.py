@@ -1,0 +1,142 @@
+"""The upstream's failures in OpenAI's terms, from recordings and from the documented table."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from claudexia.errors import APIError
+from claudexia.upstream.errors import error_from_event, error_from_status
+from claudexia.upstream.headers import relayed_headers, retry_headers
+from tests.helpers import recordings
+
+NO_RETRY = {"x-should-retry": "false"}
+
+
+def body(kind: str, message: str = "m", error_code: str | None = None) -> bytes:
+    details = {"error_code": error_code} if error_code else None
+    return json.dumps(
+        {"type": "error", "error": {"type": kind, "message": message, "details": details}}
+    ).encode()
+
+
+CASES = [
+    (400, "invalid_request_error", "m", 400, "invalid_request_error", None, {}),
+    (401, "authentication_error", "m", 502, "server_error", "upstream_credential_refused", NO_RETRY),
+    (402, "billing_error", "m", 429, "insufficient_quota", "insufficient_quota", NO_RETRY),
+    (403, "permission_error", "m", 502, "server_error", "upstream_credential_refused", NO_RETRY),
+    (404, "not_found_error", "m", 404, "invalid_request_error", "model_not_found", {}),
+    (409, "conflict_error", "m", 409, "invalid_request_error", None, {}),
+    (413, "request_too_large", "m", 413, "invalid_request_error", "request_too_large", {}),
+    (429, "rate_limit_error", "m", 429, "rate_limit_error", "rate_limit_exceeded", {}),
+    (500, "api_error", "m", 500, "server_error", None, {}),
+    (504, "timeout_error", "m", 504, "server_error", "timeout", {}),
+    (529, "overloaded_error", "m", 503, "service_unavailable_error", "server_is_overloaded", {}),
+    (418, "teapot_error", "m", 400, "invalid_request_error", None, {}),
+    (599, "new_error", "m", 500, "server_error", None, {}),
+    (429, "invalid_request_error", "m", 429, "rate_limit_error", "rate_limit_exceeded", {}),
+    (
+        400,
+        "invalid_request_error",
+        "Your credit balance is too low to access the Anthropic API.",
+        429,
+        "insufficient_quota",
+        "insufficient_quota",
+        NO_RETRY,
+    ),
+    (
+        400,
+        "invalid_request_error",
+        "input length and `max_tokens` exceed context limit",
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("status", "kind", "message", "told", "type_", "code", "headers"), CASES)
+def test_table(
+    status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
+) -> None:
+    from_http = error_from_status(status, body(kind, message), "m-1", {"x-request-id": "r"})
+    assert (from_http.status, from_http.type, from_http.code) == (told, type_, code)
+    assert from_http.headers == {"x-request-id": "r", **headers}
+    assert from_http.body()["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(("status", "kind", "message", "told", "type_", "code", "headers"), CASES[:11])
+def test_the_same_failure_as_an_event_is_told_the_same(
+    status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
+) -> None:
+    error = error_from_event(json.loads(body(kind, message)), "m-1", {})
+    assert (error.status, error.type, error.code) == (told, type_, code)
+
+
+@pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
+def test_a_spent_limit_is_no_rate_limit(code: str) -> None:
+    error = error_from_status(429, body("rate_limit_error", error_code=code), "m-1", {})
+    assert (error.status, error.code, error.headers) == (429, "insufficient_quota", NO_RETRY)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"error": "text"}', b"\xff"])
+@pytest.mark.parametrize(
+    ("status", "told"), [(400, 400), (404, 502), (429, 429), (500, 500), (502, 500), (503, 503)]
+)
+def test_bodies_that_are_not_the_apis(content: bytes, status: int, told: int) -> None:
+    error = error_from_status(status, content, "m-1", {})
+    assert error.status == told
+    assert error.message
+
+
+@recordings.needs_recordings
+@pytest.mark.parametrize("name", recordings.names("errors", ".json"))
+def test_recorded(name: str) -> None:
+    recorded = json.loads(recordings.read_bytes("errors", name, ".json"))
+    error = error_from_status(recorded["status"], recorded["raw_body"].encode(), "claude-x", {})
+    expected = {
+        400: (400, None),
+        401: (502, "upstream_credential_refused"),
+        404: (404, "model_not_found"),
+        429: (429, "rate_limit_exceeded"),
+    }
+    assert (error.status, error.code) == expected[recorded["status"]]
+    if error.status == 400:
+        assert error.message == recorded["body"]["error"]["message"]
+    assert isinstance(error, APIError)
+
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("reset", "duration"),
+    [
+        ("2026-11-22T12:00:00Z", "0ms"),
+        ("2026-11-22T11:59:00Z", "0ms"),
+        ("2026-11-22T12:00:00.012Z", "12ms"),
+        ("2026-11-22T12:00:01Z", "1s"),
+        ("2026-11-22T12:06:00Z", "6m0s"),
+        ("2026-11-22T14:00:05+01:00", "1h0m5s"),
+        ("soon", None),
+    ],
+)
+def test_reset_times_become_durations(reset: str, duration: str | None) -> None:
+    headers = relayed_headers({"anthropic-ratelimit-requests-reset": reset}, NOW)
+    assert headers.get("x-ratelimit-reset-requests") == duration
+
+
+def test_only_known_headers_are_relayed() -> None:
+    upstream = {
+        "request-id": "req_1", "retry-after": "3", "x-should-retry": "true", "set-cookie": "x", "server": "y",
+        "anthropic-organization-id": "org", "anthropic-ratelimit-tokens-limit": "10",
+        "anthropic-ratelimit-tokens-remaining": "9",
+    }  # fmt: skip
+    assert retry_headers(upstream) == {"retry-after": "3", "x-should-retry": "true"}
+    assert relayed_headers(upstream, NOW) == {
+        "x-request-id": "req_1",
+        "x-ratelimit-limit-tokens": "10",
+        "x-ratelimit-remaining-tokens": "9",
+    }
