@@ -1,4 +1,8 @@
-"""CheckClient: a client of the gateway that says in one sentence why an answer is none."""
+"""CheckClient: a client of the gateway that explains an unusable response in one sentence.
+
+The models have the part of OpenAI's shapes on which every client relies.
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
 
 import json
 import socket
@@ -12,14 +16,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-# --- claudexia.local.check_answers
-# What the checks expect to be answered: OpenAI's shapes, as far as every client relies on them.
-#
-# Source: https://platform.openai.com/docs/api-reference/chat
+TIMEOUT = 60.0  # seconds without a byte
+_MAX_TOKENS = 2000  # leaves room for thinking
+_COST = "x-claudexia-cost"
 
 
 class _Shape(BaseModel):
-    """What else is answered is kept: a client sends a message back as it came."""
+    """Other fields are kept, because a client sends a message back unchanged."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -38,7 +41,7 @@ class ModelList(_Shape):
 
 
 class Usage(_Shape):
-    """`cost`, in US dollars, is the gateway's own, and only there where a setting asks for it."""
+    """`cost`, in US dollars, is an extension of the gateway, present if its setting COST_HEADERS is on."""
 
     total_tokens: int
     cost: float | None = None
@@ -101,13 +104,13 @@ class ErrorBody(_Shape):
 
 
 class Weather(_Shape):
-    """The arguments of the tool that the checks offer."""
+    """The arguments of the tool in the check of tool calls."""
 
     city: str
 
 
 class City(_Shape):
-    """What the check of structured output asks for."""
+    """The output in the check of structured output."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -116,25 +119,24 @@ class City(_Shape):
     population: int
 
 
-TIMEOUT = 60.0  # seconds without a byte
-_MAX_TOKENS = 2000  # leaves room for models that think
-_COST = "x-claudexia-cost"
-
 Shape = TypeVar("Shape", bound=BaseModel)
-Body = Mapping[str, Any]  # holds JSON Schema
+Body = Mapping[str, Any]  # a request body, which may contain JSON Schema
 
 
-class StepError(Exception):
-    """A check has failed; the message is one sentence that says why."""
+class CheckError(Exception):
+    """A check has failed; the message is one sentence with the reason."""
 
 
-class UnreachableError(StepError):
-    """Nobody is there to check."""
+class UnreachableError(CheckError):
+    """No connection to the gateway could be opened."""
 
 
 @dataclass
 class Streamed:
-    """The chunks of an answer; `arrivals` are milliseconds from the request to each read that brought some."""
+    """A streamed response.
+
+    `arrivals` has a value per read from the network that completed a chunk: milliseconds since the request.
+    """
 
     chunks: list[Chunk] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
@@ -142,7 +144,7 @@ class Streamed:
 
 
 class CheckClient:
-    """`url` ends with /v1. `tokens` and `cost`, in US dollars, add up; the cost is None until one is told."""
+    """`url` ends with /v1. `tokens` and `cost` are totals; `cost` is in US dollars, None if it is unknown."""
 
     def __init__(self, url: str, key: str, model: str) -> None:
         self.model = model
@@ -160,7 +162,7 @@ class CheckClient:
         self._client.close()
 
     def get(self, path: str, shape: type[Shape], *, key: str = "", status: int = 200) -> Shape:
-        """`key` replaces the client's own, `status` is the one that is right. Raises StepError."""
+        """`key` replaces the client's key; `status` is the expected status. Raises CheckError."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
         try:
             response = self._client.get(self._url + path, headers=headers)
@@ -169,7 +171,7 @@ class CheckClient:
         return _read(response, shape, status)
 
     def complete(self, body: Body) -> Completion:
-        """`body` without model and limit. Raises StepError."""
+        """`body` has neither model nor token limit. Raises CheckError."""
         try:
             response = self._client.post(f"{self._url}/chat/completions", json=self._request(body))
         except httpx.RequestError as error:
@@ -179,18 +181,18 @@ class CheckClient:
         return completion
 
     def stream(self, body: Body) -> Streamed:
-        """`body` without model, limit and `stream`. Raises StepError."""
+        """`body` has no model, token limit or `stream`. Raises CheckError."""
         request = {**self._request(body), "stream": True}
-        began = time.perf_counter()
+        start = time.perf_counter()
         streamed = Streamed()
         try:
             with self._client.stream("POST", f"{self._url}/chat/completions", json=request) as response:
-                _expect_events(response)
+                _expect_event_stream(response)
                 for lines in _lines(response):
                     count = len(streamed.chunks)
-                    _take(lines, streamed)
+                    _parse_lines(lines, streamed)
                     if len(streamed.chunks) > count:
-                        streamed.arrivals.append((time.perf_counter() - began) * 1000)
+                        streamed.arrivals.append((time.perf_counter() - start) * 1000)
         except httpx.RequestError as error:
             raise _network_error(error) from error
         for chunk in streamed.chunks:
@@ -201,10 +203,10 @@ class CheckClient:
     def _request(self, body: Body) -> Body:
         return {"model": self.model, "max_completion_tokens": _MAX_TOKENS, **body}
 
-    def _add(self, usage: Usage, told: str | None) -> None:
+    def _add(self, usage: Usage, cost_header: str | None) -> None:
         self.tokens += usage.total_tokens
         try:
-            cost = float(told) if told else usage.cost
+            cost = float(cost_header) if cost_header else usage.cost
         except ValueError:
             cost = None
         if cost is not None:
@@ -212,70 +214,70 @@ class CheckClient:
 
 
 def parse(text: str | bytes, shape: type[Shape], what: str) -> Shape:
-    """Raises StepError with the first thing in which `text`, named `what`, is not of `shape`."""
+    """`text`, which errors call `what`. Raises CheckError with the first difference from `shape`."""
     try:
         return shape.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise StepError(f"{what} cannot be used: {where + ': ' if where else ''}{first['msg']}.") from None
+        raise CheckError(f"{what} cannot be used: {where + ': ' if where else ''}{first['msg']}.") from None
 
 
 def _read(response: httpx.Response, shape: type[Shape], status: int) -> Shape:
     if response.status_code != status:
-        wrong = f"It answered HTTP {response.status_code} in place of {status}."
-        raise StepError(wrong if response.is_success else _refusal(response))
+        wrong = f"It returned HTTP {response.status_code} instead of {status}."
+        raise CheckError(wrong if response.is_success else _error_of(response))
     if response.headers.get("content-type", "").split(";")[0] != "application/json":
-        raise StepError(_no_json(response))
-    return parse(response.content, shape, "The answer")
+        raise CheckError(_not_json(response))
+    return parse(response.content, shape, "The response")
 
 
-def _refusal(response: httpx.Response) -> str:
-    """Why the status is not the one that was hoped for, as far as whoever answered said so."""
+def _error_of(response: httpx.Response) -> str:
+    """The reason for an error status, as far as the response names it."""
     try:
         error = ErrorBody.model_validate_json(response.content).error
-        return f"It answered HTTP {response.status_code}: {error.message}"
+        return f"It returned HTTP {response.status_code}: {error.message}"
     except ValidationError:
         pass
     try:
         body = response.json()
     except ValueError:
-        return _no_json(response)
+        return _not_json(response)
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
-    said = (body.get("message") or body.get("Message")) if isinstance(body, dict) else None
-    if said:
+    message = (body.get("message") or body.get("Message")) if isinstance(body, dict) else None
+    if message:
         return (
-            f"AWS answered in the gateway's place, HTTP {response.status_code}: {said!r}; "
-            "does the URL have the right host, and the stage where there is one?"
+            f"AWS returned HTTP {response.status_code}, not the gateway: {message!r}; "
+            "check the host in the URL, and the stage if there is one."
         )
-    return f"It answered HTTP {response.status_code} with JSON that says no error in OpenAI's shape."
+    return f"It returned HTTP {response.status_code} with JSON that is no error in OpenAI's shape."
 
 
-def _no_json(response: httpx.Response) -> str:
+def _not_json(response: httpx.Response) -> str:
     kind = response.headers.get("content-type", "").split(";")[0]
     what = "a web page" if kind == "text/html" else kind or "something without a content type"
-    return f"It answered HTTP {response.status_code} with {what} in place of JSON; is this the gateway's URL?"
+    return f"It returned HTTP {response.status_code} with {what} instead of JSON; check the URL of the gateway."
 
 
-def _expect_events(response: httpx.Response) -> None:
+def _expect_event_stream(response: httpx.Response) -> None:
     kind = response.headers.get("content-type", "").split(";")[0]
     if response.status_code == 200 and kind == "text/event-stream":
         return
     response.read()
     if response.status_code != 200:
-        raise StepError(_refusal(response))
-    raise StepError(f"The answer is {kind or 'of no content type'}, not text/event-stream.")
+        raise CheckError(_error_of(response))
+    raise CheckError(f"The content type is {kind or 'missing'}, not text/event-stream.")
 
 
 def _lines(response: httpx.Response) -> Iterator[list[str]]:
-    """The lines that each read from the network completed."""
+    """For each read from the network, the lines that it completed."""
     rest = b""
     for data in response.iter_bytes():
         *lines, rest = (rest + data).split(b"\n")
         yield [line.decode("utf-8", "replace").strip() for line in lines]
 
 
-def _take(lines: list[str], streamed: Streamed) -> None:
+def _parse_lines(lines: list[str], streamed: Streamed) -> None:
     for line in lines:
         name, _, data = line.partition(":")
         if name != "data":
@@ -285,7 +287,7 @@ def _take(lines: list[str], streamed: Streamed) -> None:
             streamed.done = True
         elif _is_error(data):
             message = parse(data, ErrorBody, "The error in the stream").error.message
-            raise StepError(f"The stream ended with an error: {message}")
+            raise CheckError(f"The stream ended with an error: {message}")
         else:
             streamed.chunks.append(parse(data, Chunk, "A chunk"))
 
@@ -297,22 +299,22 @@ def _is_error(data: str) -> bool:
         return False
 
 
-def _network_error(error: httpx.RequestError) -> StepError:
+def _network_error(error: httpx.RequestError) -> CheckError:
     where = f"{error.request.url.host}:{error.request.url.port or error.request.url.scheme}"
     if isinstance(error, httpx.ReadTimeout):
-        return StepError(f"No byte came within {TIMEOUT:.0f} seconds.")
+        return CheckError(f"No byte came within {TIMEOUT:.0f} seconds.")
     if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return StepError(f"The connection broke before the answer was complete ({type(error).__name__}).")
+        return CheckError(f"The connection closed before the response was complete ({type(error).__name__}).")
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
                 return UnreachableError(f"The certificate of {where} is not trusted: {cause.verify_message}.")
             case ssl.SSLError():
-                return UnreachableError(f"{where} does not speak TLS as https needs it; is it http?")
+                return UnreachableError(f"{where} does not speak TLS; it may need http instead of https.")
             case socket.gaierror():
                 return UnreachableError(f"The host {error.request.url.host!r} cannot be found.")
             case ConnectionRefusedError():
-                return UnreachableError(f"Nothing listens at {where}.")
+                return UnreachableError(f"No server listens at {where}.")
     return UnreachableError(f"{where} cannot be reached.")
 
 

@@ -1,153 +1,145 @@
-"""The command `claudexia keys`: the keys of a deployed gateway, or of any table."""
+"""The command `claudexia keys`: the API keys of a deployed gateway, or of any table."""
 
-import argparse
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
 
 from claudexia.access.key_store import KeyStoreError, TableKeyStore
 from claudexia.access.keys import Key
 from claudexia.access.limits import MICROS, Limits
-from claudexia_cli.cli import (
-    CommandError,
-    CommandParser,
-    print_json,
-    print_line,
-    print_note,
-    print_rows,
-    print_table,
-)
-from claudexia_cli.stack import add_table_options, open_table, wait_for
+from claudexia_cli.console import CommandError, print_json, print_note, print_table
+from claudexia_cli.deployed_table import TableLocation, open_table, run_on_table, table_options
 
-# --- claudexia.local.key_options
-# What a key can be given on the command line, from text to values; the word `none` clears it.
+T = TypeVar("T")
 
-_NONE = "none"
-_MOST = 10**12
+_NONE = "none"  # as the value of an option: clears the attribute
+_MAX_LIMIT = 10**12
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_FACTS = ("owner", "note", "expires", "models")
-_LIMITS = tuple(limit.name for limit in fields(Limits))
+_LIMITS = frozenset(limit.name for limit in fields(Limits))
+_SHOWN_ONCE = "The secret above is shown only once; the gateway stores only its SHA-256."
+_WHEN = "everywhere within a minute"
 
 
-@dataclass(frozen=True, slots=True)
-class _Option:
-    """An option, the fact or limit of a key that it sets, and how its text is read."""
-
-    name: str
-    sets: str
-    metavar: str
-    help: str
-    read: Callable[[str, datetime], object]
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def duration(text: str) -> timedelta:
+def _duration(text: str) -> timedelta:
     """24h, 90d."""
-    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time like 30m, 24h or 90d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    match = re.fullmatch(r"([0-9]{1,5})([smhdw])", text)
+    if not match:
+        raise click.BadParameter(f"{text!r} is not a duration like 30m, 24h or 90d.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _text(text: str, now: datetime) -> str:
+def _text(text: str) -> str:
     return "" if text == _NONE else text
 
 
-def _moment(text: str, now: datetime) -> datetime | None:
+def _expiry(text: str) -> datetime | None:
     if text == _NONE:
         return None
     try:
-        moment = (
-            datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) if "-" in text else now + duration(text)
-        )
-    except (ValueError, argparse.ArgumentTypeError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a time like 90d nor a day like 2027-01-31"
+        is_day = "-" in text
+        expiry = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) if is_day else _now() + _duration(text)
+    except (ValueError, click.BadParameter):
+        raise click.BadParameter(
+            f"{text!r} is neither a duration like 90d nor a day like 2027-01-31."
         ) from None
-    if moment <= now:
-        raise argparse.ArgumentTypeError(f"{text!r} is over already")
-    return moment
+    if expiry <= _now():
+        raise click.BadParameter(f"{text!r} is in the past.")
+    return expiry
 
 
-def _patterns(text: str, now: datetime) -> tuple[str, ...]:
+def _patterns(text: str) -> tuple[str, ...]:
     return () if text == _NONE else tuple(filter(None, map(str.strip, text.split(","))))
 
 
-def _whole(text: str, now: datetime) -> int | None:
+def _count(text: str) -> int | None:
     if text == _NONE:
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= _MOST):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1, nor 'none'")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= _MAX_LIMIT):
+        raise click.BadParameter(f"{text!r} is neither a number from 1 nor 'none'.")
     return int(text)
 
 
-def _micros(text: str, now: datetime) -> int | None:
+def _micros(text: str) -> int | None:
     if text == _NONE:
         return None
     try:
         micros = Decimal(text) * MICROS
     except InvalidOperation:
         micros = Decimal()
-    if not (micros.is_finite() and 1 <= micros <= _MOST and micros == int(micros)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of US dollars like 5 or 0.50, nor 'none'")
+    if not (micros.is_finite() and 1 <= micros <= _MAX_LIMIT and micros == int(micros)):
+        raise click.BadParameter(f"{text!r} is neither an amount of US dollars like 5 or 0.50 nor 'none'.")
     return int(micros)
 
 
-_OPTIONS = (
-    _Option("--owner", "owner", "TEXT", "who answers for the key", _text),
-    _Option("--note", "note", "TEXT", "what it is for", _text),
-    _Option(
-        "--expires", "expires", "TIME", "when it ends: 90d from now, or the day 2027-01-31, 0:00 UTC", _moment
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    """An attribute or limit of a key, and the option that sets it."""
+
+    name: str
+    option: str
+    metavar: str
+    help: str
+    parse: Callable[[str], object]
+
+
+_ATTRIBUTES = (
+    _Attribute("owner", "--owner", "TEXT", "The key's owner.", _text),
+    _Attribute("note", "--note", "TEXT", "The key's purpose.", _text),
+    _Attribute(
+        "expires", "--expires", "TIME", "Expiry: 90d from now, or the day 2027-01-31, 0:00 UTC.", _expiry
     ),
-    _Option("--models", "models", "A,B", "models it may ask; * stands for any characters", _patterns),
-    _Option("--rpm", "requests_per_minute", "N", "requests per minute", _whole),
-    _Option("--tpm", "tokens_per_minute", "N", "tokens per minute, input and output", _whole),
-    _Option("--streams", "concurrent_streams", "N", "streams at once", _whole),
-    _Option("--usd-per-day", "usd_per_day_micros", "USD", "spend per day of UTC", _micros),
-    _Option("--usd-per-month", "usd_per_month_micros", "USD", "spend per month of UTC", _micros),
-    _Option("--max-tokens", "max_tokens", "N", "largest max_tokens of a request", _whole),
+    _Attribute("models", "--models", "A,B", "Models the key may use; * matches any characters.", _patterns),
+    _Attribute("requests_per_minute", "--rpm", "N", "Requests per minute.", _count),
+    _Attribute("tokens_per_minute", "--tpm", "N", "Tokens per minute, input and output.", _count),
+    _Attribute("concurrent_streams", "--streams", "N", "Concurrent streams.", _count),
+    _Attribute("usd_per_day_micros", "--usd-per-day", "USD", "Cost per day (UTC).", _micros),
+    _Attribute("usd_per_month_micros", "--usd-per-month", "USD", "Cost per month (UTC).", _micros),
+    _Attribute("max_tokens", "--max-tokens", "N", "Largest max_tokens of a request.", _count),
 )
+_Changes = Mapping[str, Any]  # attribute to its new value; absent attributes stay
 
 
-def add_key_options(parser: argparse.ArgumentParser, now: datetime) -> None:
-    """Those that are not given are not in the namespace, so that `none` differs from them."""
-    group = parser.add_argument_group(
-        "the key", "Without one of these, or with the word none, it is not limited so."
-    )
-    for option in _OPTIONS:
-        group.add_argument(
-            option.name,
-            dest=option.sets,
-            metavar=option.metavar,
-            help=option.help,
-            type=_reader(option.read, now),
-            default=argparse.SUPPRESS,
+def _key_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds an option per attribute; `command` gets those that were given as one argument `changes`."""
+
+    @wraps(command)
+    def with_changes(**options: Any) -> None:
+        values = {attribute.name: options.pop(attribute.name) for attribute in _ATTRIBUTES}
+        source = click.get_current_context().get_parameter_source
+        given = {name: value for name, value in values.items() if source(name) is ParameterSource.COMMANDLINE}
+        command(changes=given, **options)
+
+    for attribute in reversed(_ATTRIBUTES):
+        option = click.option(
+            attribute.option,
+            attribute.name,
+            type=attribute.parse,
+            metavar=attribute.metavar,
+            help=attribute.help,
         )
+        with_changes = option(with_changes)
+    return with_changes
 
 
-def is_given(options: argparse.Namespace) -> bool:
-    """Whether add_key_options() found anything."""
-    return not vars(options).keys().isdisjoint((*_FACTS, *_LIMITS))
+def _apply(changes: _Changes, key: Key) -> Key:
+    limits = {name: value for name, value in changes.items() if name in _LIMITS}
+    attributes = {name: value for name, value in changes.items() if name not in _LIMITS}
+    return replace(key, limits=replace(key.limits, **limits), **attributes)
 
 
-def edited(key: Key, options: argparse.Namespace) -> Key:
-    """`key` with what add_key_options() found."""
-    given = vars(options)
-    limits = replace(key.limits, **{name: given[name] for name in _LIMITS if name in given})
-    return replace(key, limits=limits, **{name: given[name] for name in _FACTS if name in given})
+_HEADERS = ("NAME", "ID", "STATE", "LAST 4", "OWNER", "CREATED", "EXPIRES", "MODELS", "LIMITS")
 
-
-def _reader(read: Callable[[str, datetime], object], now: datetime) -> Callable[[str], object]:
-    return lambda text: read(text, now)
-
-
-# --- claudexia.local.key_facts
-# A key as people and scripts read it.
-
-HEADERS = ("NAME", "ID", "STATE", "LAST 4", "OWNER", "CREATED", "EXPIRES", "MODELS", "LIMITS")
-
-# How a limit reads: 60 requests/minute.
 _LIMIT_TEXTS = {
     "requests_per_minute": "{} requests/minute",
     "tokens_per_minute": "{} tokens/minute",
@@ -158,14 +150,14 @@ _LIMIT_TEXTS = {
 }
 
 
-def as_json(key: Key, now: datetime) -> dict[str, object]:
-    """Every fact under its own name; moments as ISO 8601."""
-    moments = {"created": key.created.isoformat(), "expires": key.expires.isoformat() if key.expires else None}
-    return {**asdict(key), **moments, "state": _state(key, now)}
+def _as_json(key: Key, now: datetime) -> dict[str, object]:
+    """All attributes; times are ISO 8601."""
+    times = {"created": key.created.isoformat(), "expires": key.expires.isoformat() if key.expires else None}
+    return {**asdict(key), **times, "state": _state(key, now)}
 
 
-def as_cells(key: Key, now: datetime) -> list[str]:
-    """One row under HEADERS."""
+def _as_row(key: Key, now: datetime) -> list[str]:
+    """One row under _HEADERS."""
     return [
         key.name,
         key.id,
@@ -179,8 +171,8 @@ def as_cells(key: Key, now: datetime) -> list[str]:
     ]
 
 
-def as_lines(key: Key, now: datetime) -> list[tuple[str, str]]:
-    """Every fact with its name."""
+def _as_lines(key: Key, now: datetime) -> list[tuple[str, str]]:
+    """All attributes with their names."""
     return [
         ("name", key.name),
         ("id", key.id),
@@ -211,130 +203,149 @@ def _limits(key: Key) -> str:
 
 
 def _dollars(micros: int) -> str:
-    """Without zeros that say nothing: 5, 0.5."""
-    return f"{(Decimal(micros) / 1_000_000).normalize():f}"
+    """Without trailing zeros: 5, 0.5."""
+    return f"{(Decimal(micros) / MICROS).normalize():f}"
 
 
-_ONCE = "The secret above is shown only this once; the gateway keeps no more than its SHA-256."
-_SOON = "within a minute everywhere"
+@click.group(name="keys", no_args_is_help=False)
+def command() -> None:
+    """Manage the API keys of a deployed gateway."""
 
-_Work = Callable[[TableKeyStore, argparse.Namespace], Coroutine[None, None, None]]
 
-
-def main(argv: Sequence[str]) -> None:
-    """Raises CommandError, and SystemExit with 2 for wrong arguments."""
-    options = _parser(_now()).parse_args(argv)
-    store = TableKeyStore(open_table(options), _now)
+def _with_store(location: TableLocation, call: Callable[[TableKeyStore], Coroutine[Any, Any, T]]) -> T:
+    """The result of `call`. Raises CommandError."""
+    store = TableKeyStore(open_table(location), _now)
     try:
-        wait_for(options.work(store, options))
+        return run_on_table(call(store))
     except KeyStoreError as error:
         raise CommandError(str(error)) from error
 
 
-def _parser(now: datetime) -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="claudexia keys", description="The keys that clients of a deployed gateway use."
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+_name_argument = click.argument("name", metavar="NAME")
+
+
+@command.command("create")
+@click.argument("name", metavar="NAME")
+@_key_options
+@_json_option
+@table_options
+def create(name: str, changes: _Changes, as_json: bool, location: TableLocation) -> None:
+    """Create a key and print its secret.
+
+    NAME is a name that no other key has. Limits that are not set do not apply.
+    """
+    draft = _apply(changes, Key(id="", name=name))
+    key, secret = _with_store(
+        location,
+        lambda store: store.create(
+            name,
+            owner=draft.owner,
+            note=draft.note,
+            expires=draft.expires,
+            models=draft.models,
+            limits=draft.limits,
+        ),
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, work: _Work, told: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
-        command.set_defaults(work=work)
-        command.add_argument("--json", action="store_true", help="print JSON, for scripts")
-        add_table_options(command)
-        return command
-
-    create = add("create", _create, "make a key, and print its secret")
-    create.add_argument("name", metavar="NAME", help="a name that no other key has")
-    add_key_options(create, now)
-    every = add("list", _list, "list the keys")
-    every.add_argument("--all", action="store_true", help="those that were revoked too")
-    update = add("update", _update, "change what is known of a key, or its limits")
-    add_key_options(update, now)
-    rotate = add("rotate", _rotate, "give a key a new secret, and print that")
-    rotate.add_argument(
-        "--grace",
-        type=duration,
-        default=timedelta(),
-        metavar="TIME",
-        help="how long the old secret works still, as 24h (default: it ends at once)",
-    )
-    show = add("show", _show, "show all that is known of a key")
-    revoke = add("revoke", _revoke, "end a key for ever")
-    for command in (update, rotate, show, revoke):
-        command.add_argument("name", metavar="NAME", help="the key's name, or its id")
-    return parser
+    _print_secret(key, secret, as_json)
 
 
-async def _create(store: TableKeyStore, options: argparse.Namespace) -> None:
-    asked = edited(Key(id="", name=options.name), options)
-    key, secret = await store.create(
-        asked.name,
-        owner=asked.owner,
-        note=asked.note,
-        expires=asked.expires,
-        models=asked.models,
-        limits=asked.limits,
-    )
-    _print_secret(key, secret, options)
-
-
-async def _list(store: TableKeyStore, options: argparse.Namespace) -> None:
-    keys = [key for key in await store.list() if options.all or not key.disabled]
-    if options.json:
-        print_json([as_json(key, _now()) for key in keys])
+@command.command("list")
+@click.option("--all", "with_revoked", is_flag=True, help="Include revoked keys.")
+@_json_option
+@table_options
+def list_keys(with_revoked: bool, as_json: bool, location: TableLocation) -> None:
+    """List the keys."""
+    every = _with_store(location, TableKeyStore.list)
+    keys = [key for key in every if with_revoked or not key.disabled]
+    if as_json:
+        print_json([_as_json(key, _now()) for key in keys])
     elif keys:
-        print_table(HEADERS, [as_cells(key, _now()) for key in keys])
+        print_table([_HEADERS, *(_as_row(key, _now()) for key in keys)])
     else:
-        print_note("There are no keys yet; 'claudexia keys create NAME' makes one.")
+        print_note("There are no keys; 'claudexia keys create NAME' creates one.")
 
 
-async def _show(store: TableKeyStore, options: argparse.Namespace) -> None:
-    _print_key(await store.get(options.name), options)
+@command.command("show")
+@_name_argument
+@_json_option
+@table_options
+def show(name: str, as_json: bool, location: TableLocation) -> None:
+    """Show a key.
+
+    NAME is the key's name or id.
+    """
+    _print_key(_with_store(location, lambda store: store.get(name)), as_json)
 
 
-async def _update(store: TableKeyStore, options: argparse.Namespace) -> None:
-    if not is_given(options):
-        raise CommandError("There is nothing to change; 'claudexia keys update --help' tells what can be.")
-    _print_key(await store.update(options.name, lambda key: edited(key, options)), options)
-    _note(f"The change holds {_SOON}.", options)
+@command.command("update")
+@_name_argument
+@_key_options
+@_json_option
+@table_options
+def update(name: str, changes: _Changes, as_json: bool, location: TableLocation) -> None:
+    """Change the attributes or limits of a key.
+
+    NAME is the key's name or id. The value 'none' removes an attribute or a limit.
+    """
+    if not changes:
+        raise CommandError("There is nothing to change; 'claudexia keys update --help' lists the options.")
+    key = _with_store(location, lambda store: store.update(name, lambda key: _apply(changes, key)))
+    _print_key(key, as_json)
+    if not as_json:
+        print_note(f"The change takes effect {_WHEN}.")
 
 
-async def _revoke(store: TableKeyStore, options: argparse.Namespace) -> None:
-    key = await store.revoke(options.name)
-    if options.json:
-        print_json(as_json(key, _now()))
+@command.command("rotate")
+@_name_argument
+@click.option(
+    "--grace",
+    type=_duration,
+    metavar="TIME",
+    show_default="none",
+    help="How long the old secret stays valid, such as 24h.",
+)
+@_json_option
+@table_options
+def rotate(name: str, grace: timedelta | None, as_json: bool, location: TableLocation) -> None:
+    """Create a new secret for a key and print it.
+
+    NAME is the key's name or id.
+    """
+    key, secret = _with_store(location, lambda store: store.rotate(name, grace or timedelta()))
+    _print_secret(key, secret, as_json)
+    if not as_json:
+        end = f"is valid until {_now() + grace:%Y-%m-%d %H:%M} UTC" if grace else f"becomes invalid {_WHEN}"
+        print_note(f"The old secret {end}.")
+
+
+@command.command("revoke")
+@_name_argument
+@_json_option
+@table_options
+def revoke(name: str, as_json: bool, location: TableLocation) -> None:
+    """Revoke a key permanently.
+
+    NAME is the key's name or id.
+    """
+    key = _with_store(location, lambda store: store.revoke(name))
+    if as_json:
+        print_json(_as_json(key, _now()))
     else:
-        print_line(f"The key {key.name!r} is revoked; it is refused {_SOON}.")
+        click.echo(f"The key {key.name!r} is revoked; this takes effect {_WHEN}.")
 
 
-async def _rotate(store: TableKeyStore, options: argparse.Namespace) -> None:
-    key, secret = await store.rotate(options.name, options.grace)
-    _print_secret(key, secret, options)
-    ends = f"works until {_now() + options.grace:%Y-%m-%d %H:%M} UTC" if options.grace else f"ends {_SOON}"
-    _note(f"The old secret {ends}.", options)
-
-
-def _print_secret(key: Key, secret: str, options: argparse.Namespace) -> None:
-    """Alone on its line, and in the output: what is said of it is not for who reads that."""
-    if options.json:
-        print_json({**as_json(key, _now()), "secret": secret})
+def _print_secret(key: Key, secret: str, as_json: bool) -> None:
+    """The secret is alone on standard output, so that a script can read it."""
+    if as_json:
+        print_json({**_as_json(key, _now()), "secret": secret})
     else:
-        print_line(secret)
-        print_note(_ONCE)
+        click.echo(secret)
+        print_note(_SHOWN_ONCE)
 
 
-def _print_key(key: Key, options: argparse.Namespace) -> None:
-    if options.json:
-        print_json(as_json(key, _now()))
+def _print_key(key: Key, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_json(key, _now()))
     else:
-        print_rows(as_lines(key, _now()))
-
-
-def _note(text: str, options: argparse.Namespace) -> None:
-    if not options.json:
-        print_note(text)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        print_table(_as_lines(key, _now()))

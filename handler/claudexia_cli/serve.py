@@ -1,4 +1,4 @@
-"""The app on a socket of this machine: uvicorn, which ends at once when a person says so."""
+"""An ASGI app on a socket of this machine, served by uvicorn, which stops at once on SIGINT or SIGTERM."""
 
 import errno
 import logging
@@ -11,14 +11,11 @@ from starlette.types import ASGIApp
 
 
 class ListenError(Exception):
-    """The address cannot be listened on; the message says why and what to change."""
+    """The server cannot listen on the address; the message names the reason and the option to change."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that already listens, so that a busy port is known before anything is said about it.
-
-    Port 0 picks a free one. Raises ListenError.
-    """
+    """A listening socket, opened before the address is printed. Port 0 picks a free one. Raises ListenError."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -35,7 +32,7 @@ def _reason(error: OSError, host: str, port: int) -> str:
         case errno.EADDRINUSE:
             return f"Port {port} on {host} is already in use; choose another with --port (0 picks a free one)."
         case errno.EACCES:
-            return f"Port {port} on {host} needs more rights than yours; choose another with --port."
+            return f"Port {port} on {host} needs more privileges; choose another with --port."
         case errno.EADDRNOTAVAIL:
             return f"The host {host!r} is not an address of this machine; choose another with --host."
         case _:
@@ -43,7 +40,7 @@ def _reason(error: OSError, host: str, port: int) -> str:
 
 
 def base_url(listener: socket.socket) -> str:
-    """Where a client on this machine finds the server: `http://127.0.0.1:8000/v1`."""
+    """The server's base URL for a client on this machine: `http://127.0.0.1:8000/v1`."""
     host, port = listener.getsockname()[:2]
     address = ip_address(host)
     if address.is_unspecified:
@@ -53,13 +50,13 @@ def base_url(listener: socket.socket) -> str:
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Returns, a quarter of a second later, when SIGINT or SIGTERM has come."""
+    """Serves until SIGINT or SIGTERM; returns about a quarter of a second later."""
     config = uvicorn.Config(
         app,
         access_log=False,
         log_level="warning",
         proxy_headers=False,
-        # Counted after the tenth of a second in which uvicorn lets open requests notice that they are over.
+        # In seconds, after the 0.1 s that uvicorn gives open requests to handle the disconnect.
         timeout_graceful_shutdown=0,
         ws="none",
     )
@@ -67,15 +64,15 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn waits for open streams to end, and then raises the signal again; a person waits for neither."""
+    """Stops without waiting for open streams, and without raising the signal again, unlike uvicorn.Server."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # What is broken off from here on is broken off on purpose: no news, and no tracebacks.
+        # Requests are aborted on purpose from here on, so their errors are not logged.
         logging.getLogger("uvicorn.error").disabled = True
-        # Clients who are cut off see just that; the app sees a client who left, and closes its upstream.
+        # Clients see a closed connection. The app sees a disconnected client and closes its upstream request.
         for connection in self.server_state.connections:
             connection.transport.abort()
         await super().shutdown(sockets)

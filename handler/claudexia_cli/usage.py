@@ -1,6 +1,8 @@
-"""The command `claudexia usage`: what the keys of a deployed gateway used and cost in a month."""
+"""The command `claudexia usage`: tokens and cost of one month, per key, model and day.
 
-import argparse
+The output is a table with a bar per day for people, CSV for spreadsheets, or JSON for scripts.
+"""
+
 import csv
 import re
 import shutil
@@ -9,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from claudexia.access.ledger import DayUsage, Ledger, Totals, totals
-from claudexia_cli.cli import CommandError, CommandParser, print_json, print_line, print_table
-from claudexia_cli.stack import add_table_options, open_table, wait_for
+import click
 
-# --- claudexia.local.usage_report
-# What `claudexia usage` prints: a table and bars for people, CSV for spreadsheets, JSON for scripts.
+from claudexia.access.ledger import DayUsage, Ledger, Totals, totals
+from claudexia.access.limits import MICROS
+from claudexia_cli.console import CommandError, print_json, print_table
+from claudexia_cli.deployed_table import TableLocation, open_table, run_on_table, table_options
 
 _NAMES = ["day", "key_id", "key", "model"]
 _HEADERS = [
@@ -29,53 +31,55 @@ _HEADERS = [
     "Thinking",
     "USD",
 ]
-_NARROWEST_BAR = 10
+_MIN_BAR_WIDTH = 10
 
 
-def print_report(month: str, days: Sequence[DayUsage]) -> None:
+def _print_report(month: str, days: Sequence[DayUsage]) -> None:
     if not days:
-        print_line(f"Nothing was used in {month}.")
+        click.echo(f"There is no usage in {month}.")
         return
-    print_line(f"Usage in {month}, in UTC\n")
+    click.echo(f"Usage in {month}, in UTC\n")
     total = totals(days)
     rows = [*_rows_by_key_and_model(days), ["Total", "", *_numbers(total)]]
-    print_table(*_right_aligned(_HEADERS, rows, texts=2))
-    print_line("")
+    print_table(_right_aligned([_HEADERS, *rows], text_columns=2))
+    click.echo()
     _print_bars(days)
     if total.unpriced:
         models = sorted({day.model for day in days if day.totals.unpriced})
-        print_line(
-            f"\n{total.unpriced:,} of the requests are not in the USD, for lack of a price for "
-            f"{', '.join(models)}; the setting PRICES can give one."
+        click.echo(
+            f"\nThe cost excludes {total.unpriced:,} requests: there is no price for {', '.join(models)}; "
+            "set one with PRICES."
         )
 
 
-def print_csv(month: str, days: Sequence[DayUsage]) -> None:
-    """The header comes even where nothing was used, so that a script need not ask."""
+def _print_csv(days: Sequence[DayUsage]) -> None:
+    """The header is printed even without usage."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*_NAMES, *_sums(Totals())])
+    writer.writerow([*_NAMES, *_totals_record(Totals())])
     for day in days:
-        # As it is, a float may come out as 1e-06, which not every spreadsheet reads.
-        writer.writerow(f"{fact:.6f}" if isinstance(fact, float) else fact for fact in _facts(day).values())
+        # Not every spreadsheet reads an exponent, as in 1e-06.
+        writer.writerow(
+            f"{value:.6f}" if isinstance(value, float) else value for value in _record(day).values()
+        )
 
 
-def print_usage_json(month: str, days: Sequence[DayUsage]) -> None:
-    print_json({"month": month, "days": [_facts(day) for day in days], "total": _sums(totals(days))})
+def _print_json(month: str, days: Sequence[DayUsage]) -> None:
+    print_json({"month": month, "days": [_record(day) for day in days], "total": _totals_record(totals(days))})
 
 
-def _facts(day: DayUsage) -> dict[str, object]:
-    names = [day.day.isoformat(), day.key_id, day.key_name, day.model]
-    return {**dict(zip(_NAMES, names, strict=True)), **_sums(day.totals)}
+def _record(day: DayUsage) -> dict[str, object]:
+    values = [day.day.isoformat(), day.key_id, day.key_name, day.model]
+    return {**dict(zip(_NAMES, values, strict=True)), **_totals_record(day.totals)}
 
 
-def _sums(sums: Totals) -> dict[str, object]:
-    facts = asdict(sums)
-    dollars = facts.pop("cost_micros") / 1_000_000
-    return {**facts, "cost_usd": dollars}
+def _totals_record(used: Totals) -> dict[str, object]:
+    record = asdict(used)
+    dollars = record.pop("cost_micros") / MICROS
+    return {**record, "cost_usd": dollars}
 
 
 def _rows_by_key_and_model(days: Sequence[DayUsage]) -> list[list[str]]:
-    """Each key under the name that it had last; two keys which had one name in turn stay two."""
+    """One row per key and model. A renamed key has its latest name; keys of the same name stay separate."""
     names = {day.key_id: day.key_name for day in days}
     groups: dict[tuple[str, str, str], Totals] = {}
     for day in days:
@@ -84,110 +88,97 @@ def _rows_by_key_and_model(days: Sequence[DayUsage]) -> list[list[str]]:
     return [[name, model, *_numbers(groups[name, key_id, model])] for name, key_id, model in sorted(groups)]
 
 
-def _numbers(sums: Totals) -> list[str]:
+def _numbers(used: Totals) -> list[str]:
     counts = [
-        sums.requests,
-        sums.errors,
-        sums.input_tokens,
-        sums.cached_tokens,
-        sums.cache_write_tokens,
-        sums.output_tokens,
-        sums.thinking_tokens,
+        used.requests,
+        used.errors,
+        used.input_tokens,
+        used.cached_tokens,
+        used.cache_write_tokens,
+        used.output_tokens,
+        used.thinking_tokens,
     ]
-    return [*(f"{count:,}" for count in counts), _usd(sums)]
+    return [*(f"{count:,}" for count in counts), _usd(used)]
 
 
-def _usd(sums: Totals) -> str:
-    if sums.unpriced and not sums.cost_micros:
+def _usd(used: Totals) -> str:
+    if used.unpriced and not used.cost_micros:
         return "unknown"
-    return f"{sums.cost_micros / 1_000_000:,.4f}"
+    return f"{used.cost_micros / MICROS:,.4f}"
 
 
-def _right_aligned(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], texts: int
-) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """The columns after the first `texts` hold numbers."""
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    aligned = [
-        [cell if index < texts else cell.rjust(widths[index]) for index, cell in enumerate(line)]
-        for line in [headers, *rows]
+def _right_aligned(rows: Sequence[Sequence[str]], text_columns: int) -> list[list[str]]:
+    """`rows` with all columns after the first `text_columns` aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [cell if index < text_columns else cell.rjust(widths[index]) for index, cell in enumerate(row)]
+        for row in rows
     ]
-    return aligned[0], aligned[1:]
 
 
 def _print_bars(days: Sequence[DayUsage]) -> None:
-    """A bar per day, from the first to the last with usage: of what it cost, or of tokens without a price."""
+    """A bar per day, from the first day with usage to the last, of the cost or, without a cost, of tokens."""
     first, last = days[0].day, days[-1].day
     calendar = [first + timedelta(number) for number in range((last - first).days + 1)]
-    sums = [totals(day for day in days if day.day == date) for date in calendar]
-    rows = [
-        [date.isoformat(), _usd(used), f"{used.tokens:,}"] for date, used in zip(calendar, sums, strict=True)
+    used_by_day = [totals(day for day in days if day.day == date) for date in calendar]
+    cells = [
+        [date.isoformat(), _usd(used), f"{used.tokens:,}"]
+        for date, used in zip(calendar, used_by_day, strict=True)
     ]
-    headers, aligned = _right_aligned(["Day", "USD", "Tokens"], rows, texts=1)
-    room = shutil.get_terminal_size().columns - sum(len(cell) + 2 for cell in headers) - len("YYYY-MM-DD") + 3
-    heights = [used.cost_micros for used in sums]
-    if not any(heights):
-        heights = [used.tokens for used in sums]
-    bars = [_bar(height, max(heights), max(room, _NARROWEST_BAR)) for height in heights]
-    print_table([*headers, ""], [[*row, bar] for row, bar in zip(aligned, bars, strict=True)])
+    rows = _right_aligned([["Day", "USD", "Tokens"], *cells], text_columns=1)
+    free_width = shutil.get_terminal_size().columns - sum(len(cell) + 2 for cell in rows[-1])
+    values = [used.cost_micros for used in used_by_day]
+    if not any(values):
+        values = [used.tokens for used in used_by_day]
+    bars = [_bar(value, max(values), max(free_width, _MIN_BAR_WIDTH)) for value in values]
+    print_table([[*row, bar] for row, bar in zip(rows, ["", *bars], strict=True)])
 
 
-def _bar(height: int, highest: int, width: int) -> str:
-    """At least one mark for anything at all."""
-    return "#" * -(-height * width // highest) if height else ""
-
-
-_PRINTERS = {"people": print_report, "csv": print_csv, "json": print_usage_json}
-
-
-def main(argv: Sequence[str]) -> None:
-    """Raises CommandError where there is no table to read, or no such key in it."""
-    options = _parser().parse_args(argv)
-    table = open_table(options)
-
-    async def print_month() -> None:
-        days = await Ledger(table, lambda kind: None).month(options.month)
-        chosen = _of_key(days, options.key, options.month) if options.key else days
-        _PRINTERS[options.form](options.month, chosen)
-
-    wait_for(print_month())
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(
-        prog="claudexia usage", description="What was used and what it cost, by key, model and day, in UTC."
-    )
-    parser.add_argument("--key", metavar="NAME", help="only the key with this name or id")
-    parser.add_argument(
-        "--month",
-        metavar="YYYY-MM",
-        type=_month,
-        default=f"{datetime.now(UTC):%Y-%m}",
-        help="which month (default: this one, %(default)s)",
-    )
-    forms = parser.add_mutually_exclusive_group()
-    for form, text in {
-        "csv": "one line for each day, key and model, for a spreadsheet",
-        "json": "the same for a script, with the total",
-    }.items():
-        forms.add_argument(
-            f"--{form}", dest="form", action="store_const", const=form, default="people", help=text
-        )
-    add_table_options(parser)
-    return parser
+def _bar(value: int, largest: int, width: int) -> str:
+    """At least one mark if `value` is not zero."""
+    return "#" * -(-value * width // largest) if value else ""
 
 
 def _month(text: str) -> str:
     if not re.fullmatch(r"2[0-9]{3}-(0[1-9]|1[0-2])", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a month like 2026-11")
+        raise click.BadParameter(f"{text!r} is not a month like 2026-11.")
     return text
 
 
-def _of_key(days: Sequence[DayUsage], key: str, month: str) -> Sequence[DayUsage]:
-    """A key keeps its id when it is renamed, and all its days are its own."""
+@click.command(name="usage")
+@click.option("--key", metavar="NAME", help="Only the key with this name or id.")
+@click.option(
+    "--month",
+    type=_month,
+    default=lambda: f"{datetime.now(UTC):%Y-%m}",
+    show_default="this month",
+    metavar="YYYY-MM",
+    help="Month to show.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV: one line per day, key and model.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: one object per day, key and model, and the total."
+)
+@table_options
+def command(key: str | None, month: str, as_csv: bool, as_json: bool, location: TableLocation) -> None:
+    """Show tokens and cost per key, model and day, in UTC."""
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json cannot be combined.")
+    ledger = Ledger(open_table(location), lambda kind: None)
+    days = run_on_table(ledger.month(month))
+    if key:
+        days = _of_key(days, key, month)
+    if as_csv:
+        _print_csv(days)
+    elif as_json:
+        _print_json(month, days)
+    else:
+        _print_report(month, days)
+
+
+def _of_key(days: Sequence[DayUsage], key: str, month: str) -> list[DayUsage]:
+    """The days of the keys with the name or id `key`, including those under an earlier or later name."""
     ids = {day.key_id for day in days if key in (day.key_id, day.key_name)}
     if not ids:
-        raise CommandError(
-            f"There is no usage of a key {key!r} in {month}; 'claudexia usage' shows every key's."
-        )
+        raise CommandError(f"There is no usage of a key {key!r} in {month}; 'claudexia usage' shows all keys.")
     return [day for day in days if day.key_id in ids]

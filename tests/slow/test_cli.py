@@ -11,7 +11,7 @@ from tests.helpers.command import claudexia, failing, paste
 from tests.helpers.serving import Reply, Upstream, serving, sse, text_events
 
 SECRET = "sk_cdx_environment"
-ECHO_LINE = "Answers come from a built-in echo, not from Claude; set ANTHROPIC_API_KEY for the real thing."
+ECHO_LINE = "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude."
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
@@ -23,7 +23,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
         pytest.param(
             ["--upstream", "echo"],
             {"ANTHROPIC_API_KEY": "sk-ant-real", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"},
-            "As --upstream says, answers come from a built-in echo, not from Claude.",
+            "Answers come from the built-in echo, not from Claude, because of --upstream.",
             id="echo-in-spite-of-a-key",
         ),
     ],
@@ -99,11 +99,18 @@ def test_what_cannot_be_used_is_one_sentence(arguments: list[str], env: dict[str
     assert re.fullmatch(rf"claudexia: .*{re.escape(named)}.*\.\n", failed.stderr)
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_a_port_is_a_number(port: str) -> None:
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        ("-1", "-1 is not in the range 0<=x<=65535."),
+        ("65536", "65536 is not in the range 0<=x<=65535."),
+        ("http", "'http' is not a valid integer range."),
+    ],
+)
+def test_a_port_is_a_number(port: str, reason: str) -> None:
     failed = failing(f"--port={port}")
     assert (failed.returncode, failed.stdout) == (2, "")
-    assert f"argument --port: '{port}' is not a number from 0 to 65535" in failed.stderr
+    assert f"Invalid value for '--port': {reason}" in failed.stderr
 
 
 def test_the_version() -> None:
@@ -122,5 +129,5 @@ def test_a_wrong_argument_is_one_sentence_without_secrets(
         main(arguments)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "--help' tells more." in line
+    assert line.endswith("--help'.")
     assert "secret" not in line

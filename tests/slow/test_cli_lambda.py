@@ -32,7 +32,7 @@ from tests.helpers.serving import (
 MODEL = "claude-sonnet-4.5"
 QUESTION: list[Any] = [{"role": "user", "content": "Hello?"}]
 WEATHER: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
-LAMBDA_LINE = "They go through the Lambda runtime, in a process of its own, behind a stand-in for API Gateway."
+LAMBDA_LINE = "Requests go through the Lambda runtime, in a process of its own, behind a local API Gateway."
 
 
 @contextmanager
@@ -110,9 +110,7 @@ def test_what_it_says_first() -> None:
         who, how, *_ = command.output.splitlines()
         answer = command.ask("hello world").raise_for_status().json()
         streamed = command.ask("hello world", stream=True)
-    assert (
-        who == "Answers come from a built-in echo, not from Claude; set ANTHROPIC_API_KEY for the real thing."
-    )
+    assert who == "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude."
     assert how == LAMBDA_LINE
     assert answer["choices"][0]["message"]["content"] == "Echo: hello world"
     assert streamed.text.endswith("data: [DONE]\n\n")
@@ -312,7 +310,7 @@ def test_a_runtime_that_cannot_start_is_one_sentence_after_its_own_lines(tmp_pat
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "ImportError: no mangum today" in own
     assert last == (
-        "claudexia: The Lambda runtime ended before it took a request; it said above why (exit status 1)."
+        "claudexia: The Lambda runtime ended before it was ready (exit status 1); see its output above."
     )
 
 
@@ -320,11 +318,19 @@ def test_a_runtime_that_cannot_start_is_one_sentence_after_its_own_lines(tmp_pat
 def test_options_of_a_lambda_function_need_one(option: str) -> None:
     failed = failing(f"--{option}", "2")
     assert (failed.returncode, failed.stdout) == (2, "")
-    assert failed.stderr == (f"claudexia: --{option} says how a Lambda function runs; give --lambda with it.\n")
+    assert failed.stderr == (f"claudexia: --{option} configures a Lambda function; use it with --lambda.\n")
 
 
-@pytest.mark.parametrize("argument", ["--timeout=0", "--timeout=901", "--concurrency=0", "--timeout=2.5"])
-def test_options_are_whole_numbers_within_lambdas_bounds(argument: str) -> None:
+@pytest.mark.parametrize(
+    ("argument", "reason"),
+    [
+        ("--timeout=0", "0 is not in the range 1<=x<=900."),
+        ("--timeout=901", "901 is not in the range 1<=x<=900."),
+        ("--concurrency=0", "0 is not in the range 1<=x<=64."),
+        ("--timeout=2.5", "'2.5' is not a valid integer range."),
+    ],
+)
+def test_options_are_whole_numbers_within_lambdas_bounds(argument: str, reason: str) -> None:
     failed = failing("--lambda", argument)
     assert failed.returncode == 2
-    assert "is not a number from 1 to" in failed.stderr
+    assert reason in failed.stderr

@@ -1,13 +1,18 @@
 """LambdaGateway: an API Gateway REST API with response streaming in front of one function, as an ASGI app.
 
-It does what API Gateway does, where a client can see it:
-- a client who leaves is not told to the function, which runs on to its end and is paid for;
-- what fails before the first byte is a 502, also a timeout of the function, since the integration's own, the
-  one that answers 504, is longer; what fails later breaks the connection off;
-- a request is held until it is whole, and refused with 413 where Lambda would not take it.
-Not done: throttling to 2 MB/s beyond 10 MB, and the end of a stream that was idle for five minutes.
+It has the behaviour of API Gateway that a client can observe:
+- The function is not notified when a client disconnects; it runs to its end.
+- A failure before the first byte is a 502. This includes a timeout of the function, because the timeout of the
+  integration, which would be a 504, is longer. A later failure closes the connection.
+- A request is buffered until it is complete. A request that is too large for Lambda is a 413.
+Not emulated: throttling to 2 MB/s beyond 10 MB, and the end of a stream that was idle for five minutes.
+
+rest_event() builds the event that an API Gateway REST API gives to a Lambda proxy integration.
+read_metadata() reads the head of the function's response: JSON, then eight NUL bytes, then the body.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html#response-transfer-mode-lambda-format
+https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-input-format
 """
 
 import base64
@@ -28,16 +33,11 @@ from starlette.types import Receive, Scope, Send
 from claudexia.errors import APIError
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 
-# --- claudexia.local.rest_event
-# rest_event(): an HTTP request as the event that an API Gateway REST API gives to a Lambda proxy integration.
-#
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-input-format
-
 ACCOUNT_ID = "123456789012"
 _API_ID = "claudexia0"
 _STAGE = "local"
-# Not passed on: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
-_NOT_PASSED = frozenset(
+# API Gateway drops these: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
+_DROPPED_REQUEST_HEADERS = frozenset(
     {"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
@@ -65,7 +65,7 @@ class RequestContext(TypedDict):
 
 
 class RestEvent(TypedDict):
-    """The keys stand in AWS's own order. What is empty is null, not {}."""
+    """The keys have AWS's order. An empty mapping is null, not {}."""
 
     resource: str
     path: str
@@ -82,7 +82,7 @@ class RestEvent(TypedDict):
 
 
 def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str) -> RestEvent:
-    """`scope` is an ASGI HTTP scope. The API has the resources `/` and `/{proxy+}`, and a domain of its own."""
+    """The event for an ASGI HTTP scope. The API has the resources `/` and `/{proxy+}`, and a custom domain."""
     path = scope["raw_path"].decode("latin-1")
     headers = _headers(scope, trace_id)
     query = _grouped(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
@@ -106,7 +106,7 @@ def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str) -> Res
 
 def _headers(scope: Scope, trace_id: str) -> dict[str, list[str]]:
     sent = _grouped((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    passed = {name: values for name, values in sent.items() if name.lower() not in _NOT_PASSED}
+    passed = {name: values for name, values in sent.items() if name.lower() not in _DROPPED_REQUEST_HEADERS}
     forwarded_for = ", ".join([*sent.get("x-forwarded-for", []), _source_ip(scope)])
     return passed | {
         "x-amzn-trace-id": [trace_id.partition(";")[0]],
@@ -142,7 +142,7 @@ def _source_ip(scope: Scope) -> str:
 
 
 def _text(body: bytes) -> tuple[str, bool]:
-    """The body as the event carries it; without binary media types, API Gateway hands text over as it is."""
+    """The body in the event, and whether it is base64. Without binary media types, text is not encoded."""
     try:
         return body.decode(), False
     except UnicodeDecodeError:
@@ -160,86 +160,87 @@ def _last(grouped: dict[str, list[str]]) -> dict[str, str]:
     return {name: values[-1] for name, values in grouped.items()}
 
 
-# --- claudexia.local.integration_response
-# Metadata: what a streamed response says of itself before its body: JSON, then eight NUL bytes.
-#
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html#response-transfer-mode-lambda-format
-
 _DELIMITER = b"\0" * 8
-_LIMIT = 16 * 1024
+_METADATA_LIMIT = 16 * 1024  # with the delimiter
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 _REMAPPED = frozenset({"connection", "content-length", "content-md5", "date", "server", "www-authenticate"})
-_DROPPED = frozenset({"expect", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"})
+_DROPPED_RESPONSE_HEADERS = frozenset(
+    {"expect", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 class MalformedResponseError(Exception):
-    """The function's answer is not what a streaming proxy integration takes; the message says what is wrong."""
+    """The function's response is invalid for a streaming proxy integration; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Status and headers as they go to the client."""
+    """Status and headers of the response to the client."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
 
 
 async def read_metadata(pieces: AsyncIterator[bytes]) -> tuple[Metadata, bytes]:
-    """The metadata, and what of the body was read with it. Raises MalformedResponseError."""
+    """The metadata, and the start of the body that was read with it. Raises MalformedResponseError."""
     buffer = b""
     async for piece in pieces:
         buffer += piece
         head, found, body = buffer.partition(_DELIMITER)
-        if found and len(head) + len(_DELIMITER) <= _LIMIT:
+        if found and len(head) + len(_DELIMITER) <= _METADATA_LIMIT:
             return _metadata(head), body
-        if len(buffer) > _LIMIT:
+        if len(buffer) > _METADATA_LIMIT:
             raise MalformedResponseError("no metadata and delimiter within the first 16 KB")
-    raise MalformedResponseError("it ended before metadata and delimiter")
+    raise MalformedResponseError("it ended before the metadata and the delimiter")
 
 
 def _metadata(head: bytes) -> Metadata:
     try:
-        told = json.loads(head)
+        metadata = json.loads(head)
     except ValueError:
         raise MalformedResponseError("its metadata is not JSON") from None
-    if not isinstance(told, dict):
+    if not isinstance(metadata, dict):
         raise MalformedResponseError("its metadata is not an object")
-    status = told.get("statusCode", 200)
+    status = metadata.get("statusCode", 200)
     if not (isinstance(status, int) and 100 <= status <= 599):
         raise MalformedResponseError(f"its statusCode is {status!r}")
-    return Metadata(status, _response_headers(told))
+    return Metadata(status, _response_headers(metadata))
 
 
-def _response_headers(told: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
-    several = {
+def _response_headers(metadata: Mapping[str, object]) -> list[tuple[bytes, bytes]]:
+    multiple = {
         name.lower(): _items(values, f"multiValueHeaders.{name}")
-        for name, values in _pairs(told, "multiValueHeaders")
+        for name, values in _pairs(metadata, "multiValueHeaders")
     }
     # "If the same key-value pair is specified in both, only the values from multiValueHeaders will appear."
     single = [
         (name, value)
-        for name, value in _pairs(told, "headers")
-        if str(value) not in several.get(name.lower(), [])
+        for name, value in _pairs(metadata, "headers")
+        if str(value) not in multiple.get(name.lower(), [])
     ]
-    cookies = _items(told.get("cookies") or [], "cookies")
-    every = [
+    cookies = _items(metadata.get("cookies") or [], "cookies")
+    headers = [
         *single,
-        *((name, value) for name, values in several.items() for value in values),
+        *((name, value) for name, values in multiple.items() for value in values),
         *(("set-cookie", cookie) for cookie in cookies),
     ]
-    return [_sent(name, str(value)) for name, value in every if name.lower() not in _DROPPED]
+    return [
+        _client_header(name, str(value))
+        for name, value in headers
+        if name.lower() not in _DROPPED_RESPONSE_HEADERS
+    ]
 
 
-def _sent(name: str, value: str) -> tuple[bytes, bytes]:
-    shown = f"x-amzn-remapped-{name}" if name.lower() in _REMAPPED else name
+def _client_header(name: str, value: str) -> tuple[bytes, bytes]:
+    sent_name = f"x-amzn-remapped-{name}" if name.lower() in _REMAPPED else name
     try:
-        return shown.lower().encode("ascii"), value.encode("latin-1")
+        return sent_name.lower().encode("ascii"), value.encode("latin-1")
     except UnicodeEncodeError:
         raise MalformedResponseError(f"its header {name!r} cannot be sent") from None
 
 
-def _pairs(told: Mapping[str, object], key: str) -> list[tuple[str, object]]:
-    value = told.get(key) or {}
+def _pairs(metadata: Mapping[str, object], key: str) -> list[tuple[str, object]]:
+    value = metadata.get(key) or {}
     if not isinstance(value, dict):
         raise MalformedResponseError(f"its {key} is not an object")
     return list(value.items())
@@ -258,19 +259,19 @@ _BODY_LIMIT = 10 * 1024 * 1024
 
 _TOO_LARGE = APIError(
     413,
-    "The request is larger than 6 MB, which is as much as Lambda takes from API Gateway.",
+    "The request is larger than 6 MB, Lambda's limit for a request from API Gateway.",
     code="request_too_large",
 )
 _FAILED = APIError(502, "Internal server error", type="server_error")
 
 
 class LambdaGateway:
-    """`invoke` hands an invocation to the function."""
+    """`invoke` starts an invocation of the function."""
 
     def __init__(self, invoke: Callable[[Invocation], None]) -> None:
         self._invoke = invoke
-        # Breaking off is the right answer to a stream that failed; uvicorn takes it for a bug of the app.
-        logging.getLogger("uvicorn.error").addFilter(_is_no_break)
+        # A failed stream ends without its last message on purpose, which uvicorn logs as an error of the app.
+        logging.getLogger("uvicorn.error").addFilter(_is_not_incomplete_response)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = str(uuid.uuid4())
@@ -288,7 +289,7 @@ class LambdaGateway:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """None where the client left before the request was whole. What is far too large is read and not kept."""
+    """None if the client left before the request was complete. Bytes beyond the limit are read and dropped."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -304,7 +305,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 async def _relay(invocation: Invocation, send: Send) -> None:
-    # After a client has left, uvicorn's send() does nothing: the rest is read and dropped, as it should be.
+    # After the client has left, uvicorn's send() does nothing: the rest of the response is read and dropped.
     async with aclosing(invocation.response()) as pieces:
         try:
             metadata, opening = await read_metadata(pieces)
@@ -315,7 +316,7 @@ async def _relay(invocation: Invocation, send: Send) -> None:
         try:
             await _send_response(send, metadata, opening, pieces, invocation)
         except FunctionError as error:
-            _report(invocation, error)  # and no end of the body: the client sees that it is cut short
+            _report(invocation, error)  # the body has no end, so the client sees that it is incomplete
 
 
 async def _send_response(
@@ -347,5 +348,5 @@ def _report(invocation: Invocation, error: Exception) -> None:
     sys.stderr.write(f"claudexia: invocation {invocation.request_id} failed: {error}\n")
 
 
-def _is_no_break(record: logging.LogRecord) -> bool:
+def _is_not_incomplete_response(record: logging.LogRecord) -> bool:
     return record.getMessage() != "ASGI callable returned without completing response."

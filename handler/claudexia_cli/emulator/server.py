@@ -1,7 +1,7 @@
-"""serve_lambda(): the function as it is deployed, in a process of its own, behind a stand-in for AWS.
+"""serve_lambda(): the deployed function in a subprocess, behind a local API Gateway and Runtime API.
 
 client -> uvicorn -> LambdaGateway -> RuntimeApi -> claudexia.runtime -> upstream, or the echo on a port
-          |----------- this process -----------|    |- its process -|
+          |----------- this process -----------|    |-- subprocess --|
 """
 
 import asyncio
@@ -21,9 +21,6 @@ from claudexia_cli.emulator.gateway import LambdaGateway
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation, RuntimeApi
 from claudexia_cli.serve import serve
 
-# --- claudexia.local.execution_environment
-# ExecutionEnvironment: the process that runs the function, started again when it is gone and work waits.
-
 COMMAND = (sys.executable, "-m", "claudexia.runtime")
 _TASK_ROOT = str(Path(claudexia.__file__).parents[1])
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
@@ -39,19 +36,20 @@ _RESERVED = {
     "LAMBDA_TASK_ROOT": _TASK_ROOT,
 }
 _REGION = "us-east-1"
-# A terminal is told what goes wrong and not each request, unless somebody asks for it.
+# Only warnings and errors go to the terminal, unless these variables are set.
 _QUIET = {"CLAUDEXIA_METRICS": "off", "POWERTOOLS_LOG_LEVEL": "WARNING"}
 
 
 class InitError(Exception):
-    """The function's process ended before it could take an invocation; the message says what it told."""
+    """The function's process ended before its first poll; the message says why."""
 
 
 class ExecutionEnvironment:
-    """`timeout` is in seconds, `concurrency` how many invocations the one process has in hand at once.
+    """Runs the function's process, and restarts it when it has ended and an invocation waits.
 
-    With more than one this is a Managed Instance, which lets a timed-out invocation run on and refuses its
-    answer; else the whole environment is ended with it, and made anew for the next.
+    `timeout` is in seconds. `concurrency` is the number of concurrent invocations in the one process. If it is
+    more than one, this is a Managed Instance: an invocation that times out runs on, and its response is
+    rejected. Otherwise a timeout kills the process.
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     """
 
@@ -65,7 +63,10 @@ class ExecutionEnvironment:
         self._api.submit(invocation)
 
     async def run(self, environ: Mapping[str, str], on_ready: Callable[[], None]) -> None:
-        """Until it is cancelled. Raises InitError where the process does not come up the first time."""
+        """Runs until it is cancelled. Calls `on_ready` after the first poll.
+
+        Raises InitError if the first process ends before it polls.
+        """
         env = {**_environ(environ, self._concurrency), "AWS_LAMBDA_RUNTIME_API": await self._api.start()}
         try:
             process = await self._start(env)
@@ -73,7 +74,7 @@ class ExecutionEnvironment:
             on_ready()
             while True:
                 status = await process.wait()
-                self._over(status)
+                self._reset(status)
                 await self._api.wait_for_work()
                 process = await self._start(env)
         finally:
@@ -81,8 +82,8 @@ class ExecutionEnvironment:
             await self._kill()
 
     async def _start(self, env: Mapping[str, str]) -> asyncio.subprocess.Process:
-        # What it says comes straight to the terminal. In a session of its own, since Ctrl-C is for the parent,
-        # which ends it as Lambda does.
+        # Its output goes to the terminal. It has its own session, so that Ctrl-C reaches only the parent
+        # process, which kills it.
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             env=env,
@@ -103,12 +104,14 @@ class ExecutionEnvironment:
             ended.cancel()
         if not self._api.polled.is_set():
             reason = self._api.init_error or _ending(await process.wait())
-            raise InitError(f"The Lambda runtime ended before it took a request; it said above why ({reason}).")
+            raise InitError(f"The Lambda runtime ended before it was ready ({reason}); see its output above.")
 
-    def _over(self, status: int) -> None:
+    def _reset(self, status: int) -> None:
         ending = _ending(status)
         if status != -signal.SIGKILL:
-            sys.stderr.write(f"claudexia: The Lambda runtime ended ({ending}); a request starts it anew.\n")
+            sys.stderr.write(
+                f"claudexia: The Lambda runtime ended ({ending}); the next request starts it again.\n"
+            )
         self._api.reset(FunctionError("Runtime.ExitError", f"Runtime exited: {ending}"))
 
     def _on_timeout(self, invocation: Invocation) -> None:
@@ -123,35 +126,31 @@ class ExecutionEnvironment:
 
 def _environ(environ: Mapping[str, str], concurrency: int) -> dict[str, str]:
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
-    several = {"AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)} if concurrency > 1 else {}
-    own = {**_RESERVED, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, **several}
-    return {**_QUIET, **environ, **own}
+    concurrent = {"AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)} if concurrency > 1 else {}
+    lambda_variables = {**_RESERVED, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, **concurrent}
+    return {**_QUIET, **environ, **lambda_variables}
 
 
 def _ending(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
-# Shorter than API Gateway's longest integration timeout of 900 s, so that the function knows of its end first.
-TIMEOUT = 890
-
-
 @dataclass(frozen=True, slots=True)
 class FunctionConfiguration:
-    """`timeout` is in seconds; `upstream`, where there is one, stands in for the Messages API."""
+    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None."""
 
     environ: Mapping[str, str]
-    timeout: int = TIMEOUT
-    concurrency: int = 1
-    upstream: httpx.AsyncBaseTransport | None = None
+    timeout: int
+    concurrency: int
+    upstream: httpx.AsyncBaseTransport | None
 
 
 def serve_lambda(
     configuration: FunctionConfiguration, listener: socket.socket, on_ready: Callable[[], None]
 ) -> None:
-    """Returns when SIGINT or SIGTERM has come; `on_ready` is called when requests are taken.
+    """Serves until SIGINT or SIGTERM. Calls `on_ready` when the function can take requests.
 
-    Raises InitError where the function's process does not come up.
+    Raises InitError if the function's process does not start.
     """
     app = _LocalLambda(configuration, on_ready)
     serve(app, listener)
@@ -171,11 +170,11 @@ class _LocalLambda:
         if scope["type"] == "http":
             await self._gateway(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        # The init phase does not belong to this startup, in which uvicorn is deaf to Ctrl-C.
+        # The function starts after this startup phase, during which uvicorn ignores Ctrl-C.
         running = asyncio.ensure_future(self._run())
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -193,7 +192,7 @@ class _LocalLambda:
             await self._environment.run(environ, self._on_ready)
         except Exception as error:
             self.failure = error
-            signal.raise_signal(signal.SIGTERM)  # which is how uvicorn is told to end
+            signal.raise_signal(signal.SIGTERM)  # stops uvicorn
         finally:
             if echo:
                 echo.stop()

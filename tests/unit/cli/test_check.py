@@ -103,7 +103,7 @@ def test_a_base_url_is_taken_with_and_without_v1(path: str, check: Check) -> Non
     with serving(stand_in()) as url:
         status, output = check(url + path)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
-    assert output.endswith("\nAll 7 checks passed. They took 50 tokens.\n")
+    assert output.endswith("\nAll 7 checks passed. They used 50 tokens.\n")
 
 
 def test_streaming_is_told_in_numbers(check: Check) -> None:
@@ -138,38 +138,38 @@ WRONG: list[tuple[str, str, Callable[[], Response], str]] = [
     ("health", "health", json_of({"status": "sick"}), "status: Input should be 'ok'"),
     ("models", "models", json_of({"object": "list", "data": []}), "The list is empty."),
     ("models", "models", json_of({"object": "list"}), "data: Field required"),
-    ("models", "models", html(), "HTTP 200 with a web page in place of JSON"),
-    ("models", "models", missing_token, "AWS answered in the gateway's place, HTTP 403: 'Missing Authentication Token'"),
-    ("models", "models", lambda: RedirectResponse("/"), "HTTP 307 with something without a content type in place of JSON"),
-    ("models", "models", lambda: PlainTextResponse("upstream down", 502), "HTTP 502 with text/plain in place of JSON"),
-    ("models", "models", json_of({}, status_code=500), "HTTP 500 with JSON that says no error"),
+    ("models", "models", html(), "HTTP 200 with a web page instead of JSON"),
+    ("models", "models", missing_token, "AWS returned HTTP 403, not the gateway: 'Missing Authentication Token'"),
+    ("models", "models", lambda: RedirectResponse("/"), "HTTP 307 with something without a content type instead of JSON"),
+    ("models", "models", lambda: PlainTextResponse("upstream down", 502), "HTTP 502 with text/plain instead of JSON"),
+    ("models", "models", json_of({}, status_code=500), "HTTP 500 with JSON that is no error"),
     ("models", "models", lambda: error(403, None, "Not\nfor\x1b you"), "HTTP 403: Not for? you"),
     ("whole answer", "whole", json_of({**completion(content="Hi"), "object": "message"}), "object: Input should be 'chat.completion'"),
     ("whole answer", "whole", json_of(completion("length", content="Hi")), "finish_reason 'length'"),
-    ("whole answer", "whole", json_of(completion()), "There is no whole text in the answer"),
+    ("whole answer", "whole", json_of(completion()), "The response has no complete text"),
     ("whole answer", "whole", json_of({**completion(), "choices": []}), "choices: List should have at least 1 item"),
     ("streamed answer", "stream", in_one_piece, "It does not stream: 8 chunks came in one piece"),
     ("streamed answer", "stream", lambda: streaming(STREAM, 0.002), "It does not stream: 8 chunks came in"),
-    ("streamed answer", "stream", json_of(completion(content="Hi")), "The answer is application/json, not text/event-stream."),
+    ("streamed answer", "stream", json_of(completion(content="Hi")), "The content type is application/json, not text/event-stream."),
     ("streamed answer", "stream", lambda: error(429, "rate_limit_exceeded", "Slower."), "HTTP 429: Slower."),
-    ("streamed answer", "stream", html(504), "HTTP 504 with a web page in place of JSON"),
+    ("streamed answer", "stream", html(504), "HTTP 504 with a web page instead of JSON"),
     ("streamed answer", "stream", lambda: streaming(STREAM[:-1]), "The stream ended without [DONE]."),
-    ("streamed answer", "stream", lambda: streaming([*STREAM[:-2], STREAM[-1]]), "The stream told no usage"),
+    ("streamed answer", "stream", lambda: streaming([*STREAM[:-2], STREAM[-1]]), "The stream has no usage"),
     ("streamed answer", "stream", lambda: streaming([*map(delta, WORDS), *STREAM[-2:]]), "The finish_reason of the stream is []"),
-    ("streamed answer", "stream", lambda: streaming([delta(finish_reason="stop"), *STREAM[-2:]]), "The stream brought no text."),
-    ("streamed answer", "stream", lambda: streaming(["data: [DONE]\n\n"]), "The stream brought no text."),
+    ("streamed answer", "stream", lambda: streaming([delta(finish_reason="stop"), *STREAM[-2:]]), "The stream has no text."),
+    ("streamed answer", "stream", lambda: streaming(["data: [DONE]\n\n"]), "The stream has no text."),
     ("streamed answer", "stream", lambda: streaming([STREAM[0], 'data: {"error": {"message": "Overloaded", "type": "server_error", "param": null, "code": null}}\n\n']), "The stream ended with an error: Overloaded"),
     ("streamed answer", "stream", lambda: streaming([STREAM[0], "data: {}\n\n"]), "A chunk cannot be used: id: Field required."),
     ("tool call", "tool", json_of(completion(content="It is sunny.")), "No tool was called (finish_reason 'stop')."),
-    ("tool call", "tool", json_of(call("get_wether")), "A tool 'get_wether' was called, which was not offered."),
+    ("tool call", "tool", json_of(call("get_wether")), "The tool 'get_wether' was called, which is not in the request."),
     ("tool call", "tool", json_of(call(arguments='{"city": ')), "The arguments cannot be used: Invalid JSON"),
     ("tool call", "tool", json_of(call(arguments='{"town": "Paris"}')), "city: Field required"),
     ("tool call", "tool_result", lambda: error(400, None, "What call?"), "HTTP 400: What call?"),
-    ("tool call", "tool_result", json_of(call()), "There is no whole text in the answer (finish_reason 'tool_calls')."),
+    ("tool call", "tool_result", json_of(call()), "The response has no complete text (finish_reason 'tool_calls')."),
     ("structured output", "structured", json_of(completion(content=f"Here it is: {CITY}")), "Invalid JSON"),
     ("structured output", "structured", json_of(completion(content='{"city": "Paris", "country": "France", "population": "2M"}')), "population: Input should be a valid integer"),
     ("structured output", "structured", json_of(completion(content=CITY.replace("{", '{"river": "Seine", '))), "river: Extra inputs are not permitted"),
-    ("wrong key", "wrong_key", json_of({"object": "list", "data": []}), "HTTP 200 in place of 401"),
+    ("wrong key", "wrong_key", json_of({"object": "list", "data": []}), "HTTP 200 instead of 401"),
     ("wrong key", "wrong_key", lambda: error(401, "unauthorized"), "The error's code is 'unauthorized', not 'invalid_api_key'."),
     ("wrong key", "wrong_key", lambda: error(403, "invalid_api_key", "Go away."), "HTTP 403: Go away."),
     ("wrong key", "wrong_key", json_of({"message": "Unauthorized"}, status_code=401), "error: Field required"),
@@ -208,7 +208,7 @@ def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
     structured = json_of(completion(content=CITY), headers={"x-claudexia-cost": "soon"})
     with serving(stand_in(stream=lambda: streaming(priced), whole=whole, structured=structured)) as url:
         _, output = check(f"{url}/stage")
-    assert output.endswith("They took 50 tokens and $0.7500.\n")
+    assert output.endswith("They used 50 tokens and $0.7500.\n")
 
 
 def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.M
     with serving(stand_in(health=lambda: error(500, None, "Größe"))) as url:
         check(f"{url}/stage")
     lines = written.getvalue().decode("ascii").splitlines()
-    assert lines[0] == "FAIL health             It answered HTTP 500: Gr??e"
+    assert lines[0] == "FAIL health             It returned HTTP 500: Gr??e"
     assert lines[1].startswith("ok   models ")
 
 
@@ -229,7 +229,7 @@ def unused_port() -> int:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        pytest.param(f"http://127.0.0.1:{unused_port()}", "Nothing listens at 127.0.0.1:", id="refused"),
+        pytest.param(f"http://127.0.0.1:{unused_port()}", "No server listens at 127.0.0.1:", id="refused"),
         pytest.param(
             "https://no-such-host.invalid", "The host 'no-such-host.invalid' cannot be found.", id="unknown"
         ),
@@ -246,17 +246,17 @@ def test_http_where_https_is_asked_for(check: Check) -> None:
     with serving(stand_in()) as url:
         status, output = check(url.replace("http:", "https:"))
     assert (status, marks(output)) == (1, {"health": "✗"})
-    assert "does not speak TLS as https needs it" in output
+    assert "does not speak TLS; it may need http instead of https" in output
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["https://gateway.example"], "give a key with --key, or in the variable CLAUDEXIA_KEY"),
-        (["https://gateway.example", "--key", "sk_cdx_…"], "give a key with --key"),
+        (["https://gateway.example"], "Set an API key with --key or with the variable CLAUDEXIA_KEY."),
+        (["https://gateway.example", "--key", "sk_cdx_…"], "Set an API key with --key"),
         (["gateway.example", "--key", KEY], "'gateway.example' is not a URL like https://example.com/v1"),
         (["http://gateway:port", "--key", KEY], "'http://gateway:port' is not a URL"),
-        (["--key", KEY], "the following arguments are required: URL"),
+        (["--key", KEY], "Missing argument 'URL'."),
     ],
 )
 def test_a_wrong_argument(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

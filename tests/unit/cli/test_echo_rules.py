@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from claudexia_cli.echo import InvalidRequestError, parse_request
+from claudexia_cli.echo.request import InvalidRequestError, parse_request
 
 GOOD = {
     "model": "claude-sonnet-5-5",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from claudexia_cli.echo import Schema, sample
+from claudexia_cli.echo.schema import Schema, sample
 
 Body = Mapping[str, object]
 

@@ -21,7 +21,7 @@ from tests.helpers.tables import NAME, REGION, create_table
 
 COMMANDS = ["create", "list", "show", "update", "revoke", "rotate"]
 TABLE = ["--table", NAME]
-ONCE = "The secret above is shown only this once; the gateway keeps no more than its SHA-256.\n"
+ONCE = "The secret above is shown only once; the gateway stores only its SHA-256.\n"
 
 
 @dataclass
@@ -148,7 +148,7 @@ def test_a_time_from_now(run: Run, store: TableKeyStore) -> None:
 def test_the_list_for_people(run: Run, store: TableKeyStore) -> None:
     empty = run("list", *TABLE)
     assert (empty.status, empty.output) == (0, "")
-    assert empty.errors == "There are no keys yet; 'claudexia keys create NAME' makes one.\n"
+    assert empty.errors == "There are no keys; 'claudexia keys create NAME' creates one.\n"
     alice, _ = asyncio.run(store.create("alice", owner="a\x1b[2Jb", models=["m"]))
     bob, _ = asyncio.run(store.create("bob", expires=now()))
     asyncio.run(store.create("carol"))
@@ -182,7 +182,7 @@ def test_a_change_and_what_none_clears(run: Run, store: TableKeyStore) -> None:
     done = run(
         "update", "alice", "--rpm", "none", "--expires", "none", "--models", "none", "--owner", "none", *TABLE
     )
-    assert (done.status, done.errors) == (0, "The change holds within a minute everywhere.\n")
+    assert (done.status, done.errors) == (0, "The change takes effect everywhere within a minute.\n")
     key = asyncio.run(store.get("alice"))
     assert (key.owner, key.expires, key.models) == ("", None, ())
     assert (key.limits.requests_per_minute, key.limits.tokens_per_minute) == (None, 7)
@@ -191,7 +191,7 @@ def test_a_change_and_what_none_clears(run: Run, store: TableKeyStore) -> None:
 def test_a_key_is_revoked(run: Run, store: TableKeyStore) -> None:
     secret = run("create", "alice", *TABLE).output.strip()
     done = run("revoke", "alice", *TABLE)
-    assert done == Done(0, "The key 'alice' is revoked; it is refused within a minute everywhere.\n", "")
+    assert done == Done(0, "The key 'alice' is revoked; this takes effect everywhere within a minute.\n", "")
     key = found(store, secret)
     assert key
     assert key.disabled
@@ -204,7 +204,7 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
     done = run("rotate", "alice", "--grace", "24h", *TABLE)
     second = done.output.strip()
     assert re.fullmatch(
-        re.escape(ONCE) + r"The old secret works until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n", done.errors
+        re.escape(ONCE) + r"The old secret is valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n", done.errors
     )
     old, new = found(store, first), found(store, second)
     assert old
@@ -212,7 +212,10 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
     assert old.id == new.id
     assert old.expires
     assert abs(old.expires - now() - timedelta(hours=24)) < timedelta(seconds=30)
-    assert run("rotate", "alice", *TABLE).errors == f"{ONCE}The old secret ends within a minute everywhere.\n"
+    assert (
+        run("rotate", "alice", *TABLE).errors
+        == f"{ONCE}The old secret becomes invalid everywhere within a minute.\n"
+    )
     assert checksum_holds(run("rotate", "alice", "--json", *TABLE).json()["secret"])
 
 
@@ -229,10 +232,10 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
         ),
         (["show", "sk_cdx_0A"], "There is no key named 'sk_cdx_...'."),
         (["rotate", "carol"], "The key 'carol' has been revoked; create a new one."),
-        (["update", "alice"], "There is nothing to change; 'claudexia keys update --help' tells what can be."),
+        (["update", "alice"], "There is nothing to change; 'claudexia keys update --help' lists the options."),
         (
             ["list", "--table", "nowhere"],
-            "There is no such table in this region and account; choose with --stack, --table, --region or --profile.",
+            "There is no such table in this region and account; select another with --stack, --table, --region or --profile.",
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -250,34 +253,35 @@ def test_what_cannot_be_done_is_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["delete"], "invalid choice: 'delete'"),
-        (["create"], "the following arguments are required: NAME"),
-        (["create", "x", "--expires", "soon"], "'soon' is neither a time like 90d nor a day like 2027-01-31"),
-        (["create", "x", "--expires", "2027-02-31"], "'2027-02-31' is neither a time"),
-        (["create", "x", "--expires", "2020-01-01"], "'2020-01-01' is over already"),
-        (["create", "x", "--expires", "0d"], "'0d' is over already"),
-        (["create", "x", "--rpm", "0"], "'0' is not a number from 1, nor 'none'"),
-        (["create", "x", "--rpm", "many"], "'many' is not a number from 1, nor 'none'"),
-        (["update", "x", "--usd-per-day", "-1"], "'-1' is not an amount of US dollars"),
-        (["update", "x", "--usd-per-day", "0.0000015"], "'0.0000015' is not an amount of US dollars"),
-        (["update", "x", "--usd-per-day", "nan"], "'nan' is not an amount of US dollars like 5 or 0.50"),
-        (["update", "x", "--usd-per-day", "$5"], "'$5' is not an amount of US dollars"),
-        (["rotate", "x", "--grace", "a day"], "'a day' is not a time like 30m, 24h or 90d"),
+        ([], "Missing command."),
+        (["delete"], "No such command 'delete'."),
+        (["create"], "Missing argument 'NAME'."),
+        (
+            ["create", "x", "--expires", "soon"],
+            "'soon' is neither a duration like 90d nor a day like 2027-01-31",
+        ),
+        (["create", "x", "--expires", "2027-02-31"], "'2027-02-31' is neither a duration"),
+        (["create", "x", "--expires", "2020-01-01"], "'2020-01-01' is in the past"),
+        (["create", "x", "--expires", "0d"], "'0d' is in the past"),
+        (["create", "x", "--rpm", "0"], "'0' is neither a number from 1 nor 'none'"),
+        (["create", "x", "--rpm", "many"], "'many' is neither a number from 1 nor 'none'"),
+        (["update", "x", "--usd-per-day", "-1"], "'-1' is neither an amount of US dollars"),
+        (["update", "x", "--usd-per-day", "0.0000015"], "'0.0000015' is neither an amount of US dollars"),
+        (["update", "x", "--usd-per-day", "nan"], "'nan' is neither an amount of US dollars like 5 or 0.50"),
+        (["update", "x", "--usd-per-day", "$5"], "'$5' is neither an amount of US dollars"),
+        (["rotate", "x", "--grace", "a day"], "'a day' is not a duration like 30m, 24h or 90d"),
         (
             ["list", "--endpoint-url", "localhost:8000"],
             "'localhost:8000' is not a URL like http://localhost:8000",
         ),
-        (["list", "extra"], "unrecognized arguments: extra"),
+        (["list", "extra"], "Got unexpected extra argument (extra)"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_argument_is_one_sentence(run: Run, arguments: list[str], words: str) -> None:
     done = run(*arguments)
     assert (done.status, done.output) == (2, "")
-    assert re.fullmatch(
-        r"claudexia keys( \w+)?: .+; 'claudexia keys( \w+)? --help' tells more\.\n", done.errors
-    )
+    assert re.fullmatch(r"claudexia keys( \w+)?: .+\. See 'claudexia keys( \w+)? --help'\.\n", done.errors)
     assert words in done.errors
 
 
@@ -351,37 +355,37 @@ def test_the_table_is_found_by_its_stack(
     [
         pytest.param(
             {"DescribeStacks": refused("ValidationError")},
-            f"There is no stack 'claudexia' in {REGION}; choose another with --stack, --region or --profile.",
+            f"There is no stack 'claudexia' in {REGION}; select another with --stack, --region or --profile.",
             id="no-stack",
         ),
         pytest.param(
             {"DescribeStacks": stack_with(BaseUrl="https://x")},
-            "The stack 'claudexia' has no output TableName; deploy this version, or give --table.",
+            "The stack 'claudexia' has no output TableName; deploy this version, or use --table.",
             id="no-output",
         ),
         pytest.param(
             {"DescribeStacks": refused("AccessDenied")},
-            "AWS denied access to the stack 'claudexia'; the credentials that are used do not allow it.",
+            "AWS denied access to the stack 'claudexia'; the credentials do not permit it.",
             id="stack-denied",
         ),
         pytest.param(
             {"DescribeStacks": refused("ExpiredToken")},
-            "The AWS credentials are not valid, or no longer; log in again as for the AWS CLI.",
+            "The AWS credentials are invalid or expired; log in again as for the AWS CLI.",
             id="expired-login",
         ),
         pytest.param(
             {"DescribeStacks": stack_with(TableName="t"), "Query": denied("AccessDeniedException")},
-            "AWS denied access to the table; the credentials that are used do not allow it.",
+            "AWS denied access to the table; the credentials do not permit it.",
             id="table-denied",
         ),
         pytest.param(
             {"DescribeStacks": stack_with(TableName="t"), "Query": denied("ResourceNotFoundException")},
-            "There is no such table in this region and account; choose with --stack, --table, --region or --profile.",
+            "There is no such table in this region and account; select another with --stack, --table, --region or --profile.",
             id="no-table",
         ),
         pytest.param(
             {"DescribeStacks": stack_with(TableName="t"), "Query": denied("UnrecognizedClientException")},
-            "The AWS credentials are not valid, or no longer; log in again as for the AWS CLI.",
+            "The AWS credentials are invalid or expired; log in again as for the AWS CLI.",
             id="unknown-credentials",
         ),
     ],
@@ -394,17 +398,17 @@ def test_what_aws_refuses_is_one_sentence(run: Run, somebody: None, answers: Ans
 
 @pytest.mark.parametrize("chosen", [[], TABLE], ids=["stack", "table"])
 def test_without_credentials(run: Run, region: None, chosen: list[str]) -> None:
-    sentence = "There are no AWS credentials; log in as for the AWS CLI, or choose some with --profile."
+    sentence = "There are no AWS credentials; log in as for the AWS CLI, or select a profile with --profile."
     assert run("list", *chosen) == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
 def test_without_a_region(run: Run) -> None:
-    sentence = "No AWS region is chosen; give one with --region, or set AWS_REGION."
+    sentence = "No AWS region is selected; select one with --region or AWS_REGION."
     assert run("list") == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
 def test_without_such_a_profile(run: Run) -> None:
-    sentence = "There is no such AWS profile; 'aws configure list-profiles' tells which there are."
+    sentence = "There is no such AWS profile; 'aws configure list-profiles' lists them."
     assert run("list", "--profile", "nobody") == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
@@ -415,12 +419,12 @@ def test_without_a_network(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     done = run("list", "--endpoint-url", "http://127.0.0.1:9", *chosen)
     assert (done.status, done.output) == (1, "")
-    assert re.fullmatch(r"claudexia keys: AWS cannot be reached \(\w+\); look at .*\.\n", done.errors)
+    assert re.fullmatch(r"claudexia keys: AWS cannot be reached \(\w+\); check .*\.\n", done.errors)
 
 
 def test_a_region_that_is_none(run: Run, somebody: None) -> None:
     done = run("list", "--region", "not a region", *TABLE)
     assert (done.status, done.output) == (1, "")
     assert done.errors == (
-        "claudexia keys: The AWS region that is chosen is no region's name; give another with --region.\n"
+        "claudexia keys: The selected AWS region is not the name of a region; select another with --region.\n"
     )

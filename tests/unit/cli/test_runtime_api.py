@@ -39,7 +39,9 @@ class Client:
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def post(self, path: str, body: str = "", headers: str = "") -> tuple[int, str]:
-        await self.send(f"POST {BASE}/{path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}")
+        await self.send(
+            f"POST {BASE}/{path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}"
+        )
         status, _, answer = await self.answer()
         return status, answer.decode()
 

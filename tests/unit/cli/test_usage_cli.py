@@ -48,7 +48,7 @@ Day            USD  Tokens
 2026-11-04  0.0000       0
 2026-11-05  3.0000   5,230  ################################
 
-1 of the requests are not in the USD, for lack of a price for claude-unheard-of; the setting PRICES can give one.
+The cost excludes 1 requests: there is no price for claude-unheard-of; set one with PRICES.
 """
 
 
@@ -157,7 +157,7 @@ def test_a_script_gets_the_days_and_their_total(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        pytest.param([], "Nothing was used in 2026-10.\n", id="people"),
+        pytest.param([], "There is no usage in 2026-10.\n", id="people"),
         pytest.param(
             ["--csv"],
             "day,key_id,key,model,requests,errors,input_tokens,cached_tokens,cache_write_tokens,"
@@ -188,7 +188,7 @@ def test_two_keys_that_had_one_name_stay_two(capsys: pytest.CaptureFixture[str])
 FAILURES = [
     ("no-such-key", [*OPTIONS, *MONTH, "--key", "carol"], "There is no usage of a key 'carol' in 2026-11"),
     ("no-table", ["--table", "other", "--region", REGION], "There is no such table"),
-    ("no-region", ["--table", NAME], "No AWS region is chosen"),
+    ("no-region", ["--table", NAME], "No AWS region is selected"),
 ]
 
 
@@ -209,8 +209,8 @@ def test_a_failure_is_one_sentence(
     [
         (["--month", "2026-13"], "'2026-13' is not a month like 2026-11"),
         (["--month", "November"], "'November' is not a month like 2026-11"),
-        (["--csv", "--json"], "not allowed with argument"),
-        (["--days", "3"], "unrecognized arguments: --days 3"),
+        (["--csv", "--json"], "--csv and --json cannot be combined"),
+        (["--days", "3"], "No such option '--days'"),
     ],
 )
 def test_a_wrong_argument(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
