@@ -183,7 +183,7 @@ class CompletionCreateParams(Params):
 
     max_completion_tokens: Annotated[
         _Count | None,
-        Native("max_tokens", note="capped at the model's limit, raised where thinking left no room"),
+        Native("max_tokens", note="capped at the model's limit, raised if thinking needs more"),
     ] = None
     max_tokens: Annotated[_Count | None, Native("max_tokens", yields_to="max_completion_tokens")] = None
     temperature: Annotated[
@@ -197,7 +197,7 @@ class CompletionCreateParams(Params):
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[
-        int | None, Field(ge=1, le=128), Composed("choices", "asked that many times at once, up to a limit")
+        int | None, Field(ge=1, le=128), Composed("choices", "one upstream request each, at most MAX_CHOICES")
     ] = None
     response_format: Annotated[
         ResponseFormat | None, Composed("output_config.format", "any schema; json_object by instruction")
