@@ -113,11 +113,15 @@ class Generation:
     def _accumulate(self, events: Sequence[MessageStreamEvent]) -> list[MessageStreamEvent]:
         """The events for the encoder, up to the first failure, which is kept in `_failure`."""
         accumulated: list[MessageStreamEvent] = []
+        feed = self._accumulator.feed
         try:
             for event in events:
+                if event["type"] == "content_block_delta":  # first, since most events are deltas
+                    accumulated += feed(event)
+                    continue
                 if event["type"] == "error":
                     raise self._stream.error(event)
-                accumulated += self._accumulator.feed(event)
+                accumulated += feed(event)
                 if event["type"] == "message_stop":  # what follows is not part of the message
                     break
         except Exception as error:
