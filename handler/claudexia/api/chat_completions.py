@@ -3,7 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic_core import to_json
 
@@ -52,6 +52,8 @@ class ChatCompletionEncoder:
             for index in range(len(messages))
         ]
 
+    _frame: Callable[[ChatCompletionChunk], bytes] = staticmethod(encode)
+
     def feed(self, index: int, event: MessageStreamEvent) -> bytes:
         chunks = self._choices[index].feed(event)
         if len(chunks) == 1:
@@ -68,9 +70,6 @@ class ChatCompletionEncoder:
 
     def error(self, error: APIError) -> bytes:
         return encode(error.body())
-
-    def _frame(self, chunk: ChatCompletionChunk) -> bytes:
-        return encode(chunk)
 
 
 def completion_with_cost(

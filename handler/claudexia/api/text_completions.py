@@ -81,7 +81,8 @@ class TextCompletions:
 class TextCompletionEncoder(ChatCompletionEncoder):
     """Encodes one streamed response as TextCompletionChunks, which are a subset of the chat's chunks."""
 
-    def _frame(self, chunk: ChatCompletionChunk) -> bytes:
+    @staticmethod
+    def _frame(chunk: ChatCompletionChunk) -> bytes:
         text_chunk = to_text_chunk(chunk)
         return encode(text_chunk) if text_chunk else b""
 

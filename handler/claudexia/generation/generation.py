@@ -69,6 +69,10 @@ class Generation:
         return self._accumulator.message
 
     @property
+    def finished(self) -> bool:
+        return self._accumulator.finished
+
+    @property
     def usage(self) -> Usage:
         """Tokens used so far, also if the events were not read to the end, or not at all."""
         accumulator = self._accumulator
@@ -77,7 +81,8 @@ class Generation:
     async def events(self) -> AsyncGenerator[Sequence[MessageStreamEvent], None]:
         """Reads the answer to its end: yields the events for an encoder, one list per network read.
 
-        The last list ends with message_stop. Raises APIError if the upstream reports an error or breaks off, or
+        The last list ends with message_stop, unless the upstream's stream ends before: then the caller raises
+        cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error, or
         another exception for an event of the wrong shape; all events before it have been yielded by then.
         """
         accumulator, resumptions = self._accumulator, 0
@@ -87,11 +92,10 @@ class Generation:
                 yield accumulated
             if self._failure:
                 raise self._failure
-            if accumulator.finished:
-                await self._stream.finish()
-                return
             if accumulator.paused and resumptions == _MAX_RESUMPTIONS:
                 yield accumulator.end_turn()
+            if accumulator.finished:
+                await self._stream.finish()
                 return
             if accumulator.paused:
                 resumptions += 1
@@ -101,7 +105,7 @@ class Generation:
             try:
                 events = await anext(reads)
             except StopAsyncIteration:
-                raise upstream_error("The upstream broke off in the middle of its answer.") from None
+                return
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -109,11 +113,15 @@ class Generation:
     def _accumulate(self, events: Sequence[MessageStreamEvent]) -> list[MessageStreamEvent]:
         """The events for the encoder, up to the first failure, which is kept in `_failure`."""
         accumulated: list[MessageStreamEvent] = []
+        feed = self._accumulator.feed
         try:
             for event in events:
+                if event["type"] == "content_block_delta":  # first, since most events are deltas
+                    accumulated += feed(event)
+                    continue
                 if event["type"] == "error":
                     raise self._stream.error(event)
-                accumulated += self._accumulator.feed(event)
+                accumulated += feed(event)
                 if event["type"] == "message_stop":  # what follows is not part of the message
                     break
         except Exception as error:
@@ -124,6 +132,11 @@ class Generation:
         await self._stream.finish()
         await self._stream.aclose()
         self._stream = await self._request.resumed_with(self._accumulator.resume_content).open()
+
+
+def cut_short() -> APIError:
+    """The error for an answer whose stream ended before its message_stop."""
+    return upstream_error("The upstream broke off in the middle of its answer.")
 
 
 async def start_generations(

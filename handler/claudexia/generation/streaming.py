@@ -10,7 +10,7 @@ from typing import Protocol
 from claudexia.errors import INTERNAL_ERROR, APIError
 from claudexia.generation.billing import RequestUsage
 from claudexia.generation.concurrency import gather_or_cancel, interleave
-from claudexia.generation.generation import Generation, close_generations
+from claudexia.generation.generation import Generation, close_generations, cut_short
 from claudexia.observability.log import log_bug
 from claudexia.observability.record import RequestRecord
 from claudexia.translate.sse import comment
@@ -52,6 +52,8 @@ async def collect_messages(generations: Sequence[Generation], keep: KeepThinking
 async def _collect(generation: Generation) -> Message:
     async for _ in generation.events():
         pass
+    if not generation.finished:
+        raise cut_short()
     return generation.message
 
 
@@ -103,6 +105,8 @@ class CompletionStreamer:
                             yield b"".join(frames)
                     if not self._unfinished:
                         self._record.end()
+            if self._unfinished:
+                raise cut_short()
         except APIError as error:
             self._record.fail(error)
             yield self._encoder.error(error)
