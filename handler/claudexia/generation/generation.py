@@ -57,6 +57,7 @@ class Generation:
         self._request = request
         self._stream = stream
         self._accumulator = MessageAccumulator(resumable=request.can_pause())
+        self._stopped = False  # the current message is complete, or has failed with `_failure`
         self._failure: Exception | None = None
 
     @property
@@ -78,28 +79,28 @@ class Generation:
         accumulator = self._accumulator
         return accumulator.usage if accumulator.started else self._stream.message.get("usage") or {}
 
-    async def events(self) -> AsyncGenerator[Sequence[MessageStreamEvent], None]:
-        """Reads the answer to its end: yields the events for an encoder, one list per network read.
+    async def events(self, index: int = 0) -> AsyncGenerator[tuple[int, Sequence[MessageStreamEvent]], None]:
+        """Reads the answer to its end: yields `index` and the events for an encoder, one list per network read.
 
         The last list ends with message_stop, unless the upstream's stream ends before: then the caller raises
         cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error, or
         another exception for an event of the wrong shape; all events before it have been yielded by then.
         """
-        accumulator, resumptions = self._accumulator, 0
+        resumptions = 0
         reads, events = aiter(self._stream), self._stream.opening
         while True:
             if accumulated := self._accumulate(events):
-                yield accumulated
-            if self._failure:
-                raise self._failure
-            if accumulator.paused and resumptions == _MAX_RESUMPTIONS:
-                yield accumulator.end_turn()
-            if accumulator.finished:
+                yield index, accumulated
+            if self._stopped:
+                if self._failure:
+                    raise self._failure
+                if self._accumulator.paused and resumptions == _MAX_RESUMPTIONS:
+                    yield index, self._accumulator.end_turn()
                 await self._stream.finish()
-                return
-            if accumulator.paused:
-                resumptions += 1
+                if self._accumulator.finished:
+                    return
                 await self._resume()
+                resumptions += 1
                 reads, events = aiter(self._stream), self._stream.opening
                 continue
             try:
@@ -113,24 +114,25 @@ class Generation:
     def _accumulate(self, events: Sequence[MessageStreamEvent]) -> list[MessageStreamEvent]:
         """The events for the encoder, up to the first failure, which is kept in `_failure`."""
         accumulated: list[MessageStreamEvent] = []
-        feed = self._accumulator.feed
+        feed_delta, append = self._accumulator.feed_delta, accumulated.append
         try:
             for event in events:
                 if event["type"] == "content_block_delta":  # first, since most events are deltas
-                    accumulated += feed(event)
+                    append(feed_delta(event))
                     continue
                 if event["type"] == "error":
                     raise self._stream.error(event)
-                accumulated += feed(event)
+                accumulated += self._accumulator.feed(event)
                 if event["type"] == "message_stop":  # what follows is not part of the message
+                    self._stopped = True
                     break
         except Exception as error:
-            self._failure = error
+            self._stopped, self._failure = True, error
         return accumulated
 
     async def _resume(self) -> None:
-        await self._stream.finish()
         await self._stream.aclose()
+        self._stopped = False
         self._stream = await self._request.resumed_with(self._accumulator.resume_content).open()
 
 

@@ -23,6 +23,7 @@ from claudexia.errors import upstream_error
 from claudexia.translate.response.usage import add_usage, merge_usage
 from claudexia.translate.types.anthropic import (
     ContentBlock,
+    ContentBlockDeltaEvent,
     ContentDelta,
     Message,
     MessageDelta,
@@ -45,13 +46,21 @@ _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 
 
 class _Text:
-    """Text received for `key` of a block. It is joined at the end only: an answer may have 100,000 deltas."""
+    """Consecutive deltas of one type in block `index`: the pieces of the text that is added to its `key`.
 
-    __slots__ = ("key", "pieces")
+    They are joined at the end only: an answer may have 100,000 deltas.
+    """
 
-    def __init__(self, key: str, first: object) -> None:
+    __slots__ = ("index", "key", "kind", "pieces")
+
+    def __init__(self, index: int, kind: str, key: str) -> None:
+        self.index = index
+        self.kind = kind
         self.key = key
-        self.pieces = [first]
+        self.pieces: list[object] = []
+
+
+_NO_TEXT = _Text(-1, "", "")
 
 
 class MessageAccumulator:
@@ -73,7 +82,8 @@ class MessageAccumulator:
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
-        self._texts: dict[tuple[int, str | None], _Text] = {}  # by block and type of delta
+        self._texts: list[_Text] = []
+        self._text = _NO_TEXT  # the one that the latest delta belongs to
         self._earlier_usage: Usage = {}  # of the messages before the current one
         self._usage: Usage = {}  # of the current message
         self._has_final_usage = False
@@ -81,14 +91,7 @@ class MessageAccumulator:
     def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
         """Returns the events for the encoder. Raises APIError 502 if a message restarts after content."""
         if event["type"] == "content_block_delta":
-            if self._index_shift:
-                event = {**event, "index": event["index"] + self._index_shift}
-            delta = event["delta"]
-            if text := self._texts.get((event["index"], delta.get("type"))):
-                text.pieces.append(delta.get(text.key))
-            else:
-                self._start_text(event["index"], delta)
-            return (event,)
+            return (self.feed_delta(event),)
         if event["type"] == "message_start":
             return self._start(event)
         if event["type"] == "message_delta":
@@ -96,6 +99,18 @@ class MessageAccumulator:
         if event["type"] == "message_stop":
             return self._stop(event)
         return (self._add_block(event),)
+
+    def feed_delta(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
+        """feed() for a delta, which most events are: it always returns one event."""
+        if self._index_shift:
+            event = {**event, "index": event["index"] + self._index_shift}
+        index, delta = event["index"], event["delta"]
+        kind, text = delta.get("type"), self._text
+        if text.kind == kind and text.index == index:
+            text.pieces.append(delta.get(text.key))
+        else:
+            self._switch_text(index, delta)
+        return event
 
     def end_turn(self) -> Sequence[MessageStreamEvent]:
         """The last events of a turn. For a paused turn, this is instead of resuming it."""
@@ -121,7 +136,7 @@ class MessageAccumulator:
     def _characters(self) -> int:
         return sum(
             len(piece)
-            for text in self._texts.values()
+            for text in self._texts
             if text.key != "signature"
             for piece in text.pieces
             if isinstance(piece, str)
@@ -137,7 +152,7 @@ class MessageAccumulator:
         self.started = True
         content = [block.copy() for block in message.get("content") or []]
         self._blocks.clear()
-        self._texts.clear()
+        self._clear_texts()
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
             return (event,)
@@ -146,6 +161,10 @@ class MessageAccumulator:
         stop = {key: value for key, value in message.items() if key in _STOP_KEYS}
         self.message = cast("Message", {**self.message, **stop})
         return [part for index, block in enumerate(content, self._index_shift) for part in _whole(index, block)]
+
+    def _clear_texts(self) -> None:
+        self._texts.clear()
+        self._text = _NO_TEXT
 
     def _resume(self) -> None:
         self.paused, self._resumed = False, True
@@ -156,7 +175,7 @@ class MessageAccumulator:
 
     def _has_content(self) -> bool:
         """Whether the current message has text or a tool call, or the beginning of one."""
-        return any(text.key in ("text", "partial_json") for text in self._texts.values()) or any(
+        return any(text.key in ("text", "partial_json") for text in self._texts) or any(
             block.get("type") == "tool_use" or block.get("text")
             for block in self.message["content"][self._index_shift :]
         )
@@ -173,14 +192,16 @@ class MessageAccumulator:
             event = {**event, "index": event["index"] + self._index_shift}
         return event
 
-    def _start_text(self, index: int, delta: ContentDelta) -> None:
-        """The first delta of its type in a block, or one that is not text."""
+    def _switch_text(self, index: int, delta: ContentDelta) -> None:
+        """Handles a delta of another block or type than the one before."""
         block, kind = self._blocks.get(index), delta.get("type", "")
         if not block:
             return
         if key := _TEXT_KEYS.get(kind):
             if piece := delta.get(key):
-                self._texts[index, kind] = _Text(key, piece)
+                self._text = _Text(index, kind, key)
+                self._text.pieces.append(piece)
+                self._texts.append(self._text)
         else:
             _update_block(block, delta)
 
@@ -191,11 +212,11 @@ class MessageAccumulator:
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
-        for (index, _), text in self._texts.items():
-            block, key = self._blocks[index], text.key
+        for text in self._texts:
+            block, key = self._blocks[text.index], text.key
             joined = "".join(str(piece) for piece in text.pieces if piece)
             block[key] = f"{block.get(key) or ''}{joined}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
-        self._texts.clear()
+        self._clear_texts()
         self._has_final_usage = True
         self.message["usage"] = self.usage
         if not self._resumable:
