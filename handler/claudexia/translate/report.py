@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from claudexia.errors import APIError, invalid_request, missing, unsupported
+from claudexia.errors import APIError, invalid_request, missing, shorten, unsupported
 from claudexia.translate.types.base import Params
 
 # One part of a request's path: the name of a field or the index of an array item.
@@ -64,7 +64,7 @@ class Report:
 
     def invalid(self, reason: str, code: str = "invalid_value") -> APIError:
         """A 400 whose message starts with the path."""
-        return self.error(f"Invalid '{self.param}': {reason}.", code)
+        return self.error(f"Invalid '{shorten(self.param)}': {reason}.", code)
 
     def error(self, message: str, code: str | None = None) -> APIError:
         """A 400 with its own message."""

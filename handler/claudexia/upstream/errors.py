@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from claudexia.errors import NO_RETRY, APIError, model_not_found, upstream_error
+from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten, upstream_error
 
 
 class _Failure(NamedTuple):
@@ -64,6 +64,8 @@ _BY_STATUS = {
     504: _BY_TYPE["timeout_error"],
     529: _BY_TYPE["overloaded_error"],
 }
+# Characters. The upstream's messages may quote the request.
+_MAX_MESSAGE = 2000
 _SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
 _SPEND_LIMIT_TEXT = re.compile(r"specified API usage limits|credit balance is too low", re.IGNORECASE)
 _TOO_LONG_TEXT = re.compile(r"prompt is too long|exceeds? (the )?context (window|limit)", re.IGNORECASE)
@@ -113,7 +115,7 @@ def _api_error(
         return not_found
     return APIError(
         failure.status,
-        failure.message or str(error.get("message") or fallback),
+        failure.message or shorten(error.get("message") or fallback, _MAX_MESSAGE),
         type=failure.type,
         param="messages" if failure is _CONTEXT else None,
         code=failure.code,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from claudexia.errors import APIError, invalid_request, missing
+from claudexia.errors import APIError, invalid_request, missing, shorten
 from claudexia.translate.report import Step, spell_path
 from claudexia.translate.types.params import CompletionCreateParams
 
@@ -97,7 +97,7 @@ def _to_api_error(path: Sequence[Step], detail: ErrorDetails, types: Sequence[st
         allowed = context.get("expected_tags") or context.get("expected")
         value = context.get("tag", given)
         return invalid_request(
-            f"Invalid value: {_quoted(value)}. Supported values are: {allowed}.", name, "invalid_value"
+            f"Invalid value: '{shorten(value, 60)}'. Supported values are: {allowed}.", name, "invalid_value"
         )
     if kind in _EXPECTED:
         return _invalid_type(name, given, types)
@@ -109,7 +109,7 @@ def _to_api_error(path: Sequence[Step], detail: ErrorDetails, types: Sequence[st
 def _invalid_type(name: str, given: object, types: Sequence[str]) -> APIError:
     expected = " or ".join(dict.fromkeys(_EXPECTED[t] for t in types if t in _EXPECTED))
     choice = f"one of {expected}" if " or " in expected else expected
-    place = f" for '{name}'" if name else ""
+    place = f" for '{shorten(name)}'" if name else ""
     return invalid_request(
         f"Invalid type{place}: expected {choice}, but got {_type_name(given)} instead.",
         name or None,
@@ -122,7 +122,8 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
     given, bound = detail["input"], detail["ctx"][key]
     number = "integer" if isinstance(given, int) and isinstance(bound, int) else "decimal"
     return invalid_request(
-        f"Invalid '{name}': {number} {phrase}. Expected a value {sign} {bound:g}, but got {given} instead.",
+        f"Invalid '{shorten(name)}': {number} {phrase}. Expected a value {sign} {bound:g}, "
+        f"but got {shorten(given)} instead.",
         name,
         f"{number}_{code}",
     )
@@ -131,20 +132,17 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
 def _invalid_value(name: str, detail: ErrorDetails) -> APIError:
     if detail["type"] == "too_short":
         message = (
-            f"Invalid '{name}': empty array. Expected an array with minimum length 1, "
+            f"Invalid '{shorten(name)}': empty array. Expected an array with minimum length 1, "
             "but got an empty array instead."
         )
         return invalid_request(message, name, "empty_array")
     if detail["type"] == "string_too_short":
         return invalid_request(
-            f"Invalid '{name}': empty string. Expected at least one character.", name, "empty_string"
+            f"Invalid '{shorten(name)}': empty string. Expected at least one character.", name, "empty_string"
         )
-    return invalid_request(f"Invalid '{name}': {detail['msg']}.", name or None, "invalid_value")
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
+    return invalid_request(
+        f"Invalid '{shorten(name)}': {shorten(detail['msg'])}.", name or None, "invalid_value"
+    )
 
 
 def _type_name(value: object) -> str:

@@ -21,6 +21,7 @@ from typing import Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
+from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, Step, check_extras
 from claudexia.translate.types.anthropic import CacheControlParam, ContentBlockParam, MessageCreateParams
@@ -113,7 +114,7 @@ def _read(model: type[_FieldT], given: Params, name: str, report: Report) -> _Fi
     try:
         read = value if isinstance(value, model) else model.model_validate(value)
     except ValidationError as error:
-        raise report.invalid(error.errors()[0]["msg"]) from None
+        raise report.invalid(shorten(error.errors()[0]["msg"])) from None
     check_extras(read, report)
     return read
 

@@ -7,6 +7,7 @@ and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools#c
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.types.anthropic import ToolChoiceParam, ToolUnionParam
@@ -123,7 +124,8 @@ def _upstream_name(name: str, tools: Sequence[ToolUnionParam], names: ToolNames,
         if candidate in sent:
             return candidate
     raise report.error(
-        f"Invalid value for '{report.param}': no tool with the name '{name[:100]}' is in the request.",
+        f"Invalid value for '{shorten(report.param)}': "
+        f"no tool with the name '{shorten(name)}' is in the request.",
         "invalid_value",
     )
 

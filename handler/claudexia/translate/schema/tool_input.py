@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from claudexia.errors import shorten
 from claudexia.translate.report import Report
 from claudexia.translate.schema.references import resolve
 from claudexia.translate.types.anthropic import JSONSchema
@@ -88,7 +89,8 @@ def _redirected(node: object) -> object:
 
 def _no_object(name: str, report: Report, got: str) -> Exception:
     return report.error(
-        f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got {got}.",
+        f"Invalid schema for function '{shorten(name)}': schema must be a JSON Schema of 'type: \"object\"', "
+        f"got {shorten(got)}.",
         "invalid_function_parameters",
     )
 
