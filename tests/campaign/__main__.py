@@ -17,13 +17,27 @@ from tests.campaign.run import CHUNK, Kind, Outcome, Part, reduce_case, run_part
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
-    parser.add_argument("--bodies", type=int, default=3000, help="damaged bodies and controls (default: %(default)s)")
-    parser.add_argument("--streams", type=int, default=3000, help="damaged streams and controls (default: %(default)s)")
+    parser.add_argument(
+        "--bodies", type=int, default=3000, help="damaged bodies and controls (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--streams", type=int, default=3000, help="damaged streams and controls (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--largest", type=int, default=20_000, metavar="BYTES", help="of the bodies that repeat one thing (default: %(default)s)")
-    parser.add_argument("--timed", action="store_true", help="judge the CPU time of bodies, as a ratio to json.loads")
-    parser.add_argument("--case", metavar="ID", help="one case, such as stream:1:42, or a range of them, such as stream:1:40-42")
+    parser.add_argument(
+        "--largest",
+        type=int,
+        default=20_000,
+        metavar="BYTES",
+        help="of the bodies that repeat one thing (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timed", action="store_true", help="judge the CPU time of bodies, as a ratio to json.loads"
+    )
+    parser.add_argument(
+        "--case", metavar="ID", help="one case, such as stream:1:42, or a range of them, such as stream:1:40-42"
+    )
     options = parser.parse_args()
     started = time.perf_counter()
     outcome = _campaign(list(_parts(options)), options.processes)

@@ -108,7 +108,9 @@ def _success(choices: list[Choice], usage: Json) -> Success:
             raise ShapeError(f"finish_reason {choice.finish_reason} without a call")
     known = {key: value for key, value in usage.items() if key != "cost"} if isinstance(usage, dict) else None
     for counts in (known, *(value for value in (known or {}).values() if isinstance(value, dict))):
-        if not counts or any(not isinstance(count, int) or count < 0 for count in counts.values() if not isinstance(count, dict)):
+        if not counts or any(
+            not isinstance(count, int) or count < 0 for count in counts.values() if not isinstance(count, dict)
+        ):
             raise ShapeError("the usage holds what is no count")
     return Success(tuple(choices), json.dumps(known, sort_keys=True))
 
@@ -124,13 +126,19 @@ def _choice(choice: Json, message: Json) -> Choice:
         tuple(calls),
         choice.get("finish_reason") or "",
         json.dumps(message.get("annotations") or []),
-        json.dumps([{k: v for k, v in block.items() if k != "index"} for block in message.get("thinking_blocks") or []]),
+        json.dumps(
+            [{k: v for k, v in block.items() if k != "index"} for block in message.get("thinking_blocks") or []]
+        ),
     )
 
 
 def _call(call: Json) -> tuple[str, str, str]:
     inner = call.get("function") or call.get("custom")
-    if not isinstance(call.get("id"), str) or not inner or not all(isinstance(each, str) for each in inner.values()):
+    if (
+        not isinstance(call.get("id"), str)
+        or not inner
+        or not all(isinstance(each, str) for each in inner.values())
+    ):
         raise ShapeError("a call without id, name or arguments")
     return call["id"], inner["name"], inner.get("arguments", inner.get("input"))
 

@@ -213,7 +213,9 @@ def _unknown_in_each_part(count: int) -> Json:
 def _references(count: int) -> Json:
     large = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(count)}}
     some = {"anyOf": [{"$ref": "#/$defs/large"}] * max(1, count // 20)}
-    return chat(tools=[tool(parameters={"type": "object", "properties": {"a": some}, "$defs": {"large": large}})])
+    return chat(
+        tools=[tool(parameters={"type": "object", "properties": {"a": some}, "$defs": {"large": large}})]
+    )
 
 
 def _same_call_id(count: int) -> Json:
@@ -222,7 +224,9 @@ def _same_call_id(count: int) -> Json:
 
 def _calls_and_results(count: int) -> Json:
     ids = [f"call_{number}" for number in range(count)]
-    return chat(user("a"), assistant(tool_calls=[call(id_) for id_ in ids]), *(result(id_) for id_ in reversed(ids)))
+    return chat(
+        user("a"), assistant(tool_calls=[call(id_) for id_ in ids]), *(result(id_) for id_ in reversed(ids))
+    )
 
 
 def _unsigned_thinking(count: int) -> Json:
@@ -243,7 +247,9 @@ def _integers_for_tools(count: int) -> Json:
 
 
 def _enums(count: int) -> Json:
-    options = [{"enum": [f"{option}_{number}" for number in range(max(1, count // 64))]} for option in range(64)]
+    options = [
+        {"enum": [f"{option}_{number}" for number in range(max(1, count // 64))]} for option in range(64)
+    ]
     return _structured({"type": "object", "properties": {"a": {"oneOf": options}}, "required": ["a"]})
 
 
@@ -275,7 +281,9 @@ def _digits(count: int) -> Json:
 
 
 def _structured(schema: Json) -> Json:
-    return chat(response_format={"type": "json_schema", "json_schema": {"name": "w", "schema": schema, "strict": True}})
+    return chat(
+        response_format={"type": "json_schema", "json_schema": {"name": "w", "schema": schema, "strict": True}}
+    )
 
 
 # What repeats, and how many bytes one repetition has.

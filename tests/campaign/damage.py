@@ -30,7 +30,25 @@ STRINGS = (
     "", " ", "\x00", "\ud800", "\udfff\ud800", "\U0001f600", "\u202eabc", "e\u0301", "a" * 300, "\r\n\r\n", "null",
     "data:image/png;base64,", "data:,", "https://", "file:///etc/passwd", "{", '"', "%00", "\ufeff", "ß" * 5000, "0x10", "1e999",
 )  # fmt: skip
-NUMBERS = (0, -1, 1, 2, 0.5, -0.0, 9, 64, 10**6, 2**31, 2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**30, 1e308, 1e-308)
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2,
+    0.5,
+    -0.0,
+    9,
+    64,
+    10**6,
+    2**31,
+    2**53 + 1,
+    2**63,
+    2**64,
+    -(2**63) - 1,
+    10**30,
+    1e308,
+    1e-308,
+)
 RAWS = (
     "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 500, "9" * 4400, "-" + "1" * 310, "1" + "0" * 309 + ".5",
     "0" * 3, "1.", "tru", "'a'", "[" * 60 + "]" * 60, "[" * 3000 + "]" * 3000, '{"a":' * 150 + "1" + "}" * 150, "[[[",
@@ -178,7 +196,19 @@ def _flip(random: Random, data: bytes) -> bytes:
 
 
 def _insert(random: Random, data: bytes) -> bytes:
-    junk = (b"\x00", b"\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\r\n", b"}", b",", b'"', b"\\", b"[[[[")
+    junk = (
+        b"\x00",
+        b"\xff",
+        b"\xc3\x28",
+        b"\xed\xa0\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\r\n",
+        b"}",
+        b",",
+        b'"',
+        b"\\",
+        b"[[[[",
+    )
     at = random.randrange(len(data) + 1)
     return data[:at] + random.choice(junk) + data[at:]
 

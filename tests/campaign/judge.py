@@ -64,7 +64,9 @@ def body_reply(body: bytes, number: int) -> UpstreamReply:
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
         {"type": "message_stop"},
     ]  # fmt: skip
-    return UpstreamReply(tuple(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events))
+    return UpstreamReply(
+        tuple(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+    )
 
 
 def _digest(body: bytes) -> str:
@@ -115,7 +117,11 @@ def is_path(param: str, value: Json, top: bool = True) -> bool:
         return True
     if isinstance(value, list):
         found = re.match(r"\[(\d+)\]\.?", param)
-        return bool(found) and int(found[1]) < len(value) and is_path(param[found.end() :], value[int(found[1])], False)
+        return (
+            bool(found)
+            and int(found[1]) < len(value)
+            and is_path(param[found.end() :], value[int(found[1])], False)
+        )
     if not isinstance(value, dict):
         return False
     for key, inner in value.items():
@@ -173,7 +179,11 @@ def _judge_answer(case: Case, answer: Success | Failure) -> Iterator[str]:
             yield "a whole answer of the upstream is an error"
         if len(answer.error["message"]) > _MAX_UPSTREAM_MESSAGE:
             yield f"an error message of more than {_MAX_UPSTREAM_MESSAGE} characters"
-        if answer.status == 500 and case.replies[case.damaged].status == 200 and "The gateway failed" in answer.error["message"]:
+        if (
+            answer.status == 500
+            and case.replies[case.damaged].status == 200
+            and "The gateway failed" in answer.error["message"]
+        ):
             yield "an upstream's fault is reported as the gateway's (500)"
         return
     if case.expected:
@@ -222,6 +232,9 @@ def _judge_agreement(whole: Success | Failure, streamed: Success | Failure) -> I
 def _judge_ledger(answer: Success | Failure, seen: Observation) -> Iterator[str]:
     if isinstance(answer, Success) and len(seen.usage) == 1:
         usage, line = json.loads(answer.usage), seen.usage[0]
-        tokens = sum(line.get(name, 0) for name in ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens"))
+        tokens = sum(
+            line.get(name, 0)
+            for name in ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
+        )
         if usage.get("total_tokens") != tokens:
             yield "the ledger has other tokens than the answer"

@@ -54,7 +54,9 @@ class _Message:
         kind = event.get("type")
         if kind == "error":
             raise ProtocolError("an error event")
-        if not isinstance(kind, str) or not (kind == "message_start" or kind.startswith("content_block_") or kind == "message_delta"):
+        if not isinstance(kind, str) or not (
+            kind == "message_start" or kind.startswith("content_block_") or kind == "message_delta"
+        ):
             return
         if kind == "message_start":
             self._start(event.get("message"))

@@ -62,7 +62,9 @@ async def reduce_reply(reply: UpstreamReply, fails: Fails[UpstreamReply], budget
             continue
 
         async def data_fails(smaller: bytes, index: int = index, head: bytes = head) -> bool:
-            return await frames_fail([*frames[:index], head + b"data: " + smaller + b"\n\n", *frames[index + 1 :]])
+            return await frames_fail(
+                [*frames[:index], head + b"data: " + smaller + b"\n\n", *frames[index + 1 :]]
+            )
 
         if len(data) > 20:
             data = await reduce_data(data.removesuffix(b"\n\n"), data_fails, budget)

@@ -132,7 +132,9 @@ class _Bodies:
 
         async def fails(smaller: Request) -> bool:
             seen = await self._ask(smaller)
-            return rule in judge_body(smaller, seen) or bool(name and rule in judge_same(self._before[name], seen))
+            return rule in judge_body(smaller, seen) or bool(
+                name and rule in judge_same(self._before[name], seen)
+            )
 
         if not await fails(request):
             return "alone, this case does not fail: its state is that of the cases before it, or of its time"
@@ -191,9 +193,15 @@ class _Streams:
         good = streams.good_streams()[case.base]
         seen = []
         for stream in (False, True):
-            request = Request(streams.request_body(good, stream), headers=(*Request(b"").headers, *good.headers))
+            request = Request(
+                streams.request_body(good, stream), headers=(*Request(b"").headers, *good.headers)
+            )
             count = good.body.get("n", 1)
-            seen.append(await self._gateway.ask(request, lambda _, number: case.replies[min(number // count, len(case.replies) - 1)]))
+            seen.append(
+                await self._gateway.ask(
+                    request, lambda _, number: case.replies[min(number // count, len(case.replies) - 1)]
+                )
+            )
         return seen
 
 
@@ -215,4 +223,8 @@ def _seconds_of_json(body: bytes) -> float:
 
 def shown(data: bytes, length: int = 400) -> str:
     text = data.decode("utf-8", "backslashreplace")
-    return text if len(text) <= length else f"{text[: length // 2]} ...{len(text)} characters... {text[-length // 2 :]}"
+    return (
+        text
+        if len(text) <= length
+        else f"{text[: length // 2]} ...{len(text)} characters... {text[-length // 2 :]}"
+    )

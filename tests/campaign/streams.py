@@ -53,17 +53,39 @@ class Case:
     damages: tuple[str, ...] = ()
 
 
-def _plain(*answers: list[Any], fields: Json | None = None, headers: HeaderPairs = (), **expected: Any) -> GoodStream:
-    return GoodStream(chat(user(MARK), **(fields or {})), tuple(map(tuple, answers)), Expected(**expected), headers)
+def _plain(
+    *answers: list[Any], fields: Json | None = None, headers: HeaderPairs = (), **expected: Any
+) -> GoodStream:
+    return GoodStream(
+        chat(user(MARK), **(fields or {})), tuple(map(tuple, answers)), Expected(**expected), headers
+    )
 
 
 @cache
 def good_streams() -> dict[str, GoodStream]:
-    search = block("server_tool_use", {"type": "input_json_delta", "partial_json": '{"query": "a"}'}, id="srvtoolu_1", name="web_search", input={})
-    found = [{"type": "web_search_result", "url": "https://a.example", "title": "A", "encrypted_content": "x", "page_age": None}]
+    search = block(
+        "server_tool_use",
+        {"type": "input_json_delta", "partial_json": '{"query": "a"}'},
+        id="srvtoolu_1",
+        name="web_search",
+        input={},
+    )
+    found = [
+        {
+            "type": "web_search_result",
+            "url": "https://a.example",
+            "title": "A",
+            "encrypted_content": "x",
+            "page_age": None,
+        }
+    ]
     results = block("web_search_tool_result", tool_use_id="srvtoolu_1", content=found)
     tools: Json = {"tools": [tool(), tool("other")]}
-    custom: Json = {"tools": [{"type": "custom", "custom": {"name": "run", "description": MARK, "format": {"type": "text"}}}]}
+    custom: Json = {
+        "tools": [
+            {"type": "custom", "custom": {"name": "run", "description": MARK, "format": {"type": "text"}}}
+        ]
+    }
     web: Json = {"web_search_options": {}}
     blocks = ((b"x-claudexia-thinking-blocks", b"true"),)
     call = tool_block("weather", '{"city": ', '"a"}')
@@ -182,7 +204,31 @@ def _spoil_event(draft: _Draft, random: Random) -> None:
 
 def _spoil_key(draft: _Draft, random: Random) -> None:
     """A wrong value for, or no, key that matters."""
-    names = ("index", "type", "delta", "content_block", "message", "usage", "id", "name", "text", "partial_json", "stop_reason", "model", "content", "input", "thinking", "signature", "citation", "url", "title", "stop_details", "input_tokens", "output_tokens", "output_tokens_details")
+    names = (
+        "index",
+        "type",
+        "delta",
+        "content_block",
+        "message",
+        "usage",
+        "id",
+        "name",
+        "text",
+        "partial_json",
+        "stop_reason",
+        "model",
+        "content",
+        "input",
+        "thinking",
+        "signature",
+        "citation",
+        "url",
+        "title",
+        "stop_details",
+        "input_tokens",
+        "output_tokens",
+        "output_tokens_details",
+    )
     name = random.choice(names)
     places = [(event, path) for event in _values(draft) for path in paths(event) if path[-1] == name]
     if places:
@@ -196,13 +242,28 @@ def _spoil_key(draft: _Draft, random: Random) -> None:
 
 def _wrong_index(draft: _Draft, random: Random) -> None:
     if indexed := [event for event in _values(draft) if "index" in event]:
-        random.choice(indexed)["index"] = random.choice((-1, 0, 1, 2, 7, 10**30, 0.0, 1.5, "0", None, True, [], {}))
+        random.choice(indexed)["index"] = random.choice(
+            (-1, 0, 1, 2, 7, 10**30, 0.0, 1.5, "0", None, True, [], {})
+        )
 
 
 def _stop_reason(draft: _Draft, random: Random) -> None:
     for event in _values(draft):
         if event.get("type") == "message_delta" and isinstance(event.get("delta"), dict):
-            reasons = ("tool_use", "pause_turn", "refusal", "end_turn", "max_tokens", "none_at_all", None, "", 1, [], {}, True)
+            reasons = (
+                "tool_use",
+                "pause_turn",
+                "refusal",
+                "end_turn",
+                "max_tokens",
+                "none_at_all",
+                None,
+                "",
+                1,
+                [],
+                {},
+                True,
+            )
             event["delta"]["stop_reason"] = random.choice(reasons)
 
 
@@ -211,15 +272,35 @@ def _usage(draft: _Draft, random: Random) -> None:
     for event in _values(draft):
         place = event.get("message") if event.get("type") == "message_start" else event
         if isinstance(place, dict) and isinstance(place.get("usage"), dict) and random.random() < 0.6:
-            name = random.choice(("input_tokens", "output_tokens", "cache_read_input_tokens", "output_tokens_details", "cache_creation", "server_tool_use"))
+            name = random.choice(
+                (
+                    "input_tokens",
+                    "output_tokens",
+                    "cache_read_input_tokens",
+                    "output_tokens_details",
+                    "cache_creation",
+                    "server_tool_use",
+                )
+            )
             place["usage"][name] = random.choice(wrong)
         elif isinstance(place, dict) and "usage" in place and random.random() < 0.2:
             place["usage"] = random.choice(wrong)
 
 
 def _error_event(draft: _Draft, random: Random) -> None:
-    kinds = ("overloaded_error", "api_error", "invalid_request_error", "rate_limit_error", "new_error", None, 7, {})
-    error = random.choice(({"type": random.choice(kinds), "message": MARK}, {"type": "api_error"}, None, "x", [], {"message": {}}))
+    kinds = (
+        "overloaded_error",
+        "api_error",
+        "invalid_request_error",
+        "rate_limit_error",
+        "new_error",
+        None,
+        7,
+        {},
+    )
+    error = random.choice(
+        ({"type": random.choice(kinds), "message": MARK}, {"type": "api_error"}, None, "x", [], {"message": {}})
+    )
     draft.events.insert(_at(draft, random), {"type": "error", "error": error})
 
 
@@ -254,9 +335,43 @@ def _carriage_returns(draft: _Draft, random: Random) -> None:
 def _no_event_stream(draft: _Draft, random: Random) -> None:
     page = b"<!doctype html><html><body>" + MARK.encode() + b"</body></html>"
     error = dumped({"type": "error", "error": {"type": "api_error", "message": MARK}})
-    odd = dumped({"error": random.choice((None, "x", [], {"type": [], "message": {}}, {"type": "api_error", "message": "a" * 9000}))})
-    draft.status = random.choice((200, 204, 201, 206, 301, 302, 304, 307, 400, 401, 403, 404, 408, 413, 418, 429, 500, 502, 503, 529, 599))
-    draft.events = [random.choice((page, error, odd, b"", b"\x1f\x8b\x08", b"[]", b"null", b"7", b"[" * 5000, b"\xff", page * 400))]
+    odd = dumped(
+        {
+            "error": random.choice(
+                (None, "x", [], {"type": [], "message": {}}, {"type": "api_error", "message": "a" * 9000})
+            )
+        }
+    )
+    draft.status = random.choice(
+        (
+            200,
+            204,
+            201,
+            206,
+            301,
+            302,
+            304,
+            307,
+            400,
+            401,
+            403,
+            404,
+            408,
+            413,
+            418,
+            429,
+            500,
+            502,
+            503,
+            529,
+            599,
+        )
+    )
+    draft.events = [
+        random.choice(
+            (page, error, odd, b"", b"\x1f\x8b\x08", b"[]", b"null", b"7", b"[" * 5000, b"\xff", page * 400)
+        )
+    ]
     if random.random() < 0.3:
         draft.events = list(map(framed, events(text("Hello"))))
     kind = random.choice((b"text/html", b"application/json", b"", b"\xff"))
@@ -275,7 +390,10 @@ def _headers(draft: _Draft, random: Random) -> None:
 
 
 def _encoding(draft: _Draft, random: Random) -> None:
-    draft.headers = (*draft.headers, (b"content-encoding", random.choice((b"gzip", b"deflate", b"br", b"zstd", b"x"))))
+    draft.headers = (
+        *draft.headers,
+        (b"content-encoding", random.choice((b"gzip", b"deflate", b"br", b"zstd", b"x"))),
+    )
 
 
 _FATAL: tuple[Damage, ...] = (
@@ -345,7 +463,13 @@ def damaged_case(seed: int, index: int) -> Case:
     replies = list(case.replies)
     replies[damaged] = _reply(draft, random)
     expected = case.expected if harmless else None
-    return replace(case, replies=tuple(replies), damaged=damaged, expected=expected, damages=tuple(each.__name__[1:] for each in chosen))
+    return replace(
+        case,
+        replies=tuple(replies),
+        damaged=damaged,
+        expected=expected,
+        damages=tuple(each.__name__[1:] for each in chosen),
+    )
 
 
 def _reply(draft: _Draft, random: Random) -> UpstreamReply:
