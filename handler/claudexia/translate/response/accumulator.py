@@ -25,7 +25,9 @@ from claudexia.translate.response.event_shape import (
     check_stop,
     is_block,
     is_known,
+    is_known_delta,
     is_message,
+    is_stop,
     malformed,
     valid_usage,
 )
@@ -199,7 +201,8 @@ class MessageAccumulator:
             if self._index_shift:
                 event = {**event, "index": event["index"] + self._index_shift}
             block = event["content_block"].copy()
-            self._blocks[event["index"]] = block
+            if self._blocks.setdefault(event["index"], block) is not block:
+                raise malformed("two blocks with one index")
             self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
         elif event["type"] == "content_block_stop":
@@ -217,6 +220,8 @@ class MessageAccumulator:
         """Handles a delta of another block or type than the one before."""
         index, delta = event["index"], event["delta"]
         block = self._blocks.get(index) if index == self._open_index else None
+        if not is_known_delta(delta) and (block is None or is_known(block)):
+            return {**event, "delta": {"type": delta["type"]}}  # without the keys that an encoder would read
         if block is None:
             raise malformed("a delta of a block that is not open")
         check_delta(delta, block)
@@ -227,8 +232,6 @@ class MessageAccumulator:
             self._texts.append(self._text)
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-        elif is_known(block):
-            return {**event, "delta": {"type": kind}}  # without the keys that an encoder would read
         else:
             _update_block(block, delta)
         return event
@@ -237,7 +240,10 @@ class MessageAccumulator:
         usage = valid_usage(event)
         self._usage = merge_usage(self._usage, usage)
         self._has_final_usage = "output_tokens" in usage
-        self.message.update(event["delta"])  # type: ignore[typeddict-item]  # stop_reason and related keys
+        stop = {key: value for key, value in event["delta"].items() if key in _STOP_KEYS}
+        if not is_stop(stop):
+            raise malformed("a stop_reason of the wrong type")
+        self.message.update(stop)  # type: ignore[typeddict-item]  # keys of a Message
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:

@@ -44,10 +44,17 @@ def is_message(value: object) -> bool:
     return (
         isinstance(value.get("id"), str)
         and isinstance(value.get("model"), str)
-        and isinstance(value.get("stop_reason"), str | None)
-        and isinstance(value.get("stop_details"), dict | None)
+        and is_stop(value)
         and isinstance(content, list)
         and all(is_block(block) for block in content)
+    )
+
+
+def is_stop(value: Mapping[str, object]) -> bool:
+    """Whether the stop_reason and its details, if any, have the right types."""
+    details = value.get("stop_details")
+    return isinstance(value.get("stop_reason"), str | None) and (
+        details is None or (isinstance(details, dict) and isinstance(details.get("explanation"), str | None))
     )
 
 
@@ -69,7 +76,11 @@ def _are_citations(values: object) -> bool:
 
 
 def _is_citation(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
+    if not isinstance(value, dict) or (
+        value.get("type") == "web_search_result_location" and not value.get("url")
+    ):
+        return False
+    return all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
 
 
 def is_known(block: ContentBlock) -> bool:
@@ -77,11 +88,17 @@ def is_known(block: ContentBlock) -> bool:
     return block["type"] in _DELTAS_OF
 
 
-def check_delta(delta: ContentDelta, block: ContentBlock) -> None:
-    """Raises APIError 502 if `delta` cannot be a delta of `block`."""
+def is_known_delta(delta: ContentDelta) -> bool:
+    """Whether the type of `delta` is known. Raises APIError 502 if it has none."""
     kind = delta.get("type")
     if not isinstance(kind, str):
         raise malformed("a delta without a type")
+    return kind in _KNOWN_DELTAS
+
+
+def check_delta(delta: ContentDelta, block: ContentBlock) -> None:
+    """Raises APIError 502 if `delta` cannot be a delta of `block`."""
+    kind = delta["type"]
     allowed = _DELTAS_OF.get(block["type"], _KNOWN_DELTAS)
     if kind in _KNOWN_DELTAS and kind not in allowed:
         raise malformed(f"a {kind} in a {block['type']} block")
