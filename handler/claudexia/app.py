@@ -90,9 +90,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
-        openapi_url="/openapi.json"
-        if settings.docs
-        else None,  # without it there are no /docs and /redoc either
+        openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
