@@ -232,7 +232,10 @@ BODIES: Mapping[str, Generator] = {
     ),
     "large-object-at-many-references": lambda n: _tool(
         {
-            "$defs": {"a": _object(_strings(15 * n)), **{f"d{i}": {"$ref": "#/$defs/a"} for i in range(10 * n)}},
+            "$defs": {
+                "a": _object(_strings(15 * n)),
+                **{f"d{i}": {"$ref": "#/$defs/a"} for i in range(10 * n)},
+            },
             "anyOf": [{"$ref": f"#/$defs/d{number}"} for number in range(10 * n)],
         }
     ),
@@ -244,7 +247,12 @@ BODIES: Mapping[str, Generator] = {
     ),
     "recursive-references": lambda n: _request(
         tools=[
-            {"function": {"name": f"f{i}", "parameters": {"$defs": _doubling(6, {}), "$ref": "#/$defs/d0", "anyOf": [{}]}}}
+            {
+                "function": {
+                    "name": f"f{i}",
+                    "parameters": {"$defs": _doubling(6, {}), "$ref": "#/$defs/d0", "anyOf": [{}]},
+                }
+            }
             for i in range(n)
         ]
     ),
@@ -256,7 +264,9 @@ BODIES: Mapping[str, Generator] = {
         {"oneOf": [_object(_strings(2 * n)) | {"required": ["p0", f"p{2 * n - 1}"]} for option in range(20)]}
     ),
     "all-of-50-deep": lambda n: _format(_nested(50, "allOf", _object(_strings(30 * n)))),
-    "all-of-many": lambda n: _format({"allOf": [_object({f"p{i}": {"type": "string"}}) for i in range(10 * n)]}),
+    "all-of-many": lambda n: _format(
+        {"allOf": [_object({f"p{i}": {"type": "string"}}) for i in range(10 * n)]}
+    ),
     "options-of-a-union": lambda n: _format({"anyOf": [{"const": i} for i in range(60 * n)]}),
     "unions-30-deep": lambda n: _format(_unions(30, {"enum": [f"value {i}" for i in range(70 * n)]})),
     "long-pattern": lambda n: _format(_object({"a": {"type": "string", "pattern": "a?b" * (300 * n)}})),
@@ -274,7 +284,9 @@ BODIES: Mapping[str, Generator] = {
         }
     ),
     "long-property-names": lambda n: _format(
-        _object({"x" * (500 * n): _object({f"p{i}": {"type": "string", "minLength": 2} for i in range(10 * n)})})
+        _object(
+            {"x" * (500 * n): _object({f"p{i}": {"type": "string", "minLength": 2} for i in range(10 * n)})}
+        )
     ),
     "nested-tuples": lambda n: _format(
         {"type": "object", "properties": {"a": _tuples(30, [{"type": "string"}] * (50 * n))}}

@@ -252,10 +252,13 @@ class _Turns:
 
     def add_assistant(self, index: int, content: Sequence[ContentBlockParam]) -> None:
         self._place_system()
-        self._server_calls.follow(content, self._content_report(index))
         turn = self._turn("assistant", index)
+        for block in content:
+            if block["type"] == "tool_use":
+                turn.calls_tools = True
+            elif block["type"] not in ("text", "thinking"):
+                self._server_calls.follow(block, self._content_report(index))
         turn.content += content
-        turn.calls_tools = turn.calls_tools or any(block["type"] == "tool_use" for block in content)
 
     def finish(self, *, prefill: bool) -> list[MessageParam]:
         self._ensure_user_first()

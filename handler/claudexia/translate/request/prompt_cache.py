@@ -46,6 +46,7 @@ _RETENTION_TTLS: Mapping[str, TTL] = {**_TTLS, "in_memory": "5m", "in-memory": "
 _LONGEST_TTL: TTL = "1h"
 
 _BYTES_PER_TOKEN = 4
+_WITH_TEXT = (str, list, tuple, dict)
 _UNLIMITED = 2**40  # bytes, more than any request has
 # Rough estimates at the lower end: a page of a PDF takes more.
 _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
@@ -69,20 +70,26 @@ def _bytes_left(value: object, budget: int) -> int:
         for item in value:
             if budget <= 0:
                 break
-            budget = _bytes_left(item, budget)
+            if isinstance(item, _WITH_TEXT):
+                budget = _bytes_left(item, budget)
     elif isinstance(value, dict):
         return _bytes_left_by_object(value, budget)
     return budget
 
 
 def _bytes_left_by_object(value: Mapping[str, object], budget: int) -> int:
-    match value:
-        case {"type": "document", "source": {"type": "text", "data": text}}:
-            return _bytes_left(text, budget)
-        case {"type": "image" | "document" | "thinking" | "redacted_thinking" as block_type}:
-            return budget - _TOKENS[block_type] * _BYTES_PER_TOKEN
+    block_type = value.get("type")
+    if isinstance(block_type, str) and block_type in _TOKENS:
+        match value:
+            case {"type": "document", "source": {"type": "text", "data": text}}:
+                return _bytes_left(text, budget)
+        return budget - _TOKENS[block_type] * _BYTES_PER_TOKEN
     for name, item in value.items():
-        budget = _bytes_left(item, budget - len(name))
+        budget -= len(name)
+        if isinstance(item, str) and item.isascii():
+            budget -= len(item)
+        elif isinstance(item, _WITH_TEXT):
+            budget = _bytes_left(item, budget)
         if budget <= 0:
             break
     return budget
@@ -109,7 +116,10 @@ def client_cache_control(given: Params, report: Report) -> CacheControlParam | N
 
 
 def _read(model: type[_FieldT], given: Params, name: str, report: Report) -> _FieldT | None:
-    value: object = getattr(given, name, None)
+    # Not getattr(), which takes pydantic microseconds for a field that `given` does not have.
+    value: object = given.__dict__.get(name)
+    if value is None and given.model_extra:
+        value = given.model_extra.get(name)
     if value is None:
         return None
     report = report.at(name)

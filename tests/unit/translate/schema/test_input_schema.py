@@ -20,6 +20,7 @@ def kind(name: str, **more: Any) -> Any:
 MERGED = [
     pytest.param({"anyOf": [A, B]}, {"properties": BOTH}, id="anyOf"),
     pytest.param({"oneOf": [A, B]}, {"properties": BOTH}, id="oneOf"),
+    pytest.param(chain(30), {"properties": A["properties"], "required": ["a"], "$defs": chain(30)["$defs"]}, id="many-ways"),
     pytest.param({"allOf": [A, B]}, {"properties": BOTH, "required": ["a", "b"]}, id="allOf"),
     pytest.param(
         {"oneOf": [kind("x", a={}), kind("y", a={}, b={})]},
@@ -95,10 +96,10 @@ def test_references_into_the_union_still_lead_somewhere() -> None:
     assert here == {"type": "string"}
 
 
-def chain(length: int) -> Any:
+def chain(length: int, last: Any = A) -> Any:
     """Two references on each level, so that the ways through them double with every level."""
     definitions: Any = {f"A{n}": {"anyOf": [{"$ref": f"#/$defs/A{n + 1}"}] * 2} for n in range(length)}
-    return {"anyOf": [{"$ref": "#/$defs/A0"}], "$defs": {**definitions, f"A{length}": A}}
+    return {"anyOf": [{"$ref": "#/$defs/A0"}], "$defs": {**definitions, f"A{length}": last}}
 
 
 REFUSED = [
@@ -112,7 +113,7 @@ REFUSED = [
     pytest.param(
         {"anyOf": [{"$ref": "#/$defs/S"}], "$defs": {"S": {"type": "string"}}}, id="reference-to-a-string"
     ),
-    pytest.param(chain(30), id="too-many-ways"),
+    pytest.param(chain(30, {"anyOf": [A, {"$ref": "#/$defs/A0"}]}), id="too-many-ways"),
     pytest.param(chain(500), id="too-deep"),
 ]
 
