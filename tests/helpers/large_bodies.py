@@ -24,17 +24,21 @@ _EPHEMERAL = {"cache_control": {"type": "ephemeral"}}
 def translate(body: bytes) -> int:
     """Everything from a body to the upstream's body; returns the status."""
     try:
-        params = parse_params(body)
-        model = find_model(params.model, {})
-        request = to_message_params(
-            params, model, caching=True, stored_answers=dict.fromkeys(replay_keys(params, model), ())
-        )
-        estimate_tokens(request.params)
-        to_json(request.params)
-        warnings_header(request.warnings)
+        upstream_body(body)
     except APIError as error:
         return error.status
     return 200
+
+
+def upstream_body(body: bytes) -> bytes:
+    """Raises APIError."""
+    params = parse_params(body)
+    model = find_model(params.model, {})
+    answers = dict.fromkeys(replay_keys(params, model), ())
+    request = to_message_params(params, model, caching=True, stored_answers=answers)
+    estimate_tokens(request.params)
+    warnings_header(request.warnings)
+    return to_json(request.params)
 
 
 def _request(messages: Iterable[object] = (_HELLO,), **fields: object) -> bytes:
@@ -65,7 +69,7 @@ def _format(schema: object) -> bytes:
     return _request(response_format={"type": "json_schema", "json_schema": json_schema})
 
 
-def _object(properties: Mapping[str, object]) -> Mapping[str, object]:
+def _object(properties: Mapping[str, object]) -> dict[str, object]:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
@@ -111,7 +115,7 @@ def _with_open_call(n: int) -> bytes:
     return _request([_HELLO, {"role": "assistant", "tool_calls": [call]}, *turns, result])
 
 
-# Each is about 1 kB per unit, so that one number means one size for all.
+# Each is about 1 kB for each item of `n`, so that one number means one size for all.
 BODIES: Mapping[str, Generator] = {
     # Conversations
     "user-and-system": lambda n: _without_assistant(32 * n),
