@@ -41,7 +41,7 @@ def upstream_body(body: bytes) -> bytes:
     return to_json(request.params)
 
 
-def _request(messages: Iterable[object] = (_HELLO,), **fields: object) -> bytes:
+def _request(messages: Iterable[object] = (_HELLO,), /, **fields: object) -> bytes:
     return json.dumps({"model": _MODEL, "messages": list(messages), **fields}).encode()
 
 
