@@ -36,7 +36,8 @@ from claudexia.translate.types.anthropic import JSONSchema
 
 Body = dict[str, Any]
 
-_TOO_MANY_TOOLS = f"more than {MAX_STRICT_TOOLS} strict tools"
+# How many strict tools are adapted, some of which may not fit.
+_MAX_TRIED = 3 * MAX_STRICT_TOOLS
 # Of all strict tools of one request together.
 _MAX_STEPS_OF_TOOLS = 3 * MAX_STEPS
 
@@ -117,9 +118,10 @@ def fit_strict(
     used, strict = complexity(output or {}), 0
     fitted: dict[str, AdaptedSchema] = {}
     steps_left = _MAX_STEPS_OF_TOOLS
-    for name, schema in tools:
-        if strict >= MAX_STRICT_TOOLS:
-            fitted[name] = AdaptedSchema(schema, reason=f"{_TOO_MANY_TOOLS} in one request")
+    for index, (name, schema) in enumerate(tools):
+        if strict >= MAX_STRICT_TOOLS or index >= _MAX_TRIED:
+            limit = MAX_STRICT_TOOLS if strict >= MAX_STRICT_TOOLS else _MAX_TRIED
+            fitted[name] = AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
             continue
         adapted, steps = _adapt_tool(schema, min(MAX_STEPS, steps_left))
         steps_left -= steps

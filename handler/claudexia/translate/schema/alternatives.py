@@ -5,7 +5,7 @@ closed, so with a union beside `properties` each would exclude what the other de
 a conjunction are merged into one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from claudexia.translate.schema.references import (
 MAX_ALTERNATIVES = 64
 MAX_STEPS = 2000
 # The cost of all visits, in characters: this much, or this many times the size of the schema.
-MIN_BUDGET, VISITS = 50_000, 4
+MIN_BUDGET, VISITS = 50_000, 3
 # How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
 MAX_COMPARISONS = 10_000
 # Without a type any value is valid, but Claude's objects need named properties and its arrays need items.
@@ -326,26 +326,27 @@ def _values(schema: Schema) -> list[object] | None:
     return schema["enum"] if isinstance(schema.get("enum"), list) else None
 
 
+_JSON_TYPES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
 def json_type(value: object) -> str:
     """The JSON Schema type of `value`. 1.0 is an integer."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "integer" if value.is_integer() else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-    return "object"
+    if isinstance(value, float):
+        return "integer" if value.is_integer() else "number"
+    return _JSON_TYPES.get(type(value), "object")
 
 
 def equality_key(value: object) -> tuple[bool, str]:
     """Equal for scalars that JSON Schema considers equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, str):
+        return False, f"string {value}"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return isinstance(value, bool), f"{json_type(value)} {value}"
