@@ -4,6 +4,7 @@ Counted are lines of Python and calls into C, a number that is the same on every
 call is not seen: the sizes of what it makes are checked instead, and `tests.benchmarks` times it.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -71,6 +72,29 @@ def test_no_body_fails_in_the_gateway_or_grows_on_its_way(name: str) -> None:
         return
     # The union at the top of a tool's schema goes into its description as well, and references into a copy.
     assert len(sent) < 4 * len(body) + 50_000
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "#/anyOf/" + "1" * 5000,
+        "#/anyOf/" + "9" * 4300,
+        "#/anyOf/" + "\u0661" * 5000,
+        "#/anyOf/-1",
+        "#/anyOf/1.0",
+    ],
+    ids=["long-index", "largest-integer", "arabic-digits", "negative-index", "decimal-index"],
+)
+@pytest.mark.parametrize("place", ["response_format", "tool", "strict-tool"])
+def test_an_index_in_a_reference_that_is_none_points_to_nothing(reference: str, place: str) -> None:
+    schema = {"type": "object", "anyOf": [{"$ref": reference}, {"type": "object", "properties": {"a": {}}}]}
+    function = {"name": "f", "parameters": schema, "strict": place == "strict-tool"}
+    fields: dict[str, object] = {"tools": [{"type": "function", "function": function}]}
+    if place == "response_format":
+        fields = {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+    messages = [{"role": "user", "content": "hi"}]
+    body = json.dumps({"model": "claude-sonnet-5-5", "messages": messages, **fields}).encode()
+    assert translate(body) == 200
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -5,7 +5,7 @@ closed, so with a union beside `properties` each would exclude what the other de
 a conjunction are merged into one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
@@ -213,7 +213,7 @@ def _implied_types(conjuncts: Conjunction) -> list[str]:
 
 def _common_values(conjuncts: Conjunction, allowed: list[str] | None) -> list[object] | None:
     """The values that every enum and const allows; None without enum and const."""
-    common: dict[tuple[bool, str], object] | None = None
+    common: dict[Hashable, object] | None = None
     for conjunct in conjuncts:
         for given in _value_lists(conjunct.schema):
             keyed = {equality_key(value): value for value in given}
@@ -343,10 +343,10 @@ def json_type(value: object) -> str:
     return _JSON_TYPES.get(type(value), "object")
 
 
-def equality_key(value: object) -> tuple[bool, str]:
+def equality_key(value: object) -> Hashable:
     """Equal for scalars that JSON Schema considers equal: 1 and 1.0, but not 1 and true."""
     if isinstance(value, str):
-        return False, f"string {value}"
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return isinstance(value, bool), f"{json_type(value)} {value}"
