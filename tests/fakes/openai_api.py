@@ -2,13 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from claudexia_cli import check_client
+from tests.helpers.serving import serving
 
 KEY = "sk_cdx_test"
 USAGE = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
@@ -43,11 +48,31 @@ def delta(content: str | None = None, finish_reason: str | None = None) -> str:
 STREAM = [*map(delta, WORDS), delta(finish_reason="stop"), chunk(usage=USAGE), "data: [DONE]\n\n"]
 
 
+class Time:
+    """In place of `time` for who reads a stream of streaming(): it passes only as that says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.asked = 0
+
+    def perf_counter(self) -> float:
+        self.asked += 1
+        return self.now
+
+
+TIME = Time()
+
+
 def streaming(pieces: list[str], pause: float = 0.02) -> Response:
+    """Sends each piece when the reader has asked for the time at which the one before arrived."""
+
     async def sent() -> AsyncIterator[str]:
-        for piece in pieces:
-            await asyncio.sleep(pause)
-            yield piece
+        for later in reversed(range(len(pieces))):
+            TIME.now += pause
+            asked = TIME.asked
+            yield pieces[-1 - later]
+            while later and TIME.asked == asked:  # polled, since the reader is in another thread
+                await asyncio.sleep(0.001)
 
     return StreamingResponse(sent(), media_type="text/event-stream")
 
@@ -86,6 +111,14 @@ def stand_in(**wrong: Answer) -> Starlette:
         Route("/stage/v1/chat/completions", complete, methods=["POST"]),
     ]
     return Starlette(routes=routes)
+
+
+@contextmanager
+def standing_in(**wrong: Answer) -> Iterator[str]:
+    """The URL of a stand_in(), by whose time its streams are measured."""
+    with serving(stand_in(**wrong)) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check_client, "time", TIME)
+        yield url
 
 
 def _asked(body: Mapping[str, Any]) -> str:

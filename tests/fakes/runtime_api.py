@@ -1,4 +1,4 @@
-"""A Runtime API for tests: hands out events, and keeps every byte that comes back with its time."""
+"""A Runtime API for tests: hands out events, and keeps every byte that comes back."""
 
 import asyncio
 import contextlib
@@ -11,17 +11,17 @@ from typing import Any
 
 @dataclass
 class Received:
-    """One POST: its head, its body's chunks with the seconds at which they came, and its trailers."""
+    """One POST: its head, its body's chunks, and its trailers."""
 
     path: str
     headers: dict[str, list[str]]
-    chunks: list[tuple[float, bytes]] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
     trailers: dict[str, str] = field(default_factory=dict)
     whole: bool = False
 
     @property
     def body(self) -> bytes:
-        return b"".join(data for _, data in self.chunks)
+        return b"".join(self.chunks)
 
     @property
     def prelude(self) -> Any:
@@ -147,6 +147,7 @@ class FakeRuntimeAPI:
         self.stalled = False
         self.begun = asyncio.Event()
         self.going_on = asyncio.Event()
+        self.arrived: asyncio.Queue[bytes] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._seconds = seconds
         self._headers = headers
@@ -247,7 +248,7 @@ class FakeRuntimeAPI:
             await self._read_chunks(received, reader)
         else:
             body = await reader.readexactly(int(received.headers["content-length"][0]))
-            received.chunks.append((time.monotonic(), body))
+            received.chunks.append(body)
         received.whole = True
         if not (streamed and self.early):
             _reply(writer, self.status, b'{"status":"OK"}', {})
@@ -263,7 +264,8 @@ class FakeRuntimeAPI:
             await self.going_on.wait()
         while size := int(await reader.readline(), 16):
             data = (await reader.readexactly(size + 2))[:-2]
-            received.chunks.append((time.monotonic(), data))
+            received.chunks.append(data)
+            self.arrived.put_nowait(data)
         while line := (await reader.readline()).decode().strip():
             name, _, value = line.partition(": ")
             received.trailers[name] = value

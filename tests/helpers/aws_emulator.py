@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from tests.helpers.waiting import PATIENCE
+
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -33,7 +35,7 @@ def emulator(rie: str, command: Sequence[str], environ: Mapping[str, str]) -> It
 
 
 def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

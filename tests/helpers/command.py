@@ -5,12 +5,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
+
+from tests.helpers.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "claudexia_cli.cli"]
 OURS = ("ANTHROPIC_", "CLAUDEXIA_", "MODEL_ALIASES")
@@ -45,29 +46,33 @@ class Command:
                 "messages": [{"role": "user", "content": content}],
             },
             trust_env=False,
+            timeout=PATIENCE,
         )
 
     @contextmanager
     def streaming(self) -> Iterator[Iterator[str]]:
-        """The lines of an answer that takes long, of which the first with data has come."""
-        words = {"role": "user", "content": "word " * 5000}
+        """The lines of an answer that takes longer than any test waits, of which the first with data has come."""
+        words = {"role": "user", "content": "word " * 20_000}
         with httpx.stream(
             "POST",
             f"{self.url}/chat/completions",
             headers={"authorization": f"Bearer {self.key}"},
             json={"model": "claude-sonnet-5-5", "stream": True, "messages": [words]},
             trust_env=False,
+            timeout=PATIENCE,
         ) as response:
             lines = response.iter_lines()
             assert any(line.startswith("data: ") for line in lines)
             yield lines
 
-    def end(self, sig: signal.Signals = signal.SIGINT) -> tuple[int, str, float]:
-        """Exit status, what was said after the greeting on either output, and the seconds it took."""
-        began = time.monotonic()
+    def end(self, sig: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Exit status, and what was said after the greeting on either output.
+
+        Raises subprocess.TimeoutExpired where it does not end.
+        """
         self.process.send_signal(sig)
-        rest, errors = self.process.communicate(timeout=10)
-        return self.process.returncode, rest + errors, time.monotonic() - began
+        rest, errors = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, rest + errors
 
     def _find(self, pattern: str) -> str:
         found = re.search(pattern, self.output, re.MULTILINE)
@@ -110,5 +115,5 @@ def paste(line: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 def _finished(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        arguments, capture_output=True, text=True, env=environment(**env), timeout=20, check=False
+        arguments, capture_output=True, text=True, env=environment(**env), timeout=PATIENCE, check=False
     )

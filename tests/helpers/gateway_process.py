@@ -25,6 +25,7 @@ from claudexia.observability.log import log_as_json
 from claudexia.settings import Settings
 from claudexia_cli.serve import base_url, listen, serve
 from tests.helpers.serving import KEY, UPSTREAM_KEY, Upstream, serving
+from tests.helpers.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 OURS = ("ANTHROPIC_", "CLAUDEXIA_", "POWERTOOLS_", "AWS_LAMBDA_", "MODEL_ALIASES", "METRICS_")
@@ -83,8 +84,8 @@ def gateway_process(upstream: Upstream, **env: str) -> Iterator[GatewayProcess]:
                 yield running
             finally:
                 process.send_signal(signal.SIGTERM)
-                running.stdout, running.stderr = (reading.result(timeout=20) for reading in written)
-                process.wait(20)
+                running.stdout, running.stderr = (reading.result(PATIENCE) for reading in written)
+                process.wait(PATIENCE)
     assert process.returncode == 0, running.stderr
 
 

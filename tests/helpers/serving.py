@@ -14,11 +14,10 @@ import uvicorn
 
 from claudexia.app import create_app
 from claudexia.settings import Settings
+from tests.helpers.waiting import PATIENCE, turns
 
 KEY, OTHER_KEY = "sk_cdx_test", "sk_cdx_other"
 UPSTREAM_KEY = "sk-ant-of-the-gateway"
-# Seconds to wait for an event that is certain to come, however busy the machine is. Never a measurement.
-PATIENCE = 120
 
 Message = MutableMapping[str, Any]
 
@@ -27,11 +26,12 @@ Message = MutableMapping[str, Any]
 class Reply:
     """What the upstream says to one request.
 
-    A number among `pieces` is a pause in seconds. `then` is what follows the last piece: "end" closes the
-    answer as it should be, "break" cuts the connection, "hang" keeps silent until the gateway is gone.
+    A number among `pieces` is a pause of that many turns of the event loop, an event is waited for. `then` is
+    what follows the last piece: "end" closes the answer as it should be, "break" cuts the connection, "hang"
+    keeps silent until the gateway is gone.
     """
 
-    pieces: Sequence[bytes | float] = ()
+    pieces: Sequence[bytes | int | threading.Event] = ()
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     then: str = "end"
@@ -141,8 +141,10 @@ class Upstream:
         for piece in reply.pieces:
             if isinstance(piece, bytes):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+            elif isinstance(piece, int):
+                await turns(piece)
             else:
-                await asyncio.sleep(piece)
+                assert await asyncio.to_thread(piece.wait, PATIENCE)
         if reply.then == "hang":
             await receive()
             self.abandoned.set()
@@ -177,6 +179,11 @@ class _Server(uvicorn.Server):
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
         await self.lifespan.shutdown()
+
+
+def let_servers_go_on() -> None:
+    """Returns when what was sent to the servers of this process so far has been read by them."""
+    asyncio.run_coroutine_threadsafe(turns(), _loop()).result(PATIENCE)
 
 
 @cache

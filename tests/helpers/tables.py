@@ -71,13 +71,15 @@ tables = pytest.mark.parametrize(
 class FaultyTable:
     """`table`, counting calls by method and those that are `running`, and failing with a TableError of the kind `fault` while there is one.
 
-    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there.
+    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there, and all wait
+    while the table is `held`.
     """
 
     table: Table
     fault: str = ""
     delay: float = 0.0
     slow: Mapping[str, float] = field(default_factory=dict)
+    held: bool = False
 
     def __post_init__(self) -> None:
         self.calls: dict[str, int] = {}
@@ -119,5 +121,7 @@ class FaultyTable:
     async def _before(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
         await asyncio.sleep(self.slow.get(method, self.delay))
+        while self.held:  # polled, since it is let go by any thread
+            await asyncio.sleep(0.01)
         if self.fault:
             raise TableError(self.fault)

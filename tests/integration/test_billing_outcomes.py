@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,7 +13,17 @@ import pytest
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
 from tests.helpers.deployment import ASKED, Deployment, deployment
-from tests.helpers.serving import Reply, Upstream, error_body, sse, start, text_events, tool_events
+from tests.helpers.serving import (
+    Reply,
+    Upstream,
+    error_body,
+    let_servers_go_on,
+    sse,
+    start,
+    text_events,
+    tool_events,
+)
+from tests.helpers.waiting import PATIENCE
 
 LIMITS = Limits(
     requests_per_minute=50, tokens_per_minute=10_000, concurrent_streams=1, usd_per_day_micros=10**6, max_tokens=100
@@ -34,18 +43,20 @@ Act = Callable[[Deployment, Upstream, dict[str, str]], None]
 
 def ask(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
     with suppress(httpx.RemoteProtocolError):  # a stream that breaks off
-        httpx.post(f"{deployed.url}/chat/completions", json={**ASKED, **more}, headers=headers)
+        httpx.post(
+            f"{deployed.url}/chat/completions", json={**ASKED, **more}, headers=headers, timeout=PATIENCE
+        )
 
 
 def leave(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
     """Goes without a word, a little after the upstream was asked."""
     address, body = urlsplit(deployed.url), json.dumps({**ASKED, **more}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
-    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        assert upstream.asked.wait(5)
-        time.sleep(0.2)  # the events that there are reach the gateway
-    assert upstream.abandoned.wait(5)
+        assert upstream.asked.wait(PATIENCE)
+        let_servers_go_on()
+    assert upstream.abandoned.wait(PATIENCE)
 
 
 def doing(act: Any, **more: Any) -> Act:
@@ -69,9 +80,9 @@ ENDS: list[Any] = [
     pytest.param([SENSELESS], doing(ask, **S), (1, 1, 0, 0), id="a stream that makes no sense"),
     pytest.param([OVERLOADED], doing(ask), (1, 1, 0, 0), id="refused by the upstream"),
     pytest.param([OVERLOADED], doing(ask, **S), (1, 1, 0, 0), id="stream refused by the upstream"),
-    pytest.param([WHOLE, Reply([0.2, error_body("overloaded_error", "x")], 529)], doing(ask, n=2), (1, 1, 7, 1), id="one of two refused"),
+    pytest.param([WHOLE, Reply([500, error_body("overloaded_error", "x")], 529)], doing(ask, n=2), (1, 1, 7, 1), id="one of two refused"),
     pytest.param([WHOLE, Reply([HALF])], doing(ask, n=2), (1, 1, 14, 11), id="one of two cut short"),
-    pytest.param([WHOLE, Reply([0.2, HALF])], doing(ask, n=2, **S), (1, 1, 14, 11), id="one of two streams cut short"),
+    pytest.param([WHOLE, Reply([500, HALF])], doing(ask, n=2, **S), (1, 1, 14, 11), id="one of two streams cut short"),
     pytest.param([WHOLE], doing(ask, temperature=9), (1, 1, 0, 0), id="a bad request"),
     pytest.param([WHOLE], doing(ask, max_tokens=101), (1, 1, 0, 0), id="too many tokens asked for"),
 ]  # fmt: skip
@@ -125,7 +136,8 @@ def test_a_client_who_leaves_while_its_limits_are_asked_for() -> None:
     upstream = Upstream(HANGS)
     with deployment(upstream) as deployed:
         headers = {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}
-        httpx.get(f"{deployed.url}/models", headers=headers)  # the key is known then, and not read again
+        # The key is known then, and not read again.
+        httpx.get(f"{deployed.url}/models", headers=headers, timeout=PATIENCE)
         deployed.table.slow = {"get": 0.9}
         leave(deployed, upstream, headers)
     assert deployed.counted() == (1, 0, 7, 1)

@@ -29,8 +29,7 @@ def test_whole() -> None:
 
 def test_streamed_choices_are_interleaved_by_index() -> None:
     events = text_events("one two three four")
-    pieces: list[bytes | float] = [sse(event) for event in events]
-    slow = [item for piece in pieces for item in (piece, 0.01)]
+    slow = [item for event in events for item in (sse(event), 20)]
     with gateway(Upstream(*(Reply(slow) for _ in range(3)))) as url:
         client = OpenAI(base_url=url, api_key=KEY)
         options: Any = {"include_usage": True}

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.anthropic.server import StandIn
 from tests.helpers.serving import KEY, gateway
+from tests.helpers.waiting import PATIENCE
 
 # They think only when asked to, so that a made-up history has lost no thinking.
 MODELS = ["claude-opus-4-8", "claude-haiku-4-5"]
@@ -49,7 +50,7 @@ def answer(messages: list[Any], model: str, **asked: Any) -> dict[str, Any]:
     body = {"model": model, "messages": messages, **asked}
     headers = {"authorization": f"Bearer {KEY}", "x-claudexia-strict": "true"}
     with gateway(StandIn()) as url:
-        response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=20)
+        response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
     assert response.status_code == 200, response.text
     message: dict[str, Any] = response.json()["choices"][0]["message"]
     return message

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from claudexia.api.http import request_deadline
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
 from tests.helpers.runtime import with_runtime
 from tests.helpers.serving import KEY, sse, text_events
+from tests.helpers.waiting import PATIENCE
 
 EVENTS = text_events()
 
@@ -48,10 +51,24 @@ def invoke(upstream: Hanging, stream: bool, seconds: float) -> Received:
     app = create_app(Settings(api_keys={"test": KEY}), transport=upstream)
 
     async def work(fake: FakeRuntimeAPI) -> Received:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE):  # the upstream alone would take for ever
             return await fake.give(event)
 
     return with_runtime(app, work, seconds=seconds)
+
+
+@pytest.mark.parametrize(("left", "for_the_answer"), [(900.0, 899.0), (600.0, 599.0), (3.0, 2.7)])
+def test_an_answer_has_less_time_than_its_invocation(left: float, for_the_answer: float) -> None:
+    async def check() -> None:
+        clock = asyncio.get_running_loop().time
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: left * 1000)
+        before = clock()
+        deadline = request_deadline({"type": "http", "aws.context": context})
+        assert deadline is not None
+        assert before + for_the_answer <= deadline + 1e-6
+        assert deadline <= clock() + for_the_answer + 1e-6
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*EVENTS[:4])]], ids=["silent", "half"])

@@ -16,6 +16,7 @@ from claudexia.access.limits import Limits
 from tests.fakes.anthropic.server import StandIn
 from tests.helpers.deployment import ASKED, deployment
 from tests.helpers.serving import Reply, Upstream, sse, start, text_events
+from tests.helpers.waiting import PATIENCE
 
 
 def test_a_key_from_the_table() -> None:
@@ -74,7 +75,7 @@ def test_requests_per_minute() -> None:
 
 
 def test_a_hundred_of_two_hundred_at_once() -> None:
-    with deployment() as deployed, ThreadPoolExecutor(20) as threads, httpx.Client(timeout=60) as client:
+    with deployment() as deployed, ThreadPoolExecutor(20) as threads, httpx.Client(timeout=PATIENCE) as client:
         headers = {"authorization": f"Bearer {deployed.key(limits=Limits(requests_per_minute=100))}"}
         url = f"{deployed.url}/chat/completions"
         statuses = list(
@@ -119,12 +120,14 @@ def test_money() -> None:
 
 
 def leave(url: str, headers: dict[str, str]) -> None:
-    with httpx.stream("POST", url, json={**ASKED, "stream": True}, headers=headers) as response:
+    with httpx.stream(
+        "POST", url, json={**ASKED, "stream": True}, headers=headers, timeout=PATIENCE
+    ) as response:
         next(response.iter_lines())
 
 
 def ask(url: str, headers: dict[str, str], **more: Any) -> None:
-    httpx.post(url, json={**ASKED, **more}, headers=headers)
+    httpx.post(url, json={**ASKED, **more}, headers=headers, timeout=PATIENCE)
 
 
 HANGS = Reply([sse(*text_events("one two three four five six seven eight")[:-3])], then="hang")
@@ -147,7 +150,7 @@ def test_every_request_is_in_the_ledger_once(
     with deployment(upstream) as deployed:
         act(f"{deployed.url}/chat/completions", {"authorization": f"Bearer {deployed.key()}"})
         if reply.then == "hang":
-            assert upstream.abandoned.wait(10)
+            assert upstream.abandoned.wait(PATIENCE)
     told = totals(deployed.usage())
     assert (told.requests, told.errors, told.input_tokens, told.output_tokens) == counted
 

@@ -12,6 +12,7 @@ import pytest
 
 from claudexia.models import SERVED
 from tests.helpers.serving import KEY, UPSTREAM_KEY, Reply, Upstream, error_body, gateway
+from tests.helpers.waiting import PATIENCE
 
 ALIASES = {"gpt-4o": "claude-opus-5-5", "gpt-3*": "claude-haiku-5-5"}
 NEW: dict[str, Any] = {
@@ -48,7 +49,7 @@ class Clock:
 def asking(upstream: Upstream, clock: Clock | None = None) -> Iterator[httpx.Client]:
     with (
         gateway(upstream, now=clock or Clock(), model_aliases=ALIASES) as url,
-        httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}) as client,
+        httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, timeout=PATIENCE) as client,
     ):
         yield client
 
@@ -162,8 +163,8 @@ def test_a_silent_upstream_is_waited_for_five_seconds() -> None:
     upstream = Upstream()
     upstream.models = Reply(then="hang")
     with asking(upstream) as client:
-        assert client.get("/models", timeout=9).json()["data"][0]["id"] == next(iter(SERVED))
-    assert upstream.abandoned.wait(2)
+        assert client.get("/models", timeout=PATIENCE).json()["data"][0]["id"] == next(iter(SERVED))
+    assert upstream.abandoned.wait(PATIENCE)
 
 
 def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
@@ -188,7 +189,7 @@ def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
 
 def test_one_look_at_a_time() -> None:
     upstream = Upstream()
-    upstream.models = Reply([0.2, json.dumps({"data": [KNOWN]}).encode()])
+    upstream.models = Reply([500, json.dumps({"data": [KNOWN]}).encode()])
     with asking(upstream) as client, ThreadPoolExecutor(5) as threads:
         lists = list(threads.map(lambda _: ids(client), range(5)))
     assert lists == [["claude-opus-5-5", "gpt-4o"]] * 5

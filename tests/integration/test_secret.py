@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDE
 from moto import mock_aws
 
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+from tests.helpers.waiting import PATIENCE
 
 BODY: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}]}
 SETTINGS = {"anthropic_api_key": "", "anthropic_api_key_secret": "upstream"}
@@ -29,7 +30,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def ask(url: str) -> httpx.Response:
-    return httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH)
+    return httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH, timeout=PATIENCE)
 
 
 def test_the_key_comes_from_the_store(store: Any) -> None:

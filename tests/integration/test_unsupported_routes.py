@@ -6,11 +6,12 @@ import httpx
 import pytest
 
 from tests.helpers.serving import Upstream, gateway
+from tests.helpers.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with gateway(Upstream()) as url, httpx.Client(base_url=url.removesuffix("/v1")) as client:
+    with gateway(Upstream()) as url, httpx.Client(base_url=url.removesuffix("/v1"), timeout=PATIENCE) as client:
         yield client
 
 

@@ -10,6 +10,7 @@ import pytest
 from claudexia.models import SERVED
 from tests.fakes.anthropic.server import StandIn
 from tests.helpers.serving import KEY, gateway
+from tests.helpers.waiting import PATIENCE
 from tests.integration.test_thinking_loop import TOOLS
 
 # Before any of the served models is near its end.
@@ -22,7 +23,7 @@ def client() -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {KEY}"}
     with (
         gateway(StandIn(), now=lambda: NOW) as url,
-        httpx.Client(base_url=url, headers=headers, timeout=20) as client,
+        httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
     ):
         yield client
 
@@ -115,6 +116,6 @@ def test_a_model_near_its_end_is_told_and_served_to_the_strict() -> None:
     with gateway(StandIn(), now=lambda: datetime(2026, 11, 22, tzinfo=UTC)) as url:
         body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hi"}]}
         headers = {"authorization": f"Bearer {KEY}", **STRICT}
-        response = httpx.post(f"{url}/chat/completions", json=body, headers=headers)
+        response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
     assert response.status_code == 200
     assert response.headers["x-claudexia-warnings"].startswith("model: claude-sonnet-4-5 retires on 2026-11-30")

@@ -15,6 +15,7 @@ from claudexia.access.limits import Limits
 from claudexia.errors import APIError
 from claudexia.storage.dynamodb import DynamoTable, make_client
 from tests.helpers.tables import Clock
+from tests.helpers.waiting import PATIENCE
 
 LIMITS = Limits(
     requests_per_minute=100,
@@ -43,7 +44,7 @@ async def ask(limiter: Limiter, number: int) -> tuple[int, int] | None:
 
 async def main(endpoint: str, name: str, requests: int, number: int) -> None:
     clock = Clock()
-    client = make_client(endpoint=endpoint, timeout=30)
+    client = make_client(endpoint=endpoint, timeout=PATIENCE)
     policy = TableFailurePolicy("closed", fail, timeout=120)
     limiter = Limiter(DynamoTable(name, clock, lambda: client), clock, policy)
     sys.stdout.write("ready\n")

@@ -18,6 +18,7 @@ import pytest
 from tests.fakes.runtime_api import rest_event
 from tests.helpers.aws_emulator import emulator
 from tests.helpers.serving import KEY, Reply, Upstream, serving, sse, text_events
+from tests.helpers.waiting import PATIENCE
 
 RIE = os.environ.get("AWS_LAMBDA_RIE", "")
 HANDLER = Path(__file__).parents[2] / "handler"
@@ -51,7 +52,7 @@ def post(path: str, body: Any) -> dict[str, Any]:
 
 
 def invoke(url: str, event: object) -> bytes:
-    return httpx.post(url, json=event, timeout=30, trust_env=False).content
+    return httpx.post(url, json=event, timeout=PATIENCE, trust_env=False).content
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

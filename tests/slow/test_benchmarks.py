@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.waiting import PATIENCE
+
 ROWS = (
     "CPU µs per event, 5 deltas",
     "CPU µs per request, 3 deltas streamed",
@@ -21,6 +23,8 @@ ROWS = (
     "cold, first request, five limits",
     "cold, from the start, no limits",
     "cold, from the start, five limits",
+    "user-and-system, 1 kB",
+    "base64-file, 1 kB",
 )
 
 
@@ -31,7 +35,7 @@ def test_the_smallest_run_prints_every_row() -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=10 * PATIENCE,
         check=False,
     )
 

@@ -27,7 +27,7 @@ def test_the_readme_names_the_clients_and_the_cases() -> None:
 
 
 def test_the_readme_names_the_models() -> None:
-    section = TEXT.partition("## Clients that were tried")[2].partition("##")[0]
+    section = TEXT.partition("## Tested clients")[2].partition("##")[0]
     assert [model for model in MODELS if f"`{model}`" not in section] == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.helpers.serving import KEY, serving, sse, text_events
+from tests.helpers.waiting import PATIENCE
 
 STREAMS = 1000
 WORDS = [f"word{number}" for number in range(8)]
@@ -107,7 +108,7 @@ async def run() -> tuple[list[str], int, int]:
 
         before = await tasks()
         texts = await asyncio.gather(*(ask(host, port, number) for number in range(STREAMS)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (after := await tasks()) > before:
                 await asyncio.sleep(0.01)
     server.close()

@@ -11,6 +11,7 @@ import pytest
 
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 from claudexia_cli.emulator.server import ExecutionEnvironment, InitError
+from tests.helpers.waiting import PATIENCE
 
 # A runtime client that does what the event says, and tells its process id.
 RUNTIME = """
@@ -23,7 +24,7 @@ def call(method, path, body=None):
 while True:
     request_id, event = call("GET", "invocation/next")
     if event == "hang":
-        time.sleep(60)
+        time.sleep(3600)
     elif event == "exit":
         sys.exit(3)
     elif event == "exit in the middle":
@@ -52,7 +53,7 @@ async def running(seconds: float = 30, concurrency: int = 1) -> AsyncIterator[Ex
     ready = asyncio.Event()
     task = asyncio.ensure_future(environment.run(ENVIRON, ready.set))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await ready.wait()
             yield environment
     finally:
@@ -127,14 +128,14 @@ def test_how_many_at_once_is_told_only_when_several(concurrency: int) -> None:
 @pytest.mark.parametrize(
     ("event", "said", "error"),
     [
-        pytest.param("hang", "", "Sandbox.Timedout: Task timed out after 1.00 seconds", id="timeout"),
+        pytest.param("hang", "", "Sandbox.Timedout: Task timed out after 3.00 seconds", id="timeout"),
         pytest.param("exit", "", "Runtime.ExitError: Runtime exited: exit status 3", id="exit"),
         pytest.param("exit in the middle", "abc", "Runtime.", id="exit-in-the-middle"),
     ],
 )
 def test_after_its_end_a_new_process_answers_what_waits(event: str, said: str, error: str) -> None:
     async def test() -> None:
-        async with running(seconds=1) as environment:
+        async with running(seconds=3) as environment:
             first, _ = await invoke(environment, "pid")
             failing, waiting = await asyncio.gather(
                 invoke(environment, event, "r1"), invoke(environment, "pid", "r2")
@@ -150,7 +151,7 @@ def test_after_its_end_a_new_process_answers_what_waits(event: str, said: str, e
 
 def test_a_managed_instance_outlives_a_timeout() -> None:
     async def test() -> None:
-        async with running(seconds=1, concurrency=2) as environment:
+        async with running(seconds=3, concurrency=2) as environment:
             pid, _ = await invoke(environment, "pid")
             assert (await invoke(environment, "hang"))[1].startswith("Sandbox.Timedout")
             assert is_alive(pid)

@@ -18,6 +18,7 @@ import pytest
 from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.table import Item
 from tests.helpers.tables import NAME, REGION, Clock, create_table
+from tests.helpers.waiting import PATIENCE
 
 DYNALITE = os.environ.get("DYNALITE", "")
 ROOT = Path(__file__).parents[2]
@@ -63,11 +64,13 @@ def records_of_all(endpoint: str) -> list[list[int]]:
             assert process.stdin
             process.stdin.write("go\n")
             process.stdin.flush()
-        return [record for process in workers for record in json.loads(process.communicate(timeout=120)[0])]
+        return [
+            record for process in workers for record in json.loads(process.communicate(timeout=PATIENCE)[0])
+        ]
 
 
 def meters(endpoint: str) -> dict[str, Item]:
-    client = make_client(endpoint=endpoint, timeout=30)
+    client = make_client(endpoint=endpoint, timeout=PATIENCE)
     table = DynamoTable(NAME, Clock(), lambda: client)
     return dict(asyncio.run(table.query("METER#shared")))
 

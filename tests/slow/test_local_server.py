@@ -12,16 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 from tests.helpers.command import Command, claudexia, failing
 from tests.helpers.serving import Reply, Upstream, serving
+from tests.helpers.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_running_stream_at_once(sig: signal.Signals) -> None:
     with claudexia() as command, command.streaming() as lines:
-        status, said, seconds = command.end(sig)
+        status, said = command.end(sig)
         with pytest.raises(httpx.TransportError):  # cut off, which must not look like an end
             list(lines)
     assert (status, said) == (0, "")
-    assert seconds < 3
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -37,12 +37,11 @@ def test_ctrl_c_ends_a_request_that_waits_and_lets_go_of_the_upstream(stream: bo
     with serving(silent) as url, claudexia("--upstream", url) as command:
         client = threading.Thread(target=partial(ask_in_vain, command, stream=stream))
         client.start()
-        assert asked.wait(10)
-        status, said, seconds = command.end()
-        assert upstream.abandoned.wait(10)
-        client.join(10)
+        assert asked.wait(PATIENCE)
+        status, said = command.end()
+        assert upstream.abandoned.wait(PATIENCE)
+        client.join(PATIENCE)
     assert (status, said) == (0, "")
-    assert seconds < 3
 
 
 def ask_in_vain(command: Command, *, stream: bool) -> None:
@@ -52,7 +51,7 @@ def ask_in_vain(command: Command, *, stream: bool) -> None:
 
 def test_ctrl_c_ends_an_idle_server_quietly() -> None:
     with claudexia() as command:
-        assert command.end()[:2] == (0, "")
+        assert command.end() == (0, "")
 
 
 def test_a_busy_port_is_one_sentence() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.gateway_process import GatewayProcess, environment, gateway_process
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, start, text_events, tool_events
+from tests.helpers.waiting import PATIENCE
 
 # No part of any of these is a word of the gateway's own.
 MARK = "zq7marked"
@@ -135,7 +136,7 @@ def test_whatever_the_upstream_answers(level: str) -> None:
     upstream = Upstream(*replies, Reply())
     with (
         gateway_process(upstream, POWERTOOLS_LOG_LEVEL=level) as process,
-        httpx.Client(headers=HEADERS) as client,
+        httpx.Client(headers=HEADERS, timeout=PATIENCE) as client,
     ):
         for number in range(len(replies)):
             client.post(f"{process.url}/chat/completions", json={**BODY, "stream": bool(number % 2)})
@@ -149,13 +150,18 @@ def test_whatever_the_client_sends(level: str) -> None:
         url = f"{process.url}/chat/completions"
         for _, body in BAD:
             content = body if isinstance(body, bytes) else json.dumps({**BODY, **body}).encode()
-            httpx.post(url, content=content, headers=HEADERS)
+            httpx.post(url, content=content, headers=HEADERS, timeout=PATIENCE)
         strict = {**HEADERS, "x-claudexia-strict": "true"}
-        assert httpx.post(url, json=BODY, headers=strict).status_code == 400
+        assert httpx.post(url, json=BODY, headers=strict, timeout=PATIENCE).status_code == 400
         for headers in WRONG_KEYS:
-            assert httpx.post(url, json=BODY, headers={**keyless, **headers}).status_code == 401
+            assert (
+                httpx.post(url, json=BODY, headers={**keyless, **headers}, timeout=PATIENCE).status_code == 401
+            )
         for path in (f"/{MARK}", f"/models/{MARK}", f"/chat/completions?{MARK}={MARK}"):
-            assert httpx.get(f"{process.url}{path}", headers=HEADERS).status_code in (404, 405)
+            assert httpx.get(f"{process.url}{path}", headers=HEADERS, timeout=PATIENCE).status_code in (
+                404,
+                405,
+            )
     assert_silent(process, len(BAD) + len(WRONG_KEYS) + 4)
 
 
@@ -163,7 +169,10 @@ def test_whatever_the_client_sends(level: str) -> None:
 def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
         response = httpx.post(
-            f"{process.url}/chat/completions", json={**BODY, "stream": stream}, headers=HEADERS
+            f"{process.url}/chat/completions",
+            json={**BODY, "stream": stream},
+            headers=HEADERS,
+            timeout=PATIENCE,
         )
         assert response.status_code == 500
     assert_silent(process, 1)
@@ -176,7 +185,10 @@ def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
     with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
         headers = {**HEADERS, "x-test-seconds": "0.3"}
         response = httpx.post(
-            f"{process.url}/chat/completions", json={**BODY, "stream": stream}, headers=headers
+            f"{process.url}/chat/completions",
+            json={**BODY, "stream": stream},
+            headers=headers,
+            timeout=PATIENCE,
         )
         assert '"timeout"' in response.text
     assert_silent(process, 1)
@@ -190,10 +202,10 @@ def test_a_client_who_leaves(stream: bool) -> None:
         body = json.dumps({**BODY, "stream": stream}).encode()
         head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
-        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
-            assert upstream.asked.wait(5)
-        assert upstream.abandoned.wait(5)
+            assert upstream.asked.wait(PATIENCE)
+        assert upstream.abandoned.wait(PATIENCE)
     assert_silent(process, 1)
 
 
@@ -201,9 +213,9 @@ def test_a_body_that_breaks_off() -> None:
     with gateway_process(Upstream()) as process:
         address = urlsplit(process.url)
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 1000\r\n\r\n{MARK}"
-        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode())
-        assert httpx.get(f"{process.url}/health").status_code == 200
+        assert httpx.get(f"{process.url}/health", timeout=PATIENCE).status_code == 200
     assert_silent(process, 2)
 
 

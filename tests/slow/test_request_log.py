@@ -12,6 +12,7 @@ from claudexia.observability.record import field_names
 from tests.helpers.filled_requests import told
 from tests.helpers.gateway_process import gateway_process
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, text_events
+from tests.helpers.waiting import PATIENCE
 
 BODY: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}]}
 AUTH = {"authorization": f"Bearer {KEY}"}
@@ -37,7 +38,9 @@ def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_request_is_one_line() -> None:
     headers = {**AUTH, "x-correlation-id": "batch-7", "x-amzn-trace-id": f"Root={TRACE};Sampled=1"}
     with gateway_process(Upstream(), POWERTOOLS_SERVICE_NAME="team-gateway") as process:
-        httpx.post(f"{process.url}/chat/completions", json=BODY, headers=headers).raise_for_status()
+        httpx.post(
+            f"{process.url}/chat/completions", json=BODY, headers=headers, timeout=PATIENCE
+        ).raise_for_status()
     (line,) = process.requests
     assert line.keys() <= POWERTOOLS | FACTS
     assert line["request_id"].startswith("req_")
@@ -66,7 +69,7 @@ def test_every_request_is_told_once_whatever_becomes_of_it() -> None:
     upstream = Upstream(*(row[4] for row in TOLD if row[3] is BODY))
     with gateway_process(upstream) as process:
         for _, method, path, body, _, _ in TOLD:
-            httpx.request(method, f"{process.url}{path}", json=body, headers=AUTH)
+            httpx.request(method, f"{process.url}{path}", json=body, headers=AUTH, timeout=PATIENCE)
     shown = ("level", "status", "outcome", "error_type", "error_code", "endpoint")
     lines = [tuple(line.get(key) for key in shown) for line in process.requests]
     expected = {row[0]: row[5] for row in TOLD}
@@ -75,7 +78,10 @@ def test_every_request_is_told_once_whatever_becomes_of_it() -> None:
 
 def test_a_bug_is_told_as_an_error() -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting") as process:
-        assert httpx.post(f"{process.url}/chat/completions", json=BODY, headers=AUTH).status_code == 500
+        assert (
+            httpx.post(f"{process.url}/chat/completions", json=BODY, headers=AUTH, timeout=PATIENCE).status_code
+            == 500
+        )
     (line,) = process.requests
     assert (line["level"], line["status"], line["outcome"]) == ("ERROR", 500, "error")
     (bug,) = (line for line in process.lines if line.get("message") == "unhandled exception")
@@ -88,10 +94,10 @@ def test_a_client_who_leaves_is_told() -> None:
         address = urlsplit(process.url)
         body = json.dumps({**BODY, "stream": True}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
-        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
             assert connection.recv(100)
-        assert upstream.abandoned.wait(5)
+        assert upstream.abandoned.wait(PATIENCE)
     (line,) = process.requests
     assert (line["level"], line["status"], line["outcome"]) == ("INFO", 200, "abandoned")
 
@@ -113,7 +119,7 @@ def test_a_correlation_id_comes_back_and_is_told() -> None:
     answers = {}
     with gateway_process(Upstream()) as process:
         for name, headers, _ in CORRELATED:
-            answers[name] = httpx.get(f"{process.url}/health", headers=headers)
+            answers[name] = httpx.get(f"{process.url}/health", headers=headers, timeout=PATIENCE)
     expected = {name: correlated for name, _, correlated in CORRELATED}
     lines = dict(zip(expected, process.requests, strict=True))
     assert {name: answer.headers.get("x-correlation-id") for name, answer in answers.items()} == expected
@@ -125,7 +131,7 @@ def test_a_correlation_id_comes_back_and_is_told() -> None:
 def test_a_trace_id_is_told_only_where_it_is_one() -> None:
     with gateway_process(Upstream()) as process:
         for trace in (f"Self=1-a;Root={TRACE}", "Root=private"):
-            httpx.get(f"{process.url}/health", headers={"x-amzn-trace-id": trace})
+            httpx.get(f"{process.url}/health", headers={"x-amzn-trace-id": trace}, timeout=PATIENCE)
     assert [line.get("trace_id") for line in process.requests] == [TRACE, None]
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from claudexia.access.key_store import TableKeyStore
@@ -36,26 +37,44 @@ class Polling(FakeRuntimeAPI):
         await super()._get(target, writer)
 
 
+class Slowing(Hanging):
+    """An upstream, and a table whose writes take `delay` seconds as soon as that is asked: after the admission."""
+
+    def __init__(self, said: bytes, table: FaultyTable, delay: float) -> None:
+        super().__init__(said)
+        self._table, self._delay = table, delay
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._table.slow = {"update": self._delay}
+        return await super().handle_async_request(request)
+
+
 CASES: list[Any] = [
-    # What the upstream says, whether it is streamed, how slow the table's writes are, and requests, errors, output.
-    pytest.param(WHOLE, False, 0.1, (1, 0, 2), id="whole"),
-    pytest.param(WHOLE, True, 0.1, (1, 0, 2), id="streamed"),
-    pytest.param(WHOLE, False, 0.8, (1, 0, 2), id="whole, slow table"),
-    pytest.param(WHOLE, True, 0.8, (1, 0, 2), id="streamed, slow table"),
-    pytest.param(HALF, False, 0.1, (1, 1, 1), id="whole, deadline"),
-    pytest.param(HALF, True, 0.1, (1, 1, 1), id="streamed, deadline"),
-    pytest.param(WHOLE, False, 1.5, (1, 1, 0), id="deadline while it is admitted"),
+    # What the upstream says, whether it is streamed, how slow the table's writes are while it is admitted and then,
+    # how many seconds the invocation has, and requests, errors, output.
+    pytest.param(WHOLE, False, (0.1, 0.1), 900, (1, 0, 2), id="whole"),
+    pytest.param(WHOLE, True, (0.1, 0.1), 900, (1, 0, 2), id="streamed"),
+    pytest.param(WHOLE, False, (0.1, 0.8), 900, (1, 0, 2), id="whole, slow table"),
+    pytest.param(WHOLE, True, (0.1, 0.8), 900, (1, 0, 2), id="streamed, slow table"),
+    pytest.param(HALF, False, (0.1, 0.1), 2, (1, 1, 1), id="whole, deadline"),
+    pytest.param(HALF, True, (0.1, 0.1), 2, (1, 1, 1), id="streamed, deadline"),
+    pytest.param(WHOLE, False, (1.5, 1.5), 0.3, (1, 1, 0), id="deadline while it is admitted"),
 ]
 
 
-@pytest.mark.parametrize(("said", "stream", "delay", "counted"), CASES)
+@pytest.mark.parametrize(("said", "stream", "delays", "seconds", "counted"), CASES)
 def test_nothing_is_left_to_be_written(
-    monkeypatch: pytest.MonkeyPatch, said: bytes, stream: bool, delay: float, counted: tuple[int, int, int]
+    monkeypatch: pytest.MonkeyPatch,
+    said: bytes,
+    stream: bool,
+    delays: tuple[float, float],
+    seconds: float,
+    counted: tuple[int, int, int],
 ) -> None:
     clock = Clock()
     kept = MemoryTable(clock)
-    table = FaultyTable(kept, slow={"update": delay})
-    app = create_app(Settings(), transport=Hanging(said), table=table, now=clock)
+    table = FaultyTable(kept, slow={"update": delays[0]})
+    app = create_app(Settings(), transport=Slowing(said, table, delays[1]), table=table, now=clock)
 
     async def look() -> tuple[tuple[int, int, int], int, bool]:
         """What the ledger and the meters have by now."""
@@ -83,5 +102,5 @@ def test_nothing_is_left_to_be_written(
         return int(received.prelude["statusCode"])
 
     monkeypatch.setattr("tests.helpers.runtime.FakeRuntimeAPI", lambda **given: Polling(look, **given))
-    status = with_runtime(app, work, seconds=3.0 if said == WHOLE and delay < 1 else 1.0)
+    status = with_runtime(app, work, seconds=seconds)
     assert status == (200 if stream or not counted[1] else 504)

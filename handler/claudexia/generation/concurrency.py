@@ -36,27 +36,26 @@ class _End:
         self.error = error
 
 
-async def interleave(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[tuple[int, T], None]:
-    """Yields the items of all `sources` as they arrive, each with the index of its source.
+def merge(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    """Yields the items of all `sources` as they arrive. Each source is at most one item ahead of the reader.
 
-    Each source is at most one item ahead of the reader. Close the generator (`aclosing`) if it may be left
-    before its end: it closes the sources. Otherwise asyncio starts a task to close each of them.
+    Close the generator (`aclosing`) if it may be left before its end: it closes the sources. Otherwise asyncio
+    starts a task to close each of them.
     """
-    if len(sources) == 1:  # needs neither tasks nor a queue
-        async with aclosing(sources[0]) as source:
-            async for item in source:
-                yield 0, item
-        return
-    queue: asyncio.Queue[tuple[int, T | _End]] = asyncio.Queue(maxsize=1)
-    readers = [asyncio.create_task(_read(index, source, queue)) for index, source in enumerate(sources)]
+    return sources[0] if len(sources) == 1 else _merge(sources)
+
+
+async def _merge(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+    queue: asyncio.Queue[T | _End] = asyncio.Queue(maxsize=1)
+    readers = [asyncio.create_task(_read(source, queue)) for source in sources]
     try:
         open_sources = len(readers)
         while open_sources:
-            index, item_or_end = await queue.get()
-            if not isinstance(item_or_end, _End):
-                yield index, item_or_end
-            elif item_or_end.error:
-                raise item_or_end.error
+            item = await queue.get()
+            if not isinstance(item, _End):
+                yield item
+            elif item.error:
+                raise item.error
             else:
                 open_sources -= 1
     finally:
@@ -65,14 +64,12 @@ async def interleave(sources: Sequence[AsyncGenerator[T, None]]) -> AsyncGenerat
         await asyncio.gather(*readers, return_exceptions=True)
 
 
-async def _read(
-    index: int, source: AsyncGenerator[T, None], queue: "asyncio.Queue[tuple[int, T | _End]]"
-) -> None:
+async def _read(source: AsyncGenerator[T, None], queue: "asyncio.Queue[T | _End]") -> None:
     end = _End()
     try:
         async with aclosing(source) as items:
             async for item in items:
-                await queue.put((index, item))
+                await queue.put(item)
     except Exception as error:
         end = _End(error)
-    await queue.put((index, end))
+    await queue.put(end)

@@ -4,7 +4,7 @@ A turn that Claude paused is resumed. If the upstream refuses the thinking that 
 request is sent once more without it. A request for several choices has one Generation per choice.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import NamedTuple, cast
@@ -14,6 +14,7 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.translate.report import Report
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.event_shape import malformed, valid_usage
 from claudexia.translate.response.usage import add_usage
 from claudexia.translate.types.anthropic import (
     Message,
@@ -30,11 +31,15 @@ _MAX_RESUMPTIONS = 8
 
 
 class GenerationRequest(NamedTuple):
-    """What to send and where; `now` is when the client's request came."""
+    """What to send and where; `now` is when the client's request came.
+
+    `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    """
 
     upstream: Upstream
     params: MessageCreateParams
     now: datetime
+    on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
 
     async def open(self) -> MessageStream:
         return await self.upstream.open(self.params, self.now)
@@ -57,7 +62,8 @@ class Generation:
         self._request = request
         self._stream = stream
         self._accumulator = MessageAccumulator(resumable=request.can_pause())
-        self._failure: Exception | None = None
+        self._stopped = False  # the current message is complete, or has failed with `_failure`
+        self._failure: APIError | None = None
 
     @property
     def stream(self) -> MessageStream:
@@ -76,32 +82,34 @@ class Generation:
     def usage(self) -> Usage:
         """Tokens used so far, also if the events were not read to the end, or not at all."""
         accumulator = self._accumulator
-        return accumulator.usage if accumulator.started else self._stream.message.get("usage") or {}
+        return accumulator.usage if accumulator.started else valid_usage(self._stream.message)
 
-    async def events(self) -> AsyncGenerator[Sequence[MessageStreamEvent], None]:
-        """Reads the answer to its end: yields the events for an encoder, one list per network read.
+    async def events(self, index: int = 0) -> AsyncGenerator[tuple[int, Sequence[MessageStreamEvent]], None]:
+        """Reads the answer to its end: yields `index` and the events for an encoder, one list per network read.
 
         The last list ends with message_stop, unless the upstream's stream ends before: then the caller raises
-        cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error, or
-        another exception for an event of the wrong shape; all events before it have been yielded by then.
+        cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error or
+        sends a malformed event; all events before it have been yielded by then.
         """
-        accumulator, resumptions = self._accumulator, 0
+        resumptions = 0
         reads, events = aiter(self._stream), self._stream.opening
         while True:
             if accumulated := self._accumulate(events):
-                yield accumulated
-            if self._failure:
-                raise self._failure
-            if accumulator.paused and resumptions == _MAX_RESUMPTIONS:
-                yield accumulator.end_turn()
-            if accumulator.finished:
+                yield index, accumulated
+            if self._stopped:
+                if self._failure:
+                    raise self._failure
+                if self._accumulator.paused and resumptions == _MAX_RESUMPTIONS:
+                    yield index, self._accumulator.end_turn()
                 await self._stream.finish()
-                return
-            if accumulator.paused:
-                resumptions += 1
+                if self._accumulator.finished:
+                    return
                 await self._resume()
+                resumptions += 1
                 reads, events = aiter(self._stream), self._stream.opening
                 continue
+            if self._request.on_events:
+                await self._request.on_events(events)
             try:
                 events = await anext(reads)
             except StopAsyncIteration:
@@ -113,24 +121,32 @@ class Generation:
     def _accumulate(self, events: Sequence[MessageStreamEvent]) -> list[MessageStreamEvent]:
         """The events for the encoder, up to the first failure, which is kept in `_failure`."""
         accumulated: list[MessageStreamEvent] = []
-        feed = self._accumulator.feed
+        feed_delta, append = self._accumulator.feed_delta, accumulated.append
         try:
             for event in events:
                 if event["type"] == "content_block_delta":  # first, since most events are deltas
-                    accumulated += feed(event)
+                    append(feed_delta(event))
                     continue
                 if event["type"] == "error":
                     raise self._stream.error(event)
-                accumulated += feed(event)
+                accumulated += self._accumulator.feed(event)
                 if event["type"] == "message_stop":  # what follows is not part of the message
+                    self._stopped = True
                     break
-        except Exception as error:
-            self._failure = error
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ):  # the event lacks a key, or has it in another type
+            self._stopped, self._failure = True, malformed("an event of the wrong shape")
+        except APIError as error:
+            self._stopped, self._failure = True, error
         return accumulated
 
     async def _resume(self) -> None:
-        await self._stream.finish()
         await self._stream.aclose()
+        self._stopped = False
         self._stream = await self._request.resumed_with(self._accumulator.resume_content).open()
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from claudexia.errors import INTERNAL_ERROR, APIError
 from claudexia.generation.billing import RequestUsage
-from claudexia.generation.concurrency import gather_or_cancel, interleave
+from claudexia.generation.concurrency import gather_or_cancel, merge
 from claudexia.generation.generation import Generation, close_generations, cut_short
 from claudexia.observability.log import log_bug
 from claudexia.observability.record import RequestRecord
@@ -91,8 +91,8 @@ class CompletionStreamer:
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one item per network read. After a failure, the last one is an error."""
         try:
-            sources = [generation.events() for generation in self._generations]
-            async with aclosing(interleave(sources)) as reads:
+            sources = [generation.events(index) for index, generation in enumerate(self._generations)]
+            async with aclosing(merge(sources)) as reads:
                 async for index, events in reads:
                     if self._keep and events[-1]["type"] == "message_stop":
                         await self._keep(self._generations[index].message)
@@ -117,11 +117,12 @@ class CompletionStreamer:
 
     def _encode(self, index: int, events: Sequence[MessageStreamEvent], frames: list[bytes]) -> None:
         """Appends to `frames`, so that the frames before a failure are kept."""
+        feed, append = self._encoder.feed, frames.append
         for event in events:
             if event["type"] == "ping":
-                frames.append(_PING)
-            elif frame := self._encoder.feed(index, event):
-                frames.append(frame)
+                append(_PING)
+            elif frame := feed(index, event):
+                append(frame)
         if events[-1]["type"] == "message_stop":
             self._unfinished -= 1
             if not self._unfinished:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten
+from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten, upstream_error
 
 
 class _Failure(NamedTuple):
@@ -76,6 +76,8 @@ def error_from_status(status: int, body: bytes, model: str, headers: Mapping[str
 
     `headers` go to the client, `model` is the requested one.
     """
+    if status < 400:  # a redirect, or success without a stream
+        return upstream_error(f"The upstream answered with status {status}.")
     error = _error_object(body)
     return _api_error(
         _classify(error, status), error, model, headers, f"The upstream answered with status {status}."

@@ -17,6 +17,7 @@ from claudexia.settings import OnFailure
 from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.memory import MemoryTable
 from tests.helpers.tables import REGION, Clock, FaultyTable, OpenTable, tables
+from tests.helpers.waiting import turns
 
 FAULTS = ["missing", "denied", "throttled", "timeout", "failed"]
 
@@ -121,7 +122,7 @@ def test_those_who_ask_at_once_share_one_read() -> None:
         house = House()
         _, secret = await house.store.create("alice")
         _, other = await house.store.create("bob")
-        house.table.delay = 0.01
+        house.table.delay = 0.01  # so that all have asked before it answers
         names = await asyncio.gather(*(house.ask(one) for one in [secret, other] * 50))
         assert names == ["alice", "bob"] * 50
         assert house.reads == 2
@@ -133,12 +134,13 @@ def test_who_leaves_takes_the_read_from_nobody() -> None:
     async def scenario() -> None:
         house = House()
         _, secret = await house.store.create("alice")
-        house.table.delay = 0.05
+        house.table.held = True
         first = asyncio.create_task(house.ask(secret))
-        await asyncio.sleep(0.01)
+        await turns()
         second = asyncio.create_task(house.ask(secret))
-        await asyncio.sleep(0.01)
+        await turns()
         first.cancel()
+        house.table.held = False
         assert await second == "alice"
         assert house.reads == 1
         assert first.cancelled()
@@ -153,14 +155,14 @@ def test_a_read_that_its_loop_broke_off_is_made_again() -> None:
         return (await house.store.create("alice"))[1]
 
     async def leave(secret: str) -> None:
-        house.table.delay = 10
+        house.table.held = True
         asking = asyncio.create_task(house.ask(secret))
         await asyncio.sleep(0)
         asking.cancel()
 
     secret = asyncio.run(create())
     asyncio.run(leave(secret))
-    house.table.delay = 0
+    house.table.held = False
     assert asyncio.run(house.ask(secret)) == "alice"
 
 

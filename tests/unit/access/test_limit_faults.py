@@ -36,6 +36,7 @@ def failing(kind: str) -> Iterator[Table]:
 
 @contextmanager
 def slow() -> Iterator[Table]:
+    """Its timer and that of a limiter with less patience run in one loop, which ends the shorter one first."""
     yield FaultyTable(MemoryTable(Clock()), delay=0.5)
 
 

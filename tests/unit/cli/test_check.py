@@ -31,7 +31,7 @@ from tests.fakes.openai_api import (
     completion,
     delta,
     error,
-    stand_in,
+    standing_in,
     streaming,
 )
 from tests.helpers.serving import serving
@@ -77,7 +77,8 @@ def line_of(name: str, output: str) -> str:
 
 def test_the_gateway_itself_passes(check: Check) -> None:
     app = create_app(
-        Settings(anthropic_base_url="http://echo.invalid", api_keys={"test": KEY}), transport=EchoTransport()
+        Settings(anthropic_base_url="http://echo.invalid", api_keys={"test": KEY}),
+        transport=EchoTransport(),
     )
     with serving(app) as url:
         status, output = check(url)
@@ -100,14 +101,14 @@ def test_a_gateway_with_a_table_passes(check: Check) -> None:
 
 @pytest.mark.parametrize("path", ["/stage", "/stage/", "/stage/v1", "/stage/v1/", "/stage/v1/chat/completions"])
 def test_a_base_url_is_taken_with_and_without_v1(path: str, check: Check) -> None:
-    with serving(stand_in()) as url:
+    with standing_in() as url:
         status, output = check(url + path)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
     assert output.endswith("\nAll 7 checks passed. They used 50 tokens.\n")
 
 
 def test_streaming_is_told_in_numbers(check: Check) -> None:
-    with serving(stand_in()) as url:
+    with standing_in() as url:
         _, output = check(f"{url}/stage")
     line = line_of("streamed answer", output)
     assert "it streams: 8 chunks in " in line
@@ -182,7 +183,7 @@ WRONG: list[tuple[str, str, Callable[[], Response], str]] = [
 def test_what_is_wrong_is_told_and_fails_alone(
     name: str, asked: str, answer: Callable[[], Response], words: str, check: Check
 ) -> None:
-    with serving(stand_in(**{asked: answer})) as url:
+    with standing_in(**{asked: answer}) as url:
         status, output = check(f"{url}/stage")
     assert (status, marks(output)) == (1, {**dict.fromkeys(CHECKS, "✓"), name: "✗"}), output
     assert words in line_of(name, output)
@@ -190,7 +191,7 @@ def test_what_is_wrong_is_told_and_fails_alone(
 
 
 def test_a_script_gets_json(check: Check) -> None:
-    with serving(stand_in(tool=lambda: JSONResponse(completion(content="Sunny.")))) as url:
+    with standing_in(tool=lambda: JSONResponse(completion(content="Sunny."))) as url:
         status, output = check(f"{url}/stage", "--json", "--model", "claude-opus-5-5")
     told = json.loads(output)
     assert status == 1
@@ -206,7 +207,7 @@ def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
     priced = [*STREAM[:-2], chunk(usage={**USAGE, "cost": 0.5}), STREAM[-1]]
     whole = json_of(completion(content="Hi"), headers={"x-claudexia-cost": "0.25"})
     structured = json_of(completion(content=CITY), headers={"x-claudexia-cost": "soon"})
-    with serving(stand_in(stream=lambda: streaming(priced), whole=whole, structured=structured)) as url:
+    with standing_in(stream=lambda: streaming(priced), whole=whole, structured=structured) as url:
         _, output = check(f"{url}/stage")
     assert output.endswith("They used 50 tokens and $0.7500.\n")
 
@@ -214,22 +215,17 @@ def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
 def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     written = BytesIO()
     monkeypatch.setattr("sys.stdout", TextIOWrapper(written, "ascii", write_through=True))
-    with serving(stand_in(health=lambda: error(500, None, "Größe"))) as url:
+    with standing_in(health=lambda: error(500, None, "Größe")) as url:
         check(f"{url}/stage")
     lines = written.getvalue().decode("ascii").splitlines()
     assert lines[0] == "FAIL health             It returned HTTP 500: Gr??e"
     assert lines[1].startswith("ok   models ")
 
 
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        pytest.param(f"http://127.0.0.1:{unused_port()}", "No server listens at 127.0.0.1:", id="refused"),
+        pytest.param("http://127.0.0.1:{port}", "No server listens at 127.0.0.1:", id="refused"),
         pytest.param(
             "https://no-such-host.invalid", "The host 'no-such-host.invalid' cannot be found.", id="unknown"
         ),
@@ -237,13 +233,15 @@ def unused_port() -> int:
 )
 def test_nobody_there_is_one_line(url: str, words: str, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
-    status, output = check(url)
+    with socket.socket() as unused:  # bound, so that it stays unused, and not listening
+        unused.bind(("127.0.0.1", 0))
+        status, output = check(url.format(port=unused.getsockname()[1]))
     assert (status, marks(output)) == (1, {"health": "✗"})
     assert words in line_of("health", output)
 
 
 def test_http_where_https_is_asked_for(check: Check) -> None:
-    with serving(stand_in()) as url:
+    with standing_in() as url:
         status, output = check(url.replace("http:", "https:"))
     assert (status, marks(output)) == (1, {"health": "✗"})
     assert "does not speak TLS; it may need http instead of https" in output
@@ -272,7 +270,7 @@ def test_the_key_may_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CLAUDEXIA_KEY", f"{KEY}\n")
-    with serving(stand_in()) as url:
+    with standing_in() as url:
         assert main(["check", f"{url}/stage"]) == 0
     output = capsys.readouterr().out
     assert marks(output) == dict.fromkeys(CHECKS, "✓")

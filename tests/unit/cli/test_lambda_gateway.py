@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from claudexia_cli.emulator.gateway import LambdaGateway
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 from tests.helpers.serving import serving
+from tests.helpers.waiting import PATIENCE
 
 NULS = bytes(8)
 Function = Callable[[Invocation], Coroutine[None, None, None]]
@@ -48,7 +49,7 @@ def says(*pieces: bytes, error: FunctionError | None = None) -> Function:
 
 def answered(function: Function, **request: Any) -> httpx.Response:
     with serving(behind_the_gateway(function)) as url:
-        return httpx.post(url, trust_env=False, **request)
+        return httpx.post(url, trust_env=False, **request, timeout=PATIENCE)
 
 
 def metadata(**keys: Any) -> bytes:
@@ -120,7 +121,7 @@ def test_what_fails_later_breaks_the_connection_off(capfd: pytest.CaptureFixture
     function = says(metadata(), b"data: 1\n\n", error=FunctionError("Function.KeyError", "boom"))
     with (
         serving(behind_the_gateway(function)) as url,
-        httpx.stream("GET", url, trust_env=False) as response,
+        httpx.stream("GET", url, trust_env=False, timeout=PATIENCE) as response,
     ):
         pieces = response.iter_raw()
         assert (response.status_code, next(pieces)) == (200, b"data: 1\n\n")
@@ -161,10 +162,10 @@ def test_a_slow_client_slows_the_function_down_and_one_who_leaves_does_not_stop_
         ended.set()
 
     with serving(behind_the_gateway(function)) as url:
-        with httpx.stream("GET", url, trust_env=False) as response:
+        with httpx.stream("GET", url, trust_env=False, timeout=PATIENCE) as response:
             pieces = response.iter_raw(1000)  # held: a forgotten iterator closes the connection
             next(pieces)
             assert not ended.wait(0.5)  # 20 MB do not fit into the buffers of two sockets
             assert written < 20_000_000
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE)
     assert written == 20_000_000

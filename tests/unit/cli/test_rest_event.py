@@ -10,6 +10,7 @@ from mangum import Mangum
 from starlette.applications import Starlette
 
 from claudexia_cli.emulator.gateway import rest_event
+from tests.helpers.waiting import PATIENCE
 
 
 def scope(**more: Any) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def test_the_request_context() -> None:
     assert (context["httpMethod"], context["path"]) == ("POST", "/v1/chat/completions")
     assert (context["protocol"], context["stage"]) == ("HTTP/1.1", "local")
     assert context["accountId"] and context["apiId"] and context["resourcePath"] == "/{proxy+}"
-    assert abs(context["requestTimeEpoch"] / 1000 - time.time()) < 60
+    assert abs(context["requestTimeEpoch"] / 1000 - time.time()) < PATIENCE
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": "\xc3\xa9"}', b"\xff\x00\xfe"], ids=["none", "text", "bytes"])

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from tests.fakes.anthropic.http import NEW, SCHEMA, SUMMARIZES, TOOLS, ask, kinds, results, said, sdk
 from tests.fakes.anthropic.server import StandIn
 from tests.helpers.serving import serving
+from tests.helpers.waiting import PATIENCE
 
 SEARCH = [{"type": "web_search_20250305", "name": "web_search"}]
 
@@ -155,7 +156,9 @@ def test_failures(client: Anthropic) -> None:
         ask(client, "Hi", thinking={"type": "disabled"})
     with pytest.raises(NotFoundError):
         ask(client, "Hi", model="gpt-4o")
-    assert httpx.post(client.base_url.join("v1/messages").__str__(), json={}).status_code == 401
+    assert (
+        httpx.post(client.base_url.join("v1/messages").__str__(), json={}, timeout=PATIENCE).status_code == 401
+    )
 
 
 def test_models(client: Anthropic, stand_in: StandIn) -> None:

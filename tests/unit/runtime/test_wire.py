@@ -14,14 +14,14 @@ import ast
 import asyncio
 import json
 import re
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.fakes.runtime_api import FakeRuntimeAPI, rest_event, url_event
+from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event, url_event
 from tests.helpers.recordings import SHARED
 from tests.helpers.runtime import app_sending, body, posted, start, with_runtime
+from tests.helpers.waiting import PATIENCE, turns
 
 CAPTURES = SHARED / "runtime-captures"
 needs_captures = pytest.mark.skipif(
@@ -72,16 +72,33 @@ def test_the_same_situation_gives_the_same_bytes_as_nodes_client(name: str) -> N
     assert re.sub("[0-9a-f-]{36}", "request-0", path) == ours.path
     for header in HEAD_THAT_MATTERS:
         assert ours.headers[header] == headers[header]
-    assert [data for _, data in ours.chunks] == [data for _, data in chunks]
+    assert ours.chunks == [data for _, data in chunks]
     assert list(ours.trailers) == re.findall(r"^([\w-]+):", trailers.decode(), re.MULTILINE)
     assert ours.whole
 
 
 def test_chunks_leave_at_once() -> None:
-    steps = [start(), *(step for number in range(4) for step in (body(b"%d" % number, True), 0.1)), body()]
-    times = [at for at, data in posted(app_sending(*steps)).chunks[2:]]
-    gaps = [after - before for before, after in pairwise(times)]
-    assert all(0.05 < gap < 2 for gap in gaps)
+    """Each has arrived before the app sends the next one."""
+    arrived: list[bytes] = []
+
+    async def work(fake: FakeRuntimeAPI) -> Received:
+        fakes.append(fake)
+        return await fake.give(rest_event())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        async with asyncio.timeout(PATIENCE):
+            for number in range(4):
+                await send(body(b"%d" % number, True))
+                while arrived[-1:] != [b"%d" % number]:
+                    arrived.append(await fakes[0].arrived.get())
+        await send(body())
+
+    fakes: list[FakeRuntimeAPI] = []
+    received = with_runtime(app, work)
+    assert received.payload == b"0123"
+    assert received.trailers == {}
+    assert arrived[-4:] == [b"0", b"1", b"2", b"3"]
 
 
 def test_the_prelude_holds_repeated_headers_and_no_framing() -> None:
@@ -122,8 +139,11 @@ def test_a_slow_client_holds_the_app_back() -> None:
         fake.stalled = True
         giving = asyncio.create_task(fake.give(rest_event()))
         await fake.begun.wait()
-        await asyncio.sleep(0.3)
-        before, fake.stalled = sent, False
+        before = -1
+        while before < sent:  # the app goes on as far as it can
+            before = sent
+            await turns()
+        fake.stalled = False
         fake.going_on.set()
         received = await giving
         assert len(received.payload) == 100_000_000

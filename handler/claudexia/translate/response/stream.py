@@ -47,7 +47,6 @@ from claudexia.translate.response.text_filters import JSONObjectText
 from claudexia.translate.response.usage import to_completion_usage
 from claudexia.translate.types.anthropic import (
     ContentBlock,
-    ContentBlockDeltaEvent,
     ContentDelta,
     Message,
     MessageDelta,
@@ -58,17 +57,28 @@ from claudexia.translate.types.openai import ChatCompletionChunk, ChoiceDelta, F
 
 
 class _ChunkBuilder:
-    """Builds the chunks of one choice. `id` and `model` are set when the message starts."""
+    """Builds the chunks of one choice. start() sets what becomes known when the message starts."""
 
-    def __init__(self, created: int, index: int, include_usage: bool, id: str) -> None:  # noqa: A002  # the chunk's own key
+    def __init__(self, created: int, index: int, include_usage: bool) -> None:
         """`created` is in seconds; `index` is the index of the choice."""
-        self.id = id
-        self.model = ""
         self.has_role = False  # whether the role has been sent
         self.length = 0  # of the content sent so far, in code points
         self._created = created
         self._index = index
         self._include_usage = include_usage
+        self.start("", "")
+
+    def start(self, id: str, model: str) -> None:  # noqa: A002  # the chunk's own key
+        self._template: ChatCompletionChunk = {
+            "id": id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": model,
+            "choices": [],
+            "service_tier": "default",
+        }
+        if self._include_usage:
+            self._template["usage"] = None
 
     def text(self, text: str) -> list[ChatCompletionChunk]:
         self.length += len(text)
@@ -90,22 +100,15 @@ class _ChunkBuilder:
         return [self.chunk(delta)]
 
     def usage(self, usage: Usage) -> ChatCompletionChunk:
-        return {**self.chunk({}), "choices": [], "usage": to_completion_usage(usage)}
+        return {**self._template, "usage": to_completion_usage(usage)}
 
     def chunk(self, delta: ChoiceDelta, finish_reason: FinishReason | None = None) -> ChatCompletionChunk:
-        chunk: ChatCompletionChunk = {
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self._created,
-            "model": self.model,
+        return {
+            **self._template,
             "choices": [
                 {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
             ],
-            "service_tier": "default",
         }
-        if self._include_usage:
-            chunk["usage"] = None
-        return chunk
 
 
 class _BlockEncoder(Protocol):
@@ -135,8 +138,9 @@ class ChatCompletionStream:
         self.finished = False
         self._options = options
         self._shared_id = id
-        self._chunks = _ChunkBuilder(created, index, include_usage, id)
+        self._chunks = _ChunkBuilder(created, index, include_usage)
         self._calls = 0
+        self._in_text = False  # whether the latest block is text; blocks of unknown type may take text deltas
         self._open_blocks: dict[int, _BlockEncoder] = {}
         self._thinking_indices = count()
         self._cited_text = CitedText()
@@ -147,7 +151,11 @@ class ChatCompletionStream:
     def feed(self, event: MessageStreamEvent) -> list[ChatCompletionChunk]:
         """The chunks for `event`: often one, often none. Raises APIError 502 if the message restarts."""
         if event["type"] == "content_block_delta":
-            return self._on_delta(event)
+            delta = event["delta"]
+            if delta.get("type") != "text_delta":
+                return self._on_delta(event["index"], delta)
+            text = delta.get("text") if self._in_text else None
+            return self._chunks.text(text) if text and not self._json_filter else self._text(text)
         if event["type"] == "content_block_start":
             return self._close_all() + self._on_block(event["index"], event["content_block"])
         if event["type"] == "content_block_stop":
@@ -167,7 +175,7 @@ class ChatCompletionStream:
     def _on_start(self, message: Message) -> list[ChatCompletionChunk]:
         if self._chunks.has_role:
             raise upstream_error("The upstream restarted its answer after part of it had been sent.")
-        self._chunks.id, self._chunks.model = self._shared_id or to_completion_id(message), message["model"]
+        self._chunks.start(self._shared_id or to_completion_id(message), message["model"])
         self._open_blocks.clear()
         self._cited_text = CitedText()
         self._json_filter = JSONObjectText() if self._options.json_object else None
@@ -179,7 +187,8 @@ class ChatCompletionStream:
 
     def _on_block(self, index: int, block: ContentBlock) -> list[ChatCompletionChunk]:
         kind = block.get("type")
-        if kind == "text":
+        self._in_text = kind == "text"
+        if self._in_text:
             self._cited_text.start(self._chunks.length, block.get("citations"))
             return self._text(block.get("text"))
         if kind == "tool_use":
@@ -203,13 +212,10 @@ class ChatCompletionStream:
         self._open_blocks[index] = block
         return self._chunks.other(block.open())
 
-    def _on_delta(self, event: ContentBlockDeltaEvent) -> list[ChatCompletionChunk]:
-        delta = event["delta"]
-        if delta.get("type") == "text_delta":
-            return self._text(delta.get("text"))
-        if block := self._open_blocks.get(event["index"]):
+    def _on_delta(self, index: int, delta: ContentDelta) -> list[ChatCompletionChunk]:
+        if block := self._open_blocks.get(index):
             return self._chunks.other(block.feed(delta))
-        if citation := delta.get("citation"):
+        if self._in_text and (citation := delta.get("citation")):
             self._cited_text.cite(citation)
         return []
 
