@@ -30,8 +30,8 @@ class Settings:
                                 accepts it
     model_aliases               client model name (`*` matches any characters) -> Claude model id
     prices                      JSON, or a JSON file's path, that replaces prices of models.json; see Prices
-    unpriced_models             if a key with a money limit requests a model without a price: "dearest" counts it
-                                at the highest known price, "refuse" refuses the request
+    unpriced_models             if a key with a money limit requests a model without a price: "dearest" counts
+                                the highest known price, "refuse" refuses the request
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`

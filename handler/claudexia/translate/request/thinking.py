@@ -108,7 +108,7 @@ def to_thinking(
     config = _reasoning_config(params, report)
     thinking_type = _thinking_type(config, model, enabled_conflict)
     limit = _TokenLimit(params, model, max_tokens, report)
-    if thinking_type in _LIMIT_INCREASE and not limit.has_room(thinking_type, config):
+    if thinking_type and thinking_type in _LIMIT_INCREASE and not limit.has_room(thinking_type, config):
         thinking_type = _type_without_room(config, model, limit)
         config = replace(config, enabled=False, effort=None, budget=None)
     effort = _effort(config, thinking_type, model)
@@ -269,8 +269,8 @@ def _type_without_room(
     field, most = config.enabled_field or limit.field, model.max_output_tokens
     if model.thinks_by_default and off is None:
         raise limit.field.error(
-            f"{model.id} always thinks, which takes a max_tokens of at least {_SMALL_LIMIT}. This API key allows "
-            f"at most {most} tokens per completion. Use a model whose thinking can be turned off.",
+            f"{model.id} always thinks, which takes a max_tokens of at least {_SMALL_LIMIT}. This API key "
+            f"allows at most {most} tokens per completion. Use a model whose thinking can be turned off.",
             "max_tokens_too_small_for_thinking",
         )
     field.warn(f"thinking is off: this API key allows at most {most} tokens, which leave no room for it")
