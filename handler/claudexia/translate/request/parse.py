@@ -83,6 +83,8 @@ def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
     if not location:
         return []
     step, *rest = location
+    if rest and rest[0] == step and isinstance(node, dict) and step in (node.get("type"), node.get("role")):
+        return _existing_steps(rest, node)  # the branch named `step`, and its key of the same name
     try:
         path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):
