@@ -44,7 +44,7 @@ async def reduce_reply(reply: UpstreamReply, fails: Fails[UpstreamReply], budget
         {"status": 200},
     )
     for change in simpler:
-        if await fails(smaller := replace(reply, **change)):  # type: ignore[arg-type]  # one field each
+        if await fails(smaller := replace(reply, **change)):
             reply = smaller
     if len(reply.pieces) > 1:
         return reply
