@@ -47,7 +47,8 @@ def create_app(
     metrics = Metrics(settings)
     stores = open_stores(settings, table, now, metrics.table_failed)
     upstream: Upstream = AnthropicUpstream(settings, transport)
-    billing = Billing(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
+    prices = Prices(settings.prices)
+    billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
     models = ModelCatalog(upstream, settings.model_aliases, now)
 

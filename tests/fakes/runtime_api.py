@@ -177,9 +177,9 @@ class FakeRuntimeAPI:
         await self._events.put((request_id, event))
         return await self._answers[request_id]
 
-    async def send_malformed(self, answer: Malformed) -> None:
-        """Lets one `next` have a malformed answer; nothing is posted for it if it has no id."""
-        await self._events.put((f"request-{next(self._numbers)}", answer))
+    async def send(self, event: object) -> None:
+        """Lets one `next` answer with `event`, without waiting for a POST, which may never come."""
+        await self._events.put((f"request-{next(self._numbers)}", event))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -240,7 +240,8 @@ class FakeRuntimeAPI:
         if streamed and self.broken:
             self.begun.set()
             writer.transport.abort()
-        elif streamed and self.early:
+            return
+        if streamed and self.early:
             _reply(writer, self.status, b'{"status":"refused"}', {})
             await writer.drain()
         if streamed:

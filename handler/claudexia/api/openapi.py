@@ -90,7 +90,7 @@ def describe(description: _Schema) -> _Schema:
 
 def _request_schemas() -> _Schema:
     """The two request bodies and what they refer to."""
-    chat = CompletionCreateParams.model_json_schema(ref_template=_REF)
+    chat = _with_any_of(CompletionCreateParams.model_json_schema(ref_template=_REF))
     definitions = chat.pop("$defs", {})
     rejected = {"messages", *rejected_fields()}
     fields = {name: schema for name, schema in chat["properties"].items() if name not in rejected}
@@ -114,6 +114,19 @@ def _request_schemas() -> _Schema:
         "required": ["prompt", "model"],
     }
     return {**definitions, "CompletionCreateParams": chat, "TextCompletionCreateParams": text}
+
+
+def _with_any_of(node: Any) -> Any:
+    """`node` with `anyOf` for each `oneOf` without a discriminator.
+
+    pydantic writes such a `oneOf` for a union whose branch a function chooses. The branches' schemas overlap.
+    """
+    if isinstance(node, list):
+        return [_with_any_of(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    overlaps = isinstance(node.get("oneOf"), list) and "discriminator" not in node
+    return {"anyOf" if key == "oneOf" and overlaps else key: _with_any_of(value) for key, value in node.items()}
 
 
 def _request_body(name: str) -> _Schema:

@@ -11,59 +11,70 @@ from claudexia.errors import APIError, upstream_error
 from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
+# Bytes. The largest request is as large, and no answer has more.
+MAX_EVENT = 32 * 2**20
 
 
 class EventDecoder:
     """feed() takes bytes split at any position; close() ends the stream. Both return events.
 
-    The cost is linear in the bytes: an event that is not complete is kept in pieces until its end comes.
+    The work is linear in the bytes, however they are split. An event has at most MAX_EVENT bytes.
     """
 
-    def __init__(self, max_bytes: int = 32 * 2**20) -> None:
-        """`max_bytes` bounds one event."""
-        self._max_bytes = max_bytes
+    def __init__(self) -> None:
+        # The pieces of an event without its end, and their size; no piece is empty.
         self._pieces: list[bytes] = []
         self._size = 0
+        # A carriage return at the end of the data may be half of a line ending.
+        self._held = b""
         self._failure: APIError | None = None
 
     def feed(self, data: bytes) -> list[MessageStreamEvent]:
         """The events completed by `data`.
 
-        Raises APIError 502 for an event that is not JSON or too large, once the events before it are returned.
+        Raises APIError 502 for an event that is too large or not JSON, once the events before it are returned.
         """
         if self._failure:
             raise self._failure
-        seam = self._pieces[-1][-1:] + data if self._pieces else data
-        if b"\n\n" not in seam and b"\r" not in seam:  # no end of an event
+        if self._held or b"\r" in data:
+            data = self._lines(data)
+        if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces and self._pieces[-1][-1:] == b"\n"):
             return self._keep(data, [])
-        text = _with_line_feeds(b"".join(self._pieces) + data)
-        *blocks, rest = text.split(b"\n\n")
+        *blocks, rest = b"".join([*self._pieces, data]).split(b"\n\n")
         self._pieces, self._size = [], 0
         return self._keep(rest, self._decoded(blocks))
 
     def close(self) -> list[MessageStreamEvent]:
         if self._failure:
             raise self._failure
-        blocks, self._pieces, self._size = [b"".join(self._pieces)], [], 0
-        return self._keep(b"", self._decoded(blocks))
+        rest = b"".join(self._pieces)
+        self._pieces, self._size, self._held = [], 0, b""
+        return self._keep(b"", self._decoded([rest]))
 
     def _keep(self, data: bytes, events: list[MessageStreamEvent]) -> list[MessageStreamEvent]:
-        """Keeps `data`, the beginning of an event, and returns `events`, those before it."""
+        """Keeps `data`, the beginning of an event, and returns `events`, the ones before it."""
         if data:
             self._pieces.append(data)
             self._size += len(data)
-        if self._size > self._max_bytes:
-            self._failure = upstream_error(
-                f"The upstream sent an event of more than {self._max_bytes >> 20} MB."
-            )
-            self._pieces = []
+        if self._size > MAX_EVENT:
+            self._failure, self._pieces = self._failure or _too_large(), []
         if self._failure and not events:
             raise self._failure
         return events
 
+    def _lines(self, data: bytes) -> bytes:
+        """`data`, and what was held before it, with line feeds as line endings."""
+        text = self._held + data
+        self._held = b"\r" if text.endswith(b"\r") else b""
+        return text.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
     def _decoded(self, blocks: list[bytes]) -> list[MessageStreamEvent]:
+        """The events of `blocks`, up to the first failure, which is kept in `_failure`."""
         events: list[MessageStreamEvent] = []
         for block in blocks:
+            if len(block) > MAX_EVENT:
+                self._failure = _too_large()
+                break
             data = _data(block)
             if not data:
                 continue
@@ -77,12 +88,8 @@ class EventDecoder:
         return events
 
 
-def _with_line_feeds(text: bytes) -> bytes:
-    """All line endings as line feeds. A carriage return at the end is kept: it may be half of a line ending."""
-    if b"\r" not in text:
-        return text
-    held = b"\r" if text.endswith(b"\r") else b""
-    return text.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+def _too_large() -> APIError:
+    return upstream_error(f"The upstream sent an event larger than {MAX_EVENT // 2**20} MB.")
 
 
 def _data(block: bytes) -> bytes:

@@ -5,10 +5,13 @@ import gc
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from mangum import Mangum
 
+from claudexia.runtime.__main__ import Runtime
+from claudexia.runtime.api import RuntimeAPI
 from tests.fakes.runtime_api import (
     MALFORMED_WITH_ID,
     MALFORMED_WITHOUT_ID,
@@ -40,7 +43,7 @@ def test_an_invocation_with_an_id_is_reported_as_failed_and_the_next_one_comes(a
 @pytest.mark.parametrize("answer", MALFORMED_WITHOUT_ID.values(), ids=MALFORMED_WITHOUT_ID)
 def test_an_invocation_without_an_id_is_logged_and_the_next_one_comes(answer: Malformed) -> None:
     async def work(fake: FakeRuntimeAPI) -> tuple[Received, list[Received]]:
-        await fake.send_malformed(answer)
+        await fake.send(answer)
         return await fake.give(rest_event()), fake.other
 
     with log_lines() as lines:
@@ -68,7 +71,7 @@ def test_a_concurrent_invocation_goes_on(answer: Malformed) -> None:
     async def work(fake: FakeRuntimeAPI) -> Received:
         first = asyncio.create_task(fake.give(rest_event()))
         await entered.wait()
-        await fake.send_malformed(answer)
+        await fake.send(answer)
         second = asyncio.create_task(fake.give(rest_event()))
         while fake.polls < 3:  # the malformed one is over when the other poll has taken the one behind it
             await asyncio.sleep(0)
@@ -84,8 +87,8 @@ def test_a_poll_that_fails_again_and_again_pauses_and_ends_in_the_end(name: str)
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             for _ in range(20):
-                await fake.send_malformed(MALFORMED_WITHOUT_ID[name])
-            runtime = _runtime(fake.address)
+                await fake.send(MALFORMED_WITHOUT_ID[name])
+            runtime = Runtime(RuntimeAPI(fake.address), Mangum(cast("Any", GOOD), lifespan="off"), {})
             async with asyncio.timeout(30):
                 await runtime.serve(1)
             return fake.polls
@@ -97,20 +100,11 @@ def test_good_invocations_in_between_start_the_count_again() -> None:
     async def work(fake: FakeRuntimeAPI) -> list[bytes]:
         payloads = []
         for answer in MALFORMED_WITHOUT_ID.values():
-            await fake.send_malformed(answer)
+            await fake.send(answer)
             payloads.append((await fake.give(rest_event())).payload)
         return payloads
 
     assert with_runtime(GOOD, work) == [b"1"] * len(MALFORMED_WITHOUT_ID)
-
-
-def _runtime(address: str) -> Any:
-    from mangum import Mangum  # noqa: PLC0415
-
-    from claudexia.runtime.__main__ import Runtime  # noqa: PLC0415
-    from claudexia.runtime.api import RuntimeAPI  # noqa: PLC0415
-
-    return Runtime(RuntimeAPI(address), Mangum(GOOD, lifespan="off"), {})
 
 
 PROCESSES = {

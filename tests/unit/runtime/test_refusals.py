@@ -1,5 +1,6 @@
 """Responses that the Runtime API does not take: the request's log line names the reason, and is no success."""
 
+import asyncio
 import gc
 from typing import Any
 
@@ -7,10 +8,11 @@ import httpx
 import pytest
 
 from claudexia.app import create_app
+from claudexia.observability.log import SERVICE
 from claudexia.settings import Settings
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
-from tests.helpers.runtime import log_lines, with_runtime
-from tests.helpers.serving import sse, text_events
+from tests.helpers.runtime import body, log_lines, start, with_runtime
+from tests.helpers.serving import KEY, sse, text_events
 
 BODY = '{"model":"claude-haiku-4-5","messages":[{"role":"user","content":"Hi"}]%s}'
 
@@ -19,14 +21,19 @@ def answering(events: bytes, **headers: str) -> Any:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"request-id": "req_1", **headers}, content=events)
 
-    return create_app(Settings(anthropic_api_key="k"), transport=httpx.MockTransport(answer))
+    return create_app(
+        Settings(anthropic_api_key="k", api_keys={"test": KEY}), transport=httpx.MockTransport(answer)
+    )
 
 
 APP = answering(sse(*text_events(" ".join(["word"] * 200))))
+AUTH = {"authorization": f"Bearer {KEY}"}
 REQUESTS = {
-    "a whole answer": rest_event("POST", "/v1/chat/completions", body=BODY % ""),
-    "a stream": rest_event("POST", "/v1/chat/completions", body=BODY % ',"stream":true'),
-    "a text": rest_event("POST", "/v1/completions", body='{"model":"claude-haiku-4-5","prompt":"Hi"}'),
+    "a whole answer": rest_event("POST", "/v1/chat/completions", headers=AUTH, body=BODY % ""),
+    "a stream": rest_event("POST", "/v1/chat/completions", headers=AUTH, body=BODY % ',"stream":true'),
+    "a text": rest_event(
+        "POST", "/v1/completions", headers=AUTH, body='{"model":"claude-haiku-4-5","prompt":"Hi"}'
+    ),
     "health": rest_event("GET", "/health"),
     "an error": rest_event("GET", "/nothing"),
 }
@@ -52,7 +59,7 @@ def test_the_log_line_of_a_refused_response(
     async def work(fake: FakeRuntimeAPI) -> Received:
         fake.early, fake.broken = early, broken
         if broken:
-            await fake.send_malformed(event)
+            await fake.send(event)
             await fake.begun.wait()
             fake.broken = False
         else:
@@ -77,24 +84,28 @@ def test_the_log_line_of_a_refused_response(
 
 def test_a_stream_that_the_api_refuses_early_is_not_sent_to_its_end() -> None:
     sent = 0
+    stopped = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         nonlocal sent
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(10_000):
-            await send({"type": "http.response.body", "body": bytes(50_000), "more_body": True})
-            sent += 1
+        await send(start())
+        try:
+            for _ in range(10_000):
+                await send(body(bytes(50_000), more=True))
+                sent += 1
+        finally:
+            stopped.set()
 
     async def work(fake: FakeRuntimeAPI) -> None:
         fake.early = True
-        await fake.send_malformed(rest_event())
-        await fake.begun.wait()
-        fake.early, fake.status = False, 202
+        await fake.send(rest_event())
+        await stopped.wait()
 
     with log_lines() as lines:
         with_runtime(app, work, status=413)
     assert sent < 10_000
-    assert [line["status"] for line in lines if "refused" in line["message"]] in ([413], [])
+    own = [line for line in lines if line["name"] == SERVICE]  # asyncio logs the end of the fake's connection
+    assert [line["status"] for line in own] == [413]
 
 
 HEADERS = {"ordinary": "req_2", "endless": "r" * 70_000, "long": "r" * 257}
