@@ -118,7 +118,8 @@ def is_path(param: str, value: Json, top: bool = True) -> bool:
     if isinstance(value, list):
         found = re.match(r"\[(\d+)\]\.?", param)
         return (
-            found is not None and int(found[1]) < len(value)
+            found is not None
+            and int(found[1]) < len(value)
             and is_path(param[found.end() :], value[int(found[1])], False)
         )
     if not isinstance(value, dict):

@@ -197,7 +197,7 @@ class _Streams:
     async def _ask(self, case: streams.Case) -> Sequence[Observation]:
         """The request whole and streamed."""
         good = streams.good_streams()[case.base]
-        choices = good.body.get("n", 1)
+        choices: int = good.body.get("n", 1)
 
         def reply(_: bytes, number: int) -> UpstreamReply:
             return case.replies[min(number // choices, len(case.replies) - 1)]

@@ -298,7 +298,7 @@ def _error_event(draft: _Draft, random: Random) -> None:
         7,
         {},
     )
-    error = random.choice(
+    error: Json = random.choice(
         ({"type": random.choice(kinds), "message": MARK}, {"type": "api_error"}, None, "x", [], {"message": {}})
     )
     draft.events.insert(_at(draft, random), {"type": "error", "error": error})
