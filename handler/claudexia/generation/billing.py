@@ -7,13 +7,15 @@ What a request reserves of its key's tokens per minute and money is its estimate
     the most that the model may write                 otherwise, so that no other request fits beside one whose
                                                       answer could take all that is left
 
-If an answer grows beyond its reservation, the same amount is reserved again; once the key is over its money
-limit, the answer ends with the error `insufficient_quota`. So the largest possible overrun of a money limit is
-one reservation: the cost of the largest request with its max_tokens. That of tokens per minute is the tokens of
-one request. Three things come on top, because they are not known before Claude reports them: input above its
-estimate; thinking that Claude does not show, if an answer has suddenly far more of it than those before; and
-the text of one network read. What a turn that Claude paused writes after its resumption counts as text beyond
-the reservation.
+If an answer grows beyond its reservation, the same amount is reserved again, which holds further requests back.
+Once the key is over its money limit, the answer ends with the error `insufficient_quota`. So the largest
+possible overrun of a money limit is one reservation: at most the cost of one request with its max_tokens. Added
+to that, for each running request, is what only Claude's usage tells: input above its estimate, the text of one
+network read, thinking that Claude does not show and that is longer than the answers of late, and the messages
+of a turn that Claude paused.
+
+Tokens per minute are overrun by at most one request, too, as long as answers are no longer than those of late.
+A running answer is not ended for them.
 """
 
 import asyncio
