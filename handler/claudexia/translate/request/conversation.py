@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.content import (
@@ -49,6 +50,7 @@ from claudexia.translate.types.messages import (
 )
 
 # Texts that are sent to Claude in place of messages that the client left out.
+_MAX_SHOWN_IDS = 5
 _EMPTY_USER_TEXT = "(The user sent an empty message.)"
 _FIRST_USER_TEXT = "(The conversation begins with your message.)"
 _CONTINUE_TEXT = "Continue exactly where your last message stopped. Do not repeat any of it."
@@ -174,10 +176,13 @@ class Conversation:
 
     def _reject_pending(self) -> None:
         if client_call_ids := self._pending.take():
+            shown = [shorten(call_id, 40) for call_id in client_call_ids[:_MAX_SHOWN_IDS]]
+            if len(client_call_ids) > _MAX_SHOWN_IDS:
+                shown.append(f"and {len(client_call_ids) - _MAX_SHOWN_IDS} more")
             raise self._role_report(self._turns.last_assistant_index).error(
                 "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
                 "'tool_call_id'. The following tool_call_ids did not have response messages: "
-                + ", ".join(client_call_ids)
+                + ", ".join(shown)
             )
 
 

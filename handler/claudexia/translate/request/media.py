@@ -12,7 +12,7 @@ import re
 
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.types.anthropic import DocumentBlockParam, ImageBlockParam
-from claudexia.translate.types.messages import FilePart, ImagePart
+from claudexia.translate.types.messages import BareImageURL, FilePart, ImagePart
 
 MAX_BASE64 = 10 * 1024 * 1024
 MAX_FILE_BASE64 = 32 * 1024 * 1024
@@ -33,7 +33,8 @@ def to_image(part: ImagePart, report: Report) -> ImageBlockParam:
     check_extras(part.image_url, report)
     if part.image_url.detail not in (None, "auto"):
         report.at("detail").warn("Claude chooses the resolution itself")
-    report = report.at("url")
+    if not isinstance(part.image_url, BareImageURL):
+        report = report.at("url")
     scheme, _, rest = part.image_url.url.strip().partition(":")
     match scheme.lower():
         case "https" | "http":

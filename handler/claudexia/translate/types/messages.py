@@ -32,10 +32,13 @@ class ImageURL(Params):
     detail: str | None = None
 
 
+class BareImageURL(ImageURL):
+    """A URL that stands in place of the object, as some clients send it."""
+
+
 class ImagePart(Cacheable):
     type: Literal["image_url"]
-    # Some clients send the bare URL.
-    image_url: Annotated[ImageURL, BeforeValidator(lambda v: {"url": v} if isinstance(v, str) else v)]
+    image_url: Annotated[ImageURL, BeforeValidator(lambda v: BareImageURL(url=v) if isinstance(v, str) else v)]
 
 
 class FileObject(Params):
