@@ -362,7 +362,7 @@ def capped(model: str, cap: int, **fields: Any) -> tuple[ThinkingPlan, dict[str,
     known = find_model(model, {})
     body = {"model": model, "messages": [{"role": "user", "content": "a"}], **fields}
     params, report = parse_params(json.dumps(body).encode()), Report()
-    limits = {
+    limits: dict[str, Any] = {
         "max_output_tokens": min(cap, known.max_output_tokens or cap),
         "default_max_tokens": min(cap, known.default_max_tokens),
     }
