@@ -1,13 +1,14 @@
-"""create_app(): wiring, routes, exception handlers, and what /docs shows of the routes.
+"""create_app(): wiring, routes, exception handlers.
 
 No route declares a parameter, a dependency or a response model. For the first one, FastAPI would load
 `pydantic.v1`, which is a tenth of the gateway's cold start; it would resolve them again for every request, and
-respond with a 422 to invalid input. _extend_openapi() describes them instead.
+respond with a 422 to invalid input. `api.openapi` describes them instead.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
@@ -27,21 +28,10 @@ from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings
 from claudexia.storage.table import Table
 from claudexia.translate.types.openai import Model, ModelList
-from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
 from claudexia.upstream.anthropic import AnthropicUpstream
 
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
-
-_MODEL_PARAMETER: dict[str, object] = {
-    "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
-}
-_NO_KEY: dict[str, object] = {"security": []}
-_KEY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
-}
-_COMPONENTS = "#/components/schemas/{model}"
 
 
 def create_app(
@@ -88,44 +78,40 @@ def create_app(
     async def list_models(request: Request) -> ModelList:
         return {"object": "list", "data": await models.list_for(await key_of(request))}
 
-    @routes.get(
-        "/models/{model:path}", response_model=None, summary="Retrieve a model", openapi_extra=_MODEL_PARAMETER
-    )
+    @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
     async def retrieve_model(request: Request) -> Model:
         return await models.retrieve(await key_of(request), request.path_params["model"])
 
-    @routes.get("/health", response_model=None, summary="Check that the gateway runs", openapi_extra=_NO_KEY)
+    @routes.get("/health", response_model=None, summary="Check that the gateway runs")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    app = FastAPI(title="Claudexia", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Claudexia",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
+    )
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
     if settings.cors_origin:
         allow_origin(app, settings.cors_origin)
     add_error_handlers(app)
-    _extend_openapi(app, "/v1/chat/completions")
+    _describe_on_request(app)
     return app
 
 
-def _extend_openapi(app: FastAPI, path: str) -> None:
-    """Adds the key schemes and the body of POST `path` to the OpenAPI description on its first request."""
+def _describe_on_request(app: FastAPI) -> None:
+    """Replaces FastAPI's OpenAPI description, which knows no bodies. It is built when first requested."""
     generate = app.openapi
 
-    def openapi() -> dict[str, object]:
-        if app.openapi_schema:
-            return app.openapi_schema
-        description = generate()
-        body = CompletionCreateParams.model_json_schema(ref_template=_COMPONENTS)
-        schemas = {**body.pop("$defs", {}), "CompletionCreateParams": body}
-        description["components"] = {"schemas": schemas, "securitySchemes": _KEY_SCHEMES}
-        description["security"] = [{name: []} for name in _KEY_SCHEMES]
-        reference = {"$ref": _COMPONENTS.format(model="CompletionCreateParams")}
-        description["paths"][path]["post"]["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": reference}},
-        }
-        return description
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            from claudexia.api.openapi import describe  # noqa: PLC0415  # no other request needs it
+
+            app.openapi_schema = describe(generate())
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description

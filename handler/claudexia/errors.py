@@ -31,6 +31,19 @@ class ErrorResponse(TypedDict):
     error: ErrorObject
 
 
+# Characters of the client's own text in one place of an error message.
+MAX_QUOTED = 200
+
+
+def shorten(text: object, limit: int = MAX_QUOTED) -> str:
+    """`text` as a string of at most `limit` characters; a longer one is cut and ends with an ellipsis.
+
+    Every message that quotes the client's text quotes it through this function.
+    """
+    quoted = text if isinstance(text, str) else str(text)
+    return quoted if len(quoted) <= limit else f"{quoted[: limit - 1]}…"
+
+
 # Tells OpenAI's SDKs not to retry.
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -50,8 +63,23 @@ class APIError(Exception):
         return self.message
 
     def body(self) -> ErrorResponse:
-        """The response body. OpenAI's specification requires all four keys."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        """The response body. OpenAI's specification requires all four keys. `param` is cut: it may name fields
+        of the client's own.
+        """
+        param = None if self.param is None else shorten(self.param)
+        return {"error": {"message": self.message, "type": self.type, "param": param, "code": self.code}}
+
+
+class ResponseRefusedError(OSError):
+    """The response could not be delivered to the client.
+
+    A server's `send` raises it. It is an OSError because ASGI requires one for a client that cannot be reached.
+    `code` is the error code of the request's log line; nothing is sent to the client.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def invalid_request(message: str, param: str | None, code: str | None = None) -> APIError:
@@ -62,20 +90,20 @@ def invalid_request(message: str, param: str | None, code: str | None = None) ->
 def missing(param: str) -> APIError:
     """A 400 for a required field that is missing."""
     return invalid_request(
-        f"Missing required parameter: '{param}'.", param or None, "missing_required_parameter"
+        f"Missing required parameter: '{shorten(param)}'.", param or None, "missing_required_parameter"
     )
 
 
 def unsupported(param: str, reason: str) -> APIError:
     """A 400 for a field that Claude does not support and whose omission would break the client."""
-    return invalid_request(f"'{param}' is not supported: {reason}", param, "unsupported_parameter")
+    return invalid_request(f"'{shorten(param)}' is not supported: {reason}", param, "unsupported_parameter")
 
 
 def model_not_found(model: str) -> APIError:
-    """A 404; the message quotes at most 100 characters of `model`."""
+    """A 404 that names the model."""
     return APIError(
         404,
-        f"The model `{model[:100]}` does not exist or you do not have access to it. "
+        f"The model `{shorten(model)}` does not exist or you do not have access to it. "
         "GET /v1/models lists the models of this gateway; its setting MODEL_ALIASES maps other names to them.",
         code="model_not_found",
     )

@@ -19,6 +19,7 @@ from typing import Any
 from claudexia.errors import model_not_found
 
 _DATE_SUFFIX = re.compile(r"-(\d{8}|latest)$")
+_MAX_ID = 200  # characters; no id is near it, and warnings quote the id
 _VENDOR_PREFIX = "anthropic/"
 _RETIREMENT_NOTICE_DAYS = 60
 
@@ -75,7 +76,7 @@ def find_model(name: str, aliases: Mapping[str, str]) -> ClaudeModel:
     A Claude id without a row gets the row `unknown`. Any other name raises APIError 404 `model_not_found`.
     """
     model_id = _resolve_alias(name.strip(), aliases).lower().removeprefix(_VENDOR_PREFIX).replace(".", "-")
-    if not model_id.startswith("claude-"):
+    if not model_id.startswith("claude-") or len(model_id) > _MAX_ID:
         raise model_not_found(name)
     model = KNOWN.get(model_id) or KNOWN.get(undated(model_id)) or _UNKNOWN
     return model if model.id == model_id else replace(model, id=model_id)

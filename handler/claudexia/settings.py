@@ -31,7 +31,7 @@ class Settings:
     model_aliases               client model name (`*` matches any characters) -> Claude model id
     prices                      JSON, or a JSON file's path, that replaces prices of models.json; see Prices
     unpriced_models             if a key with a money limit requests a model without a price: "dearest" counts
-                                the highest known price, "refuse" refuses the request
+                                it at the highest known price, "refuse" refuses the request
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`
@@ -39,6 +39,7 @@ class Settings:
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
     keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
+    docs                        serve /docs, /redoc and /openapi.json
     max_body                    the largest request body, in bytes
     """
 
@@ -63,19 +64,22 @@ class Settings:
     metrics_per_key: bool = True
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
+    docs: bool = True
     max_body: int = 32 * 1024 * 1024
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING and
+        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, SERVE_DOCS and
         UNPRICED_MODELS.
 
-        Metrics are on by default on Lambda, where AWS_LAMBDA_FUNCTION_NAME is set. Under `sam local`, which
-        sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is invalid.
+        On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
+        `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
+        invalid.
         """
         read = _Environment(environ)
+        on_lambda = bool(read.text("AWS_LAMBDA_FUNCTION_NAME"))
         emulated = read.text("AWS_SAM_LOCAL") == "true"
         return cls(
             anthropic_api_key=read.text("ANTHROPIC_API_KEY"),
@@ -93,8 +97,9 @@ class Settings:
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
             cors_origin=read.text("CORS_ORIGIN"),
-            metrics=read.switch("CLAUDEXIA_METRICS", bool(read.text("AWS_LAMBDA_FUNCTION_NAME"))),
+            metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
+            docs=read.switch("SERVE_DOCS", not on_lambda),
         )
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Literal
 
-from claudexia.errors import NO_RETRY, APIError, invalid_request
+from claudexia.errors import NO_RETRY, APIError, invalid_request, shorten
 from claudexia.storage.table import EXPIRES, Change, Condition, ItemKey, Table, int_of, members_of
 
 MICROS = 1_000_000  # micro-dollars in a US dollar
@@ -233,7 +233,8 @@ def bounded_max_tokens(limits: Limits, requested: int | None, default: int) -> i
         return min(default, most)
     if requested > most:
         raise invalid_request(
-            f"max_tokens is too large: {requested}. This API key allows at most {most} tokens per completion.",
+            f"max_tokens is too large: {shorten(requested)}. "
+            f"This API key allows at most {most} tokens per completion.",
             "max_tokens",
             "integer_above_max_value",
         )

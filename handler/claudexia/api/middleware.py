@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from claudexia.errors import INTERNAL_ERROR, APIError
+from claudexia.errors import INTERNAL_ERROR, APIError, ResponseRefusedError, shorten
 from claudexia.observability.log import log_bug, log_request
 from claudexia.observability.metrics import Metrics
 from claudexia.observability.record import RequestRecord, record_of
@@ -78,6 +78,9 @@ class RequestMiddleware:
             await self._app(scope, receive, send_and_record)
         except ClientDisconnect:
             return
+        except ResponseRefusedError as error:
+            record.refuse(error)
+            raise
         except Exception as error:
             log_bug(error)
             record.fail(INTERNAL_ERROR)
@@ -87,12 +90,15 @@ class RequestMiddleware:
                 raise RuntimeError("the response failed after its start") from None
             await render(INTERNAL_ERROR)(scope, receive, send_and_record)
         finally:
-            record.endpoint = getattr(scope.get("route"), "path", None)
-            record.duration_ms = record.elapsed_ms()
-            log_request(record)
-            self._metrics.request(record)
+            self._log(record, scope)
             # The response is complete. Lambda freezes the process as soon as this returns.
             await self._settled()
+
+    def _log(self, record: RequestRecord, scope: Scope) -> None:
+        record.endpoint = getattr(scope.get("route"), "path", None)
+        record.duration_ms = record.elapsed_ms()
+        log_request(record)
+        self._metrics.request(record)
 
     def _record(self, headers: Headers) -> RequestRecord:
         candidates = (headers.get(name, "") for name in _CORRELATION_HEADERS)
@@ -155,7 +161,7 @@ def add_error_handlers(app: FastAPI) -> None:
         return render(error)
 
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-        location = f"({request.method} {request.url.path})"
+        location = f"({shorten(request.method)} {shorten(request.url.path)})"
         if error.status_code == 405:
             message, code = f"Method not allowed {location}.", "method_not_allowed"
         else:

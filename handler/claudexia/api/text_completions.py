@@ -87,6 +87,11 @@ class TextCompletionEncoder(ChatCompletionEncoder):
         return encode(text_chunk) if text_chunk else b""
 
 
+def rejected_fields() -> Sequence[str]:
+    """The fields of a chat completion request that this API does not have."""
+    return list(_REFUSED)
+
+
 def to_chat_body(body: bytes) -> bytes:
     """The equivalent chat completion request. parse_params() validates the fields that both APIs have.
 

@@ -14,6 +14,7 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.translate.report import Report
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
+from claudexia.translate.response.event_shape import malformed, valid_usage
 from claudexia.translate.response.usage import add_usage
 from claudexia.translate.types.anthropic import (
     Message,
@@ -62,7 +63,7 @@ class Generation:
         self._stream = stream
         self._accumulator = MessageAccumulator(resumable=request.can_pause())
         self._stopped = False  # the current message is complete, or has failed with `_failure`
-        self._failure: Exception | None = None
+        self._failure: APIError | None = None
 
     @property
     def stream(self) -> MessageStream:
@@ -81,14 +82,14 @@ class Generation:
     def usage(self) -> Usage:
         """Tokens used so far, also if the events were not read to the end, or not at all."""
         accumulator = self._accumulator
-        return accumulator.usage if accumulator.started else self._stream.message.get("usage") or {}
+        return accumulator.usage if accumulator.started else valid_usage(self._stream.message)
 
     async def events(self, index: int = 0) -> AsyncGenerator[tuple[int, Sequence[MessageStreamEvent]], None]:
         """Reads the answer to its end: yields `index` and the events for an encoder, one list per network read.
 
         The last list ends with message_stop, unless the upstream's stream ends before: then the caller raises
-        cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error, or
-        another exception for an event of the wrong shape; all events before it have been yielded by then.
+        cut_short(), after it has read the other choices. Raises APIError if the upstream reports an error or
+        sends a malformed event; all events before it have been yielded by then.
         """
         resumptions = 0
         reads, events = aiter(self._stream), self._stream.opening
@@ -132,7 +133,14 @@ class Generation:
                 if event["type"] == "message_stop":  # what follows is not part of the message
                     self._stopped = True
                     break
-        except Exception as error:
+        except (
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ):  # the event lacks a key, or has it in another type
+            self._stopped, self._failure = True, malformed("an event of the wrong shape")
+        except APIError as error:
             self._stopped, self._failure = True, error
         return accumulated
 

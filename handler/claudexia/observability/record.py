@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, cast
 
-from claudexia.errors import APIError
+from claudexia.errors import APIError, ResponseRefusedError
 from claudexia.translate.types.params import CompletionCreateParams
 
 # abandoned: the client disconnected; deadline: the request hit the deployment's time limit;
@@ -25,6 +25,7 @@ _IN_SCOPE = "claudexia.record"
 class RequestRecord:
     """The fields of the request's log line. None means not known; the line omits it.
 
+    status            the status that was sent; None also if the response could not be delivered
     endpoint          the declared route, such as `/models/{model:path}`, not the path of the request
     model             the Claude model id, not the name in the request
     cost_micros       micro-dollars
@@ -75,6 +76,13 @@ class RequestRecord:
         reached_upstream = self.upstream_request_id or "x-request-id" in error.headers
         if self.outcome != "deadline":  # more specific than "error"
             self.outcome = "error" if reached_upstream or error.status >= 500 else "refused"
+
+    def refuse(self, error: ResponseRefusedError) -> None:
+        """The response did not reach the client. What the client received, if anything, is not known."""
+        self.status = None
+        self.error_type, self.error_code = "server_error", error.code
+        if self.outcome != "deadline":
+            self.outcome = "error"
 
     def end(self) -> None:
         """The response is complete: a success unless another outcome is recorded."""

@@ -11,11 +11,16 @@ from typing import cast
 
 from mangum import Mangum
 from mangum.types import LambdaContext
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Scope
 
+from claudexia.errors import ResponseRefusedError
 from claudexia.observability.log import log_as_json, log_bug, log_warning
-from claudexia.runtime.api import Invocation, RuntimeAPI
+from claudexia.runtime.api import InvalidInvocationError, Invocation, RuntimeAPI
 from claudexia.runtime.response import IncompleteResponseError, StreamedResponse
+
+# So many failures of invocation/next in a row end a poll. The pause after each doubles, in seconds.
+_MAX_FAILURES = 6
+_FIRST_PAUSE = 0.02
 
 
 class StartupFailedError(Exception):
@@ -60,34 +65,59 @@ class Runtime:
         self._state = state
 
     async def serve(self, concurrency: int) -> None:
-        """Polls forever, with `concurrency` concurrent polls: 1, except on Lambda Managed Instances."""
+        """Polls with `concurrency` concurrent polls: 1, except on Lambda Managed Instances.
+
+        Returns when each poll has failed 6 times in a row. The polls are independent: none ends another one's
+        invocation.
+        """
         async with asyncio.TaskGroup() as polls:
             for _ in range(concurrency):
                 polls.create_task(self._poll(alone=concurrency == 1))
 
     async def _poll(self, alone: bool) -> None:
-        while True:
-            invocation = await self._api.next()
+        failures = 0
+        while failures < _MAX_FAILURES:
+            if failures:
+                await asyncio.sleep(_FIRST_PAUSE * 2 ** (failures - 1))
+            invocation = await self._next()
+            failures = 0 if invocation else failures + 1
+            if not isinstance(invocation, Invocation):
+                continue
             if alone and invocation.context.trace_id:
                 os.environ["_X_AMZN_TRACE_ID"] = invocation.context.trace_id  # read by X-Ray's clients
             try:
                 await self.handle(invocation)
             except Exception as error:  # the connection broke; the next poll fails if the API is gone
                 log_bug(error)
+        log_warning("the Runtime API is gone", failures=failures)
+
+    async def _next(self) -> Invocation | bool:
+        """The next invocation; otherwise whether an unreadable invocation was reported as failed."""
+        try:
+            return await self._api.next()
+        except InvalidInvocationError as error:
+            invalid = error
+        except Exception as error:
+            log_warning("the next invocation is not available", exception_type=type(error).__name__)
+            return False
+        request_id = invalid.request_id or ""
+        log_warning("an invocation is unreadable", problem=invalid.problem, aws_request_id=request_id)
+        try:
+            return bool(request_id) and await self._api.error(request_id, invalid)
+        except OSError as error:
+            log_warning("an error could not be reported", exception_type=type(error).__name__)
+            return False
 
     async def handle(self, invocation: Invocation) -> None:
         """Handles one invocation and sends its response or its error."""
         try:
-            request = self._handler.infer(invocation.event, cast("LambdaContext", invocation.context))
-            scope, body = request.scope, request.body
+            scope, body = self._request(invocation)
         except Exception as error:  # Mangum raises different types for malformed events
             log_warning("the event is not an HTTP request", exception_type=type(error).__name__)
-            await self._api.error(invocation, UnsupportedEventError())
+            await self._api.error(
+                invocation.context.aws_request_id, UnsupportedEventError(), invocation.echo_headers
+            )
             return
-        # In version 2.4 `send` raises OSError after a disconnect, as under a server.
-        scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
-        scope["state"] = dict(self._state)
-        scope["root_path"] = _root_path(invocation.event, scope["path"])
         response = StreamedResponse(self._api, invocation)
         receive = _Receive(body, response.acknowledged)
         try:
@@ -95,11 +125,23 @@ class Runtime:
             if not response.complete:
                 raise IncompleteResponseError
         except Exception as error:
-            log_bug(error)
+            # The log line of the request names the reason of a refusal.
+            if not isinstance(error, ResponseRefusedError):
+                log_bug(error)
             if not response.complete:
                 await response.fail(error)
         finally:
             response.close()
+
+    def _request(self, invocation: Invocation) -> tuple[Scope, bytes]:
+        """The ASGI scope and the body. Raises exceptions of any type if the event is not an HTTP request."""
+        request = self._handler.infer(invocation.event, cast("LambdaContext", invocation.context))
+        scope = request.scope
+        # In version 2.4 `send` raises OSError after a disconnect, as under a server.
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
+        scope["state"] = dict(self._state)
+        scope["root_path"] = _root_path(invocation.event, scope["path"])
+        return scope, request.body
 
 
 class _Receive:
@@ -153,13 +195,19 @@ async def run(environ: Mapping[str, str]) -> int:
             return 1
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             await api.restored()  # before any request, so that the snapshot has no open connection
-        try:
-            await Runtime(api, handler, state).serve(int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")))
-        except* OSError:
-            log_warning("the Runtime API is gone")
+        await Runtime(api, handler, state).serve(int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")))
     return 1
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """The exit status of the process. Whatever fails is one line of JSON in the log."""
     log_as_json()
-    sys.exit(asyncio.run(run(os.environ)))
+    try:
+        return asyncio.run(run(os.environ))
+    except Exception as error:
+        log_bug(error)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

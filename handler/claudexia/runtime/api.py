@@ -5,7 +5,9 @@ Each exchange has its own connection: the API requires that a connection is clos
 
 import asyncio
 import json
+import math
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -18,6 +20,21 @@ from claudexia.observability.log import log_warning, stack_frames
 
 _REQUEST_ID = "lambda-runtime-aws-request-id"
 _INVOCATION_ID = "lambda-runtime-invocation-id"
+# What may stand in a path, so that the error of an unreadable invocation can be reported.
+_VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,256}")
+
+
+class InvalidInvocationError(Exception):
+    """The Runtime API sent an invocation that the runtime cannot read."""
+
+    def __init__(self, problem: str, request_id: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.request_id = request_id
+
+
+class RuntimeAPIError(OSError):
+    """The Runtime API refused a request or broke the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +76,44 @@ class Invocation:
 
     @classmethod
     def from_next(cls, headers: Mapping[str, str], body: bytes) -> "Invocation":
-        """From the response to invocation/next: `headers`, with lower-case names, and `body`."""
+        """From the response to invocation/next: `headers`, with lower-case names, and `body`.
+
+        Raises InvalidInvocationError.
+        """
+        request_id = headers.get(_REQUEST_ID, "")
+        if not _VALID_ID.fullmatch(request_id):
+            raise InvalidInvocationError("it has no valid request id")
         invocation_id = headers.get(_INVOCATION_ID)
+        if invocation_id is not None and not _VALID_ID.fullmatch(invocation_id):
+            raise InvalidInvocationError("its invocation id is not valid", request_id)
+        deadline = _deadline(headers.get("lambda-runtime-deadline-ms", ""))
+        if deadline is None:
+            raise InvalidInvocationError("it has no valid deadline", request_id)
+        try:
+            event: object = json.loads(body)
+        except (ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError
+            raise InvalidInvocationError("its event is not valid JSON", request_id) from None
         return cls(
-            event=cast("dict[str, object]", json.loads(body)),
+            event=cast("dict[str, object]", event),
             context=Context(
-                aws_request_id=headers[_REQUEST_ID],
+                aws_request_id=request_id,
                 invoked_function_arn=headers.get("lambda-runtime-invoked-function-arn", ""),
-                deadline=int(headers["lambda-runtime-deadline-ms"]) / 1000,
+                deadline=deadline,
                 trace_id=headers.get("lambda-runtime-trace-id"),
                 tenant_id=headers.get("lambda-runtime-aws-tenant-id"),
             ),
             # Distinguishes a late response from one to a later invocation with the same request id.
             echo_headers=(("Lambda-Runtime-Invocation-Id", invocation_id),) if invocation_id else (),
         )
+
+
+def _deadline(milliseconds: str) -> float | None:
+    """In seconds; None if `milliseconds` is not a number."""
+    try:
+        deadline = float(milliseconds) / 1000
+    except ValueError:
+        return None
+    return deadline if math.isfinite(deadline) else None
 
 
 ERROR_TYPE, ERROR_BODY = "Lambda-Runtime-Function-Error-Type", "Lambda-Runtime-Function-Error-Body"
@@ -97,7 +138,13 @@ class Exchange:
         await self._writer.drain()
 
     async def receive(self) -> tuple[h11.Response, bytes]:
-        """The response and its body. Raises ConnectionResetError if the API closes the connection."""
+        """The response and its body. Raises OSError if the API closes the connection or sends no HTTP."""
+        try:
+            return await self._receive()
+        except h11.RemoteProtocolError as error:
+            raise RuntimeAPIError("the Runtime API sent no valid HTTP response") from error
+
+    async def _receive(self) -> tuple[h11.Response, bytes]:
         response: h11.Response | None = None
         body: list[bytes] = []
         while True:
@@ -127,9 +174,15 @@ class RuntimeAPI:
         self._port = int(port)
 
     async def next(self) -> Invocation:
-        """Waits for the next invocation, without a time limit."""
+        """Waits for the next invocation, without a time limit.
+
+        Raises OSError if the API is gone or refuses, InvalidInvocationError if the invocation is unreadable.
+        """
         response, body = await self._request("GET", "invocation/next")
-        return Invocation.from_next({name.decode(): value.decode() for name, value in response.headers}, body)
+        if response.status_code != 200:
+            raise RuntimeAPIError("the Runtime API refused the next invocation")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+        return Invocation.from_next(headers, body)
 
     async def restored(self) -> None:
         """Returns when the process is restored from its SnapStart snapshot, which is taken during the wait."""
@@ -139,12 +192,18 @@ class RuntimeAPI:
         """Reports that the process cannot start."""
         await self._request("POST", "init/error", [(ERROR_TYPE, error_type(error))], error_json(error))
 
-    async def error(self, invocation: Invocation, error: BaseException) -> None:
-        """Reports that an invocation failed. Only valid before its response has started."""
-        path = f"invocation/{invocation.context.aws_request_id}/error"
-        await self._request(
-            "POST", path, [(ERROR_TYPE, error_type(error)), *invocation.echo_headers], error_json(error)
+    async def error(self, request_id: str, error: BaseException, echo_headers: Headers = ()) -> bool:
+        """Reports that an invocation failed; returns whether the API accepted the report.
+
+        Only valid before the response has started.
+        """
+        response, _ = await self._request(
+            "POST",
+            f"invocation/{request_id}/error",
+            [(ERROR_TYPE, error_type(error)), *echo_headers],
+            error_json(error),
         )
+        return response.status_code < 300
 
     async def open(self, method: str, path: str, headers: Headers = ()) -> Exchange:
         """Opens a connection and sends the request's head. The caller closes the exchange."""

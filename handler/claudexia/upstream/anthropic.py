@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
 from claudexia.settings import Settings
+from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
 from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
 from claudexia.upstream.errors import error_from_event, error_from_status
@@ -71,7 +72,7 @@ class AnthropicUpstream:
             stream = HTTPMessageStream(response, params["model"], now)
             await stream.start()
         except BaseException:
-            await response.aclose()
+            await _close(response)
             raise
         return stream
 
@@ -89,7 +90,7 @@ class AnthropicUpstream:
             try:
                 body = await response.aread()
             finally:
-                await response.aclose()
+                await _close(response)
         self._forget_refused_key(response)
         if response.status_code != 200:
             raise error_from_status(response.status_code, body, "", {})
@@ -136,7 +137,7 @@ class HTTPMessageStream:
             first = next((event for event in self.opening if event["type"] != "ping"), None)
         if first["type"] == "error":
             raise self.error(first)
-        if first["type"] != "message_start" or not _is_message(first.get("message")):
+        if first["type"] != "message_start" or not is_message(first.get("message")):
             raise upstream_error("The upstream's answer did not begin with a message.")
         self.message = first["message"]
 
@@ -161,7 +162,7 @@ class HTTPMessageStream:
 
     async def aclose(self) -> None:
         await self._reads.aclose()
-        await self._response.aclose()
+        await _close(self._response)
 
     async def _read(self) -> AsyncGenerator[list[MessageStreamEvent], None]:
         decoder = EventDecoder()
@@ -179,11 +180,24 @@ class HTTPMessageStream:
         return cast("httpx.AsyncByteStream", self._response.stream)
 
 
-def _is_message(value: object) -> bool:
-    """Whether `value` has what the translation relies on: an id, a model, and usage that is an object."""
-    if not isinstance(value, dict) or not isinstance(value.get("usage") or {}, dict):
-        return False
-    return isinstance(value.get("id"), str) and isinstance(value.get("model"), str)
+async def _close(response: httpx.Response) -> None:
+    """Closes `response`, and its connection too if more than the response was read from it.
+
+    httpcore would take bytes that followed this response for the beginning of the next one.
+    """
+    network = response.extensions.get("network_stream")
+    if network and _has_trailing_data(response):
+        await network.aclose()
+    await response.aclose()
+
+
+def _has_trailing_data(response: httpx.Response) -> bool:
+    """Whether h11 holds bytes after the response. httpcore has no public name for that; unknown means yes."""
+    try:
+        connection = response.stream._httpcore_stream._stream._connection  # type: ignore[union-attr]
+        return bool(connection._h11_state.trailing_data[0])
+    except AttributeError:
+        return True
 
 
 def _transport(base_url: str) -> httpx.AsyncHTTPTransport:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from claudexia.errors import NO_RETRY, APIError, model_not_found
+from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten, upstream_error
 
 
 class _Failure(NamedTuple):
@@ -64,6 +64,8 @@ _BY_STATUS = {
     504: _BY_TYPE["timeout_error"],
     529: _BY_TYPE["overloaded_error"],
 }
+# Characters. The upstream's messages may quote the request.
+_MAX_MESSAGE = 2000
 _SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
 _SPEND_LIMIT_TEXT = re.compile(r"specified API usage limits|credit balance is too low", re.IGNORECASE)
 _TOO_LONG_TEXT = re.compile(r"prompt is too long|exceeds? (the )?context (window|limit)", re.IGNORECASE)
@@ -74,6 +76,8 @@ def error_from_status(status: int, body: bytes, model: str, headers: Mapping[str
 
     `headers` go to the client, `model` is the requested one.
     """
+    if status < 400:  # a redirect, or success without a stream
+        return upstream_error(f"The upstream answered with status {status}.")
     error = _error_object(body)
     return _api_error(
         _classify(error, status), error, model, headers, f"The upstream answered with status {status}."
@@ -111,7 +115,7 @@ def _api_error(
         return not_found
     return APIError(
         failure.status,
-        failure.message or str(error.get("message") or fallback),
+        failure.message or shorten(error.get("message") or fallback, _MAX_MESSAGE),
         type=failure.type,
         param="messages" if failure is _CONTEXT else None,
         code=failure.code,

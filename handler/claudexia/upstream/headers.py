@@ -10,17 +10,22 @@ from datetime import UTC, datetime
 # Seconds. For a longer retry-after, OpenAI's Python SDK does not retry and the Node SDK retries without
 # waiting.
 _MAX_RETRY_AFTER = 60.0
+# Characters of one relayed value. Lambda takes 16 kB of response headers; x-claudexia-warnings has up to 4 kB.
+_MAX_VALUE = 256
 _RETRY = ("retry-after", "retry-after-ms", "x-should-retry")
 
 
 def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """For every response. `now` has a time zone; the names in `headers` are lower case."""
+    """For every response. `now` has a time zone; the names in `headers` are lower case.
+
+    Values that are empty, longer than 256 characters or not printable ASCII are left out.
+    """
     relayed: dict[str, str] = {}
-    if "request-id" in headers:
-        relayed["x-request-id"] = headers["request-id"]
+    if request_id := _relayable(headers.get("request-id")):
+        relayed["x-request-id"] = request_id
     for kind in ("requests", "tokens"):
         for figure in ("limit", "remaining", "reset"):
-            value = headers.get(f"anthropic-ratelimit-{kind}-{figure}")
+            value = _relayable(headers.get(f"anthropic-ratelimit-{kind}-{figure}"))
             relayed_value = _duration(value, now) if value and figure == "reset" else value
             if relayed_value:
                 relayed[f"x-ratelimit-{figure}-{kind}"] = relayed_value
@@ -29,10 +34,15 @@ def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]
 
 def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """For failures only: the upstream sends `retry-after` with some successful responses too."""
-    relayed = {name: headers[name] for name in _RETRY if name in headers}
+    relayed = {name: value for name in _RETRY if (value := _relayable(headers.get(name)))}
     if _seconds(relayed.get("retry-after")) > _MAX_RETRY_AFTER:
         relayed["x-should-retry"] = "false"
     return relayed
+
+
+def _relayable(value: str | None) -> str | None:
+    usable = value and len(value) <= _MAX_VALUE and value.isascii() and value.isprintable()
+    return value if usable else None
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -9,7 +9,7 @@ Source: https://platform.claude.com/docs/en/api/messages
 from collections.abc import Iterable, Iterator
 from typing import TypeGuard, TypeVar
 
-from claudexia.errors import APIError
+from claudexia.errors import APIError, shorten
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.media import (
     FILES_NOT_STORED,
@@ -343,22 +343,25 @@ class PendingServerCalls:
     def __bool__(self) -> bool:
         return bool(self._pending)
 
-    def follow(self, blocks: Iterable[ContentBlockParam], report: Report) -> None:
+    def follow(self, block: ContentBlockParam, report: Report) -> None:
         """Raises APIError 400 for a call that repeats an id and for a result without its call."""
-        for block in blocks:
-            if block["type"] == "server_tool_use":
-                if block["id"] in self._used:
-                    raise report.invalid(f"two server tool calls have the id '{block['id']}'")
-                self._used.add(block["id"])
-                self._pending.add(block["id"])
-            elif _is_server_tool_result(block):
-                if block["tool_use_id"] not in self._pending:
-                    raise report.invalid(f"no server tool call waits for a result of '{block['tool_use_id']}'")
-                self._pending.remove(block["tool_use_id"])
+        if block["type"] == "server_tool_use":
+            if block["id"] in self._used:
+                raise report.invalid(f"two server tool calls have the id '{shorten(block['id'])}'")
+            self._used.add(block["id"])
+            self._pending.add(block["id"])
+        elif _is_server_tool_result(block):
+            if block["tool_use_id"] not in self._pending:
+                raise report.invalid(
+                    f"no server tool call waits for a result of '{shorten(block['tool_use_id'])}'"
+                )
+            self._pending.remove(block["tool_use_id"])
 
     def missing_results(self, report: Report) -> APIError:
         """The error for a user message that comes before the results of the pending calls."""
-        return report.invalid(f"these server tool calls have no result: {', '.join(sorted(self._pending))}")
+        return report.invalid(
+            f"these server tool calls have no result: {shorten(', '.join(sorted(self._pending)))}"
+        )
 
 
 def _is_server_tool_result(block: ContentBlockParam) -> TypeGuard[ServerToolResultBlockParam]:

@@ -7,11 +7,12 @@ for the name of a branch and left out, unless it is the key that is missing.
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from claudexia.errors import APIError, invalid_request, missing
+from claudexia.errors import APIError, invalid_request, missing, shorten
 from claudexia.translate.report import Step, spell_path
 from claudexia.translate.types.params import CompletionCreateParams
 
@@ -33,6 +34,10 @@ _BOUNDS = {
 }
 
 
+# How many of pydantic's errors are looked at.
+_MAX_ERRORS = 100
+
+
 def parse_params(body: bytes) -> CompletionCreateParams:
     """Raises APIError 400 if `body` is not a chat completion request."""
     try:
@@ -50,7 +55,8 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
         )
     document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
-    related = [(_path(d, document), d) for d in details if _part(d) == _part(first)]
+    part = _part(first)
+    related = [(_path(d, document), d) for d in islice(details, _MAX_ERRORS) if _part(d) == part]
     depth = max(len(path) for path, _ in related)
     path, chosen = next((p, d) for p, d in related if len(p) == depth)
     types = [d["type"] for p, d in related if p == path]
@@ -77,6 +83,8 @@ def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
     if not location:
         return []
     step, *rest = location
+    if rest and rest[0] == step and isinstance(node, dict) and step in (node.get("type"), node.get("role")):
+        return _existing_steps(rest, node)  # the branch named `step`, and its key of the same name
     try:
         path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):
@@ -97,7 +105,7 @@ def _to_api_error(path: Sequence[Step], detail: ErrorDetails, types: Sequence[st
         allowed = context.get("expected_tags") or context.get("expected")
         value = context.get("tag", given)
         return invalid_request(
-            f"Invalid value: {_quoted(value)}. Supported values are: {allowed}.", name, "invalid_value"
+            f"Invalid value: '{shorten(value, 60)}'. Supported values are: {allowed}.", name, "invalid_value"
         )
     if kind in _EXPECTED:
         return _invalid_type(name, given, types)
@@ -109,7 +117,7 @@ def _to_api_error(path: Sequence[Step], detail: ErrorDetails, types: Sequence[st
 def _invalid_type(name: str, given: object, types: Sequence[str]) -> APIError:
     expected = " or ".join(dict.fromkeys(_EXPECTED[t] for t in types if t in _EXPECTED))
     choice = f"one of {expected}" if " or " in expected else expected
-    place = f" for '{name}'" if name else ""
+    place = f" for '{shorten(name)}'" if name else ""
     return invalid_request(
         f"Invalid type{place}: expected {choice}, but got {_type_name(given)} instead.",
         name or None,
@@ -122,7 +130,8 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
     given, bound = detail["input"], detail["ctx"][key]
     number = "integer" if isinstance(given, int) and isinstance(bound, int) else "decimal"
     return invalid_request(
-        f"Invalid '{name}': {number} {phrase}. Expected a value {sign} {bound:g}, but got {given} instead.",
+        f"Invalid '{shorten(name)}': {number} {phrase}. Expected a value {sign} {bound:g}, "
+        f"but got {shorten(given)} instead.",
         name,
         f"{number}_{code}",
     )
@@ -131,20 +140,17 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
 def _invalid_value(name: str, detail: ErrorDetails) -> APIError:
     if detail["type"] == "too_short":
         message = (
-            f"Invalid '{name}': empty array. Expected an array with minimum length 1, "
+            f"Invalid '{shorten(name)}': empty array. Expected an array with minimum length 1, "
             "but got an empty array instead."
         )
         return invalid_request(message, name, "empty_array")
     if detail["type"] == "string_too_short":
         return invalid_request(
-            f"Invalid '{name}': empty string. Expected at least one character.", name, "empty_string"
+            f"Invalid '{shorten(name)}': empty string. Expected at least one character.", name, "empty_string"
         )
-    return invalid_request(f"Invalid '{name}': {detail['msg']}.", name or None, "invalid_value")
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"
+    return invalid_request(
+        f"Invalid '{shorten(name)}': {shorten(detail['msg'])}.", name or None, "invalid_value"
+    )
 
 
 def _type_name(value: object) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
+from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
@@ -96,7 +97,9 @@ def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFor
         _warn_of_phrases("requested by description, not enforced", adapted.relaxed, report)
         _warn_of_phrases("Claude cannot answer with", adapted.narrowed, report)
         return OutputFormat({"type": "json_schema", "schema": adapted.schema})
-    report.warn(f"the API cannot enforce it ({adapted.reason}), so an instruction asks Claude to follow it")
+    report.warn(
+        f"the API cannot enforce it ({shorten(adapted.reason)}), so an instruction asks Claude to follow it"
+    )
     is_object = has_object_root(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return OutputFormat(
@@ -108,4 +111,4 @@ def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFor
 def _warn_of_phrases(effect: str, phrases: Sequence[str], report: Report) -> None:
     if phrases:
         more = f" and {len(phrases) - _MAX_PHRASES} more" if len(phrases) > _MAX_PHRASES else ""
-        report.warn(f"{effect}: {', '.join(phrases[:_MAX_PHRASES])}{more}")
+        report.warn(f"{effect}: {shorten(', '.join(phrases[:_MAX_PHRASES]))}{more}")

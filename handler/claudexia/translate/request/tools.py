@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.prompt_cache import client_cache_control
@@ -188,7 +189,7 @@ def _reject_duplicate_names(definitions: Sequence[_Definition]) -> None:
         if name is None:
             continue
         if name in seen:
-            raise definition.name_report.invalid(f"two tools have the name '{name}'")
+            raise definition.name_report.invalid(f"two tools have the name '{shorten(name)}'")
         seen.add(name)
 
 
@@ -212,7 +213,7 @@ def _from_tool(tool: Tool, names: ToolNames, report: Report) -> _Definition:
 def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) -> _Definition:
     if tool.type not in (None, "function"):
         raise report.at("type").error(
-            f"Invalid value: '{tool.type[:60]}'. Supported values are: 'function' and 'custom'.",
+            f"Invalid value: '{shorten(tool.type)}'. Supported values are: 'function' and 'custom'.",
             "invalid_value",
         )
     if tool.function is None:
@@ -301,7 +302,8 @@ def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnion
     tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
     if not adapted.fits:
         report.warn(
-            f"the API cannot enforce the schema ({adapted.reason}), so the tool was sent without strict"
+            f"the API cannot enforce the schema ({shorten(adapted.reason)}), "
+            "so the tool was sent without strict"
         )
         return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
     for phrases, effect in (
@@ -309,7 +311,7 @@ def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnion
         (adapted.narrowed, "Claude cannot call it with"),
     ):
         if phrases:
-            report.warn(f"{effect}: {', '.join(phrases)}")
+            report.warn(f"{effect}: {shorten(', '.join(phrases))}")
     return {**tool, "input_schema": adapted.schema, "strict": True}
 
 

@@ -20,6 +20,17 @@ from typing import cast
 from pydantic_core import from_json
 
 from claudexia.errors import upstream_error
+from claudexia.translate.response.event_shape import (
+    check_delta,
+    check_stop,
+    is_block,
+    is_known,
+    is_known_delta,
+    is_message,
+    is_stop,
+    malformed,
+    valid_usage,
+)
 from claudexia.translate.response.usage import add_usage, merge_usage
 from claudexia.translate.types.anthropic import (
     ContentBlock,
@@ -57,7 +68,12 @@ class _Text:
         self.index = index
         self.kind = kind
         self.key = key
-        self.pieces: list[object] = []
+        self.pieces: list[str] = []
+
+    def add(self, piece: object) -> None:
+        if not isinstance(piece, str):
+            raise malformed(f"a {self.kind} whose {self.key} is not text")
+        self.pieces.append(piece)
 
 
 _NO_TEXT = _Text(-1, "", "")
@@ -82,6 +98,7 @@ class MessageAccumulator:
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
+        self._open_index: int | None = None  # of the block that takes deltas: the latest, until it stops
         self._texts: list[_Text] = []
         self._text = _NO_TEXT  # the one that the latest delta belongs to
         self._earlier_usage: Usage = {}  # of the messages before the current one
@@ -107,10 +124,9 @@ class MessageAccumulator:
         index, delta = event["index"], event["delta"]
         kind, text = delta.get("type"), self._text
         if text.kind == kind and text.index == index:
-            text.pieces.append(delta.get(text.key))
-        else:
-            self._switch_text(index, delta)
-        return event
+            text.add(delta.get(text.key))
+            return event
+        return self._switch_text(event)
 
     def end_turn(self) -> Sequence[MessageStreamEvent]:
         """The last events of a turn. For a paused turn, this is instead of resuming it."""
@@ -125,33 +141,30 @@ class MessageAccumulator:
     def usage(self) -> Usage:
         """Tokens used so far, over all messages of the turn. Never raises.
 
-        If the stream is cut off before its message_delta, output tokens are estimated from the text received.
+        Without a valid output count in a message_delta, output tokens are estimated from the text received.
         """
-        reported = self._usage.get("output_tokens")
-        output = reported if isinstance(reported, int) else 0
-        if not self._has_final_usage:
-            output = max(output, self._characters() // _CHARACTERS_PER_TOKEN)
-        return add_usage(self._earlier_usage, {**self._usage, "output_tokens": output})
+        return add_usage(self._earlier_usage, {**self._usage, "output_tokens": self._output_tokens()})
 
-    def _characters(self) -> int:
-        return sum(
-            len(piece)
-            for text in self._texts
-            if text.key != "signature"
-            for piece in text.pieces
-            if isinstance(piece, str)
-        )
+    def _output_tokens(self) -> int:
+        reported = self._usage.get("output_tokens") or 0
+        if self._has_final_usage:
+            return reported
+        characters = sum(len(piece) for text in self._texts if text.key != "signature" for piece in text.pieces)
+        return max(reported, characters // _CHARACTERS_PER_TOKEN)
 
     def _start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
         message = event["message"]
+        if not is_message(message):
+            raise malformed("a message_start without a message")
         if self.paused:
             self._resume()
         elif self._has_content():
             raise upstream_error("The upstream restarted its answer after part of it had been received.")
-        self._usage, self._has_final_usage = _usage_of(message), False
+        self._usage, self._has_final_usage = valid_usage(message), False
         self.started = True
         content = [block.copy() for block in message.get("content") or []]
         self._blocks.clear()
+        self._open_index = None
         self._clear_texts()
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
@@ -174,50 +187,72 @@ class MessageAccumulator:
         self.message = cast("Message", {**kept, "stop_reason": None})
 
     def _has_content(self) -> bool:
-        """Whether the current message has text or a tool call, or the beginning of one."""
-        return any(text.key in ("text", "partial_json") for text in self._texts) or any(
-            block.get("type") == "tool_use" or block.get("text")
+        """Whether the current message has text, thinking or a tool call, or the beginning of one."""
+        return bool(self._texts) or any(
+            block["type"] == "tool_use" or block.get("text") or block.get("thinking") or block.get("data")
             for block in self.message["content"][self._index_shift :]
         )
 
     def _add_block(self, event: MessageStreamEvent) -> MessageStreamEvent:
         """Handles the start and stop of a block, and returns any event with the block's index in the turn."""
         if event["type"] == "content_block_start":
+            if type(event["index"]) is not int or not is_block(event["content_block"]):
+                raise malformed("a content_block_start without a block")
             if self._index_shift:
                 event = {**event, "index": event["index"] + self._index_shift}
             block = event["content_block"].copy()
-            self._blocks[event["index"]] = block
+            if self._blocks.setdefault(event["index"], block) is not block:
+                raise malformed("two blocks with one index")
+            self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
-        elif event["type"] == "content_block_stop" and self._index_shift:
-            event = {**event, "index": event["index"] + self._index_shift}
+        elif event["type"] == "content_block_stop":
+            if self._index_shift:
+                event = {**event, "index": event["index"] + self._index_shift}
+            if event["index"] not in self._blocks:
+                raise malformed("the end of a block that was not started")
+            if event["index"] == self._open_index:
+                self._open_index, self._text = None, _NO_TEXT
+        elif type(event["type"]) is not str:
+            raise malformed("an event without a type")
         return event
 
-    def _switch_text(self, index: int, delta: ContentDelta) -> None:
+    def _switch_text(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
         """Handles a delta of another block or type than the one before."""
-        block, kind = self._blocks.get(index), delta.get("type", "")
-        if not block:
-            return
+        index, delta = event["index"], event["delta"]
+        block = self._blocks.get(index) if index == self._open_index else None
+        if not is_known_delta(delta) and (block is None or is_known(block)):
+            return {**event, "delta": {"type": delta["type"]}}  # without the keys that an encoder would read
+        if block is None:
+            raise malformed("a delta of a block that is not open")
+        check_delta(delta, block)
+        kind = delta["type"]
         if key := _TEXT_KEYS.get(kind):
-            if piece := delta.get(key):
-                self._text = _Text(index, kind, key)
-                self._text.pieces.append(piece)
-                self._texts.append(self._text)
+            self._text = _Text(index, kind, key)
+            self._text.add(delta.get(key))
+            self._texts.append(self._text)
+        elif kind == "citations_delta":
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         else:
             _update_block(block, delta)
+        return event
 
     def _add_delta(self, event: MessageDeltaEvent) -> Sequence[MessageStreamEvent]:
-        self._usage = merge_usage(self._usage, _usage_of(event))
-        self._has_final_usage = True
-        self.message.update(event["delta"])  # type: ignore[typeddict-item]  # stop_reason and related keys
+        usage = valid_usage(event)
+        self._usage = merge_usage(self._usage, usage)
+        self._has_final_usage = "output_tokens" in usage
+        stop = {key: value for key, value in event["delta"].items() if key in _STOP_KEYS}
+        if not is_stop(stop):
+            raise malformed("a stop_reason of the wrong type")
+        self.message.update(stop)  # type: ignore[typeddict-item]  # keys of a Message
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
+        check_stop(self.message.get("stop_reason"), self.message["content"])
+        self._usage, self._has_final_usage = {**self._usage, "output_tokens": self._output_tokens()}, True
         for text in self._texts:
             block, key = self._blocks[text.index], text.key
-            joined = "".join(str(piece) for piece in text.pieces if piece)
-            block[key] = f"{block.get(key) or ''}{joined}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
+            block[key] = f"{block.get(key) or ''}{''.join(text.pieces)}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
         self._clear_texts()
-        self._has_final_usage = True
         self.message["usage"] = self.usage
         if not self._resumable:
             self.finished = True
@@ -257,11 +292,9 @@ def _to_param(block: ContentBlock) -> Mapping[str, object]:
 
 
 def _update_block(block: ContentBlock, delta: ContentDelta) -> None:
-    if citation := delta.get("citation"):
-        block["citations"] = [*(block.get("citations") or ()), citation]
-    else:  # A delta of unknown type replaces the keys it has: a compaction_delta holds its content as a whole.
-        update = {key: value for key, value in delta.items() if key != "type"}
-        block.update(update)  # type: ignore[typeddict-item]  # keys of a block of the same type
+    """A delta in a block of unknown type replaces the keys it has: a compaction_delta has its whole content."""
+    update = {key: value for key, value in delta.items() if key != "type"}
+    block.update(update)  # type: ignore[typeddict-item]  # keys of a block of the same type
 
 
 def _whole(index: int, block: ContentBlock) -> Sequence[MessageStreamEvent]:
@@ -269,9 +302,3 @@ def _whole(index: int, block: ContentBlock) -> Sequence[MessageStreamEvent]:
         {"type": "content_block_start", "index": index, "content_block": block},
         {"type": "content_block_stop", "index": index},
     )
-
-
-def _usage_of(source: object) -> Usage:
-    """The `usage` of a message or an event, without nulls; {} if it is not an object."""
-    usage = source.get("usage") if isinstance(source, Mapping) else None
-    return merge_usage({}, cast("Usage", usage)) if isinstance(usage, Mapping) else {}

@@ -1,7 +1,6 @@
 """The one JSON object in an answer, however the text around it is written and cut."""
 
 import json
-import time
 
 import pytest
 
@@ -61,9 +60,7 @@ def test_an_empty_piece_between_an_escape_and_its_character() -> None:
     assert json.loads(told) == {"a": '"}'}
 
 
-def test_long_prose_costs_little() -> None:
-    """Each piece is looked at once: what was searched is not searched again."""
-    text = '{"' * 50_000 + "{ " * 50_000
-    begin = time.process_time()
+def test_long_prose_is_searched_once() -> None:
+    """Each piece is searched once. A search from the start for each piece would take many minutes here."""
+    text = '{"' * 250_000 + "{ " * 250_000
     assert filtered(text, 4) == text
-    assert time.process_time() - begin < 5

@@ -180,7 +180,8 @@ def test_the_sdk_folds_them_to_the_whole(
     ],
 )
 def test_finish_reason(stop_reason: str, options: ResponseOptions, finish_reason: str) -> None:
-    parts = events(text("Hi"), stop_reason=stop_reason)
+    content = [text("Hi"), tool("weather")] if stop_reason == "tool_use" else [text("Hi")]
+    parts = events(*content, stop_reason=stop_reason)
     stream = ChatCompletionStream(created=CREATED, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     assert chunks[-1]["choices"][0] == {

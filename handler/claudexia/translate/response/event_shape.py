@@ -1,0 +1,135 @@
+"""The shape of the Messages API's stream events: what the accumulator and the encoders rely on.
+
+An event of unknown type, a block of unknown type and a delta of unknown type pass, as the API's versioning
+policy asks of clients. A known one with a value of the wrong type is an upstream failure: 502, or an error
+frame once the response has begun.
+
+Sources: https://platform.claude.com/docs/en/build-with-claude/streaming and
+https://platform.claude.com/docs/en/api/versioning
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from claudexia.errors import APIError, upstream_error
+from claudexia.translate.types.anthropic import ContentBlock, ContentDelta, Usage
+
+# The types of delta that blocks of a known type take.
+_DELTAS_OF = {
+    "text": {"text_delta", "citations_delta"},
+    "tool_use": {"input_json_delta"},
+    "thinking": {"thinking_delta", "signature_delta"},
+    "redacted_thinking": set[str](),
+}
+_KNOWN_DELTAS = frozenset().union(*_DELTAS_OF.values())
+# Keys of a block, by its type: those it must have as a string that is not empty, and those that are strings
+# where they are there.
+_REQUIRED_TEXT = {"tool_use": ("id", "name")}
+_OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+_CITATION_TEXT = ("type", "url", "title", "cited_text")
+_MAX_COUNT = 2**53  # JSON readers take larger integers for floats
+_USAGE_OBJECTS = {"cache_creation", "output_tokens_details", "server_tool_use"}
+
+
+def malformed(problem: str) -> APIError:
+    """The failure of an upstream whose events contradict the protocol."""
+    return upstream_error(f"The upstream sent a malformed stream: {problem}.")
+
+
+def is_message(value: object) -> bool:
+    """Whether `value` is the message of a message_start, its blocks included."""
+    if not isinstance(value, dict) or not isinstance(value.get("usage") or {}, dict):
+        return False
+    content = value.get("content") or []
+    return (
+        isinstance(value.get("id"), str)
+        and isinstance(value.get("model"), str)
+        and is_stop(value)
+        and isinstance(content, list)
+        and all(is_block(block) for block in content)
+    )
+
+
+def is_stop(value: Mapping[str, object]) -> bool:
+    """Whether the stop_reason and its details, if any, have the right types."""
+    details = value.get("stop_details")
+    return isinstance(value.get("stop_reason"), str | None) and (
+        details is None or (isinstance(details, dict) and isinstance(details.get("explanation"), str | None))
+    )
+
+
+def is_block(value: object) -> bool:
+    """Whether `value` is a content block: of a known type with the keys it needs, or of an unknown type."""
+    if not isinstance(value, dict) or not isinstance(kind := value.get("type"), str):
+        return False
+    citations = value.get("citations")
+    return (
+        all(value.get(key) and isinstance(value[key], str) for key in _REQUIRED_TEXT.get(kind, ()))
+        and all(isinstance(value.get(key), str | None) for key in _OPTIONAL_TEXT.get(kind, ()))
+        and (kind != "tool_use" or isinstance(value.get("input"), dict | None))
+        and (citations is None or _are_citations(citations))
+    )
+
+
+def _are_citations(values: object) -> bool:
+    return isinstance(values, list) and all(map(_is_citation, values))
+
+
+def _is_citation(value: object) -> bool:
+    if not isinstance(value, dict) or (
+        value.get("type") == "web_search_result_location" and not value.get("url")
+    ):
+        return False
+    return all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
+
+
+def is_known(block: ContentBlock) -> bool:
+    """Whether the type of `block` is one that encoders read. A delta of unknown type in it is skipped."""
+    return block["type"] in _DELTAS_OF
+
+
+def is_known_delta(delta: ContentDelta) -> bool:
+    """Whether the type of `delta` is known. Raises APIError 502 if it has none."""
+    kind = delta.get("type")
+    if not isinstance(kind, str):
+        raise malformed("a delta without a type")
+    return kind in _KNOWN_DELTAS
+
+
+def check_delta(delta: ContentDelta, block: ContentBlock) -> None:
+    """Raises APIError 502 if `delta` cannot be a delta of `block`."""
+    kind = delta["type"]
+    allowed = _DELTAS_OF.get(block["type"], _KNOWN_DELTAS)
+    if kind in _KNOWN_DELTAS and kind not in allowed:
+        raise malformed(f"a {kind} in a {block['type']} block")
+    if kind == "citations_delta" and not _is_citation(delta.get("citation")):
+        raise malformed("a citation of the wrong shape")
+
+
+def check_stop(stop_reason: object, content: list[ContentBlock]) -> None:
+    """Raises APIError 502 if the message, with `content`, cannot have ended for `stop_reason`."""
+    if not isinstance(stop_reason, str) or not stop_reason:
+        raise malformed("a message that ends without a stop_reason")
+    if stop_reason == "tool_use" and not any(block["type"] == "tool_use" for block in content):
+        raise malformed("a stop_reason tool_use without a tool call")
+
+
+def valid_usage(source: object) -> Usage:
+    """The `usage` of a message or an event: numbers that are no counts, and other wrong types, are left out."""
+    usage = source.get("usage") if isinstance(source, Mapping) else None
+    return cast("Usage", _valid_counts(usage)) if isinstance(usage, Mapping) else {}
+
+
+def _valid_counts(usage: Mapping[str, object]) -> dict[str, object]:
+    return {
+        key: _valid_counts(value) if isinstance(value, Mapping) else value
+        for key, value in usage.items()
+        if isinstance(value, _usage_type(key)) and value is not True and value is not False
+        if not isinstance(value, int) or 0 <= value <= _MAX_COUNT
+    }
+
+
+def _usage_type(key: str) -> type:
+    if key in _USAGE_OBJECTS:
+        return dict
+    return int if key.endswith(("_tokens", "_requests")) else object

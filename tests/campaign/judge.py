@@ -1,0 +1,236 @@
+"""The rules. Each returns what is wrong, in words without anything of the case, so that equal faults have equal words."""
+
+import json
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+from tests.campaign.answers import Choice, Failure, ShapeError, Success, read
+from tests.campaign.bodies import MARK
+from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost, json_lines
+from tests.campaign.protocol import contradiction
+from tests.campaign.streams import Case, Expected
+
+Json = Any
+_STATUSES = {200, 400, 401, 403, 404, 413, 429}
+_MAX_MESSAGE = 500  # characters
+_MAX_UPSTREAM_MESSAGE = 2000
+_MAX_HEADERS = 12_000  # bytes; Lambda reads 16 kB
+_REQUIRED = {"messages", "model", "prompt"}
+
+
+# --- what a request leaves behind, however it ended ---
+
+
+def judge_traces(seen: Observation) -> Iterator[str]:
+    if seen.raised:
+        yield f"the app raised {type(seen.raised).__name__}"
+    if seen.stderr:
+        yield f"standard error: {_ERROR_LINE.sub('', seen.stderr.strip().splitlines()[-1])[:80]}"
+    yield from (f"event loop: {error}" for error in seen.loop_errors)
+    yield from (f"a task is left: {name}" for name in seen.tasks_left)
+    if MARK in seen.stdout or MARK in seen.stderr:
+        yield "the log quotes the request or the answer"
+    for line in json_lines(seen.stdout):
+        if isinstance(line, str):
+            yield "a line on standard output is not JSON"
+        elif line.get("message") == "unhandled exception":
+            yield f"unhandled exception: {line['exception_type']} in {innermost(line['frames'])}"
+    yield from _judge_headers(seen)
+
+
+_ERROR_LINE = re.compile(r"[^A-Za-z_.: ]")
+
+
+def _judge_headers(seen: Observation) -> Iterator[str]:
+    if sum(len(name) + len(value) for name, value in seen.headers) > _MAX_HEADERS:
+        yield f"the response's headers have more than {_MAX_HEADERS} bytes"
+    if any(not value.isascii() or re.search(rb"[\x00-\x08\n-\x1f\x7f]", value) for _, value in seen.headers):
+        yield "a response header is not printable ASCII"
+
+
+# --- bodies ---
+
+
+def body_reply(body: bytes, number: int) -> UpstreamReply:
+    """An answer that proves which request it is for."""
+    words = f"Hello {MARK} {_digest(body)}"
+    events: list[Json] = [
+        {"type": "message_start", "message": {"id": "msg_1", "model": "claude", "role": "assistant", "content": [], "usage": {"input_tokens": 7}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+        {"type": "message_stop"},
+    ]  # fmt: skip
+    return UpstreamReply(
+        tuple(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+    )
+
+
+def _digest(body: bytes) -> str:
+    return sha256(body).hexdigest()[:12]
+
+
+def judge_body(request: Request, seen: Observation) -> Iterator[str]:
+    """The rules for any body."""
+    yield from judge_traces(seen)
+    if seen.status not in _STATUSES:
+        yield f"status {seen.status} for a body"
+    try:
+        answer = read(seen, streamed=b"text/event-stream" in dict(seen.headers).get(b"content-type", b""))
+    except ShapeError as error:
+        yield f"answer: {error}"
+        return
+    if isinstance(answer, Failure):
+        if answer.status == 200:
+            yield "an error in a stream whose upstream did not fail"
+        yield from _judge_error(request, answer.error)
+    else:
+        yield from _judge_echo(answer, seen)
+    if seen.status != 401 and len(seen.usage) != 1:
+        yield f"{len(seen.usage)} lines in the ledger"
+
+
+def _judge_error(request: Request, error: Json) -> Iterator[str]:
+    if len(error["message"]) > _MAX_MESSAGE:
+        yield f"an error message of more than {_MAX_MESSAGE} characters: {_wording(error['message'])}"
+    param = error["param"]
+    if param is not None:
+        try:
+            body = json.loads(request.body)
+        except (ValueError, RecursionError):
+            return
+        if not is_path(param, body):
+            yield f"param names no path of the body: {_wording(param)} ({_wording(error['message'])})"
+
+
+def _wording(text: str) -> str:
+    """The beginning of a text without what it quotes."""
+    return re.sub(r"'.*?'|\".*?\"|`.*?`|\d+|[^ -~]", "_", text)[:70]
+
+
+def is_path(param: str, value: Json, top: bool = True) -> bool:
+    """Whether `param`, as in `messages[0].content`, leads to a part of `value` or to a key missing in a part."""
+    if not param:
+        return True
+    if isinstance(value, list):
+        found = re.match(r"\[(\d+)\]\.?", param)
+        return (
+            found is not None
+            and int(found[1]) < len(value)
+            and is_path(param[found.end() :], value[int(found[1])], False)
+        )
+    if not isinstance(value, dict):
+        return False
+    for key, inner in value.items():
+        if param.startswith(key) and key:
+            rest = param[len(key) :]
+            if rest[:1] in ("", ".", "[") and is_path(rest.removeprefix("."), inner, False):
+                return True
+    return (param in _REQUIRED) if top else not re.search(r"[.\[]", param)
+
+
+def _judge_echo(answer: Success, seen: Observation) -> Iterator[str]:
+    digests = {_digest(body) for body in seen.sent}
+    for choice in answer.choices:
+        if choice.finish_reason != "stop" or choice.content.rpartition(" ")[2] not in digests:
+            yield "the answer is not the upstream's"
+    if len(answer.choices) != len(seen.sent):
+        yield "not one choice for each upstream request"
+
+
+def judge_same(before: Observation, seen: Observation) -> Iterator[str]:
+    """The rules for a known-good body that has been sent before."""
+    if seen.status != 200:
+        yield "a known-good body is refused"
+    if before.sent != seen.sent:
+        yield "a known-good body is translated differently"
+    if before.body != seen.body or before.usage != seen.usage:
+        yield "a known-good body has another answer"
+
+
+# --- streams ---
+
+
+def judge_stream(case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
+    for seen in (whole, streamed):
+        yield from judge_traces(seen)
+        if len(seen.usage) != 1:
+            yield f"{len(seen.usage)} lines in the ledger"
+    answers: list[Success | Failure] = []
+    for seen, how in ((whole, "whole"), (streamed, "streamed")):
+        try:
+            answers.append(read(seen, streamed=how == "streamed"))
+        except ShapeError as error:
+            yield f"{how}: {error}"
+    yield from (reason for answer in answers for reason in _judge_answer(case, answer))
+    # The first failure ends all choices of a request: how much of the others had come by then is chance.
+    by_chance = len(whole.sent) > len(case.replies) and any(isinstance(answer, Failure) for answer in answers)
+    if whole.usage != streamed.usage and not by_chance:
+        yield "whole and streamed have other usage in the ledger"
+    if len(answers) == 2:
+        yield from _judge_agreement(*answers)
+        yield from _judge_ledger(answers[0], whole)
+
+
+def _judge_answer(case: Case, answer: Success | Failure) -> Iterator[str]:
+    if isinstance(answer, Failure):
+        if case.expected:
+            yield "a whole answer of the upstream is an error"
+        if len(answer.error["message"]) > _MAX_UPSTREAM_MESSAGE:
+            yield f"an error message of more than {_MAX_UPSTREAM_MESSAGE} characters"
+        if (
+            answer.status == 500
+            and case.replies[case.damaged].status == 200
+            and "The gateway failed" in answer.error["message"]
+        ):
+            yield "an upstream's fault is reported as the gateway's (500)"
+        return
+    if case.expected:
+        yield from _judge_expected(case.expected, answer)
+    elif reason := contradiction(case.replies[case.damaged]):
+        yield f"looks like success: {reason}"
+
+
+def _judge_expected(expected: Expected, answer: Success) -> Iterator[str]:
+    for choice in answer.choices:
+        calls = tuple((name, arguments) for _, name, arguments in choice.calls)
+        got = Expected(
+            choice.content, choice.finish_reason, calls, choice.reasoning, choice.refusal, expected.tokens
+        )
+        if got != expected:
+            yield "a whole answer of the upstream is another one"
+    usage = json.loads(answer.usage)
+    if (usage.get("prompt_tokens"), usage.get("completion_tokens")) != expected.tokens:
+        yield "a whole answer has other usage"
+
+
+def _judge_agreement(whole: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
+    if isinstance(whole, Failure) or isinstance(streamed, Failure):
+        if isinstance(whole, Success):
+            yield "whole is an answer, streamed an error"
+        elif isinstance(streamed, Success):
+            yield "whole is an error, streamed an answer"
+        elif whole.error != streamed.error:
+            yield "whole and streamed are other errors"
+        return
+    if len(whole.choices) != len(streamed.choices):
+        yield "whole and streamed have other choices"
+    for one, other in zip(whole.choices, streamed.choices, strict=False):
+        different = [name for name in Choice.__dataclass_fields__ if getattr(one, name) != getattr(other, name)]
+        yield from (f"whole and streamed have other {name}" for name in different)
+    if whole.usage != streamed.usage:
+        yield "whole and streamed have other usage"
+
+
+def _judge_ledger(answer: Success | Failure, seen: Observation) -> Iterator[str]:
+    if isinstance(answer, Success) and len(seen.usage) == 1:
+        usage, line = json.loads(answer.usage), seen.usage[0]
+        tokens = sum(
+            line.get(name, 0)
+            for name in ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
+        )
+        if usage.get("total_tokens") != tokens:
+            yield "the ledger has other tokens than the answer"

@@ -1,0 +1,232 @@
+"""Runs a part of a campaign in this process, and reduces what fails."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tests.campaign import bodies, streams
+from tests.campaign.gateway import AUTHORIZED, Gateway, Observation, Request, UpstreamReply, captured_output
+from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream
+from tests.campaign.reduce import Budget, reduce_reply, reduce_request
+
+Kind = Literal["body", "stream"]
+CHUNK = 500  # cases for one gateway; a fault of shared state shows within a chunk
+# The largest time a body may take: a part of a second, and this many times what json.loads takes.
+_FREE_SECONDS, _MAX_RATIO = 0.05, 60.0
+_TOO_SLOW = f"more than {_MAX_RATIO:.0f} times the time of json.loads"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cases `first` to `last` - 1. With `timed`, the time of a body is judged, too."""
+
+    kind: Kind
+    seed: int
+    first: int
+    last: int
+    largest: int = 20_000
+    timed: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A case that breaks a rule, and its smallest form."""
+
+    id: str
+    rule: str
+    example: str = ""
+
+
+@dataclass
+class Outcome:
+    """`counts` by what the client got, `failed` the first case for each rule, `failures` all by rule."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    slowest: tuple[float, str] = (0.0, "")
+
+    def add(self, other: "Outcome") -> None:
+        self.counts += other.counts
+        self.failures += other.failures
+        for rule, failed in other.failed.items():
+            self.failed.setdefault(rule, failed)
+        self.slowest = max(self.slowest, other.slowest)
+
+
+def run_part(part: Part) -> Outcome:
+    """The cases of `part`, one after the other, by one gateway of their own."""
+    return asyncio.run(_run(part))
+
+
+def reduce_case(part: Part, failed: Failed) -> Failed:
+    """`failed` with its smallest form; `part` is the one it was found in."""
+    return replace(failed, example=asyncio.run(_reduced(part, failed)))
+
+
+def case_id(kind: Kind, seed: int, index: int) -> str:
+    return f"{kind}:{seed}:{index}"
+
+
+@asynccontextmanager
+async def _running(part: Part) -> "AsyncIterator[_Bodies | _Streams]":
+    with captured_output() as output:
+        gateway = Gateway(output)
+        run = _Bodies(gateway, part) if part.kind == "body" else _Streams(gateway, part)
+        await run.start()
+        yield run
+
+
+async def _run(part: Part) -> Outcome:
+    outcome = Outcome()
+    async with _running(part) as run:
+        for index in range(part.first, part.last):
+            await _one(run, index, outcome)
+    return outcome
+
+
+async def _reduced(part: Part, failed: Failed) -> str:
+    async with _running(part) as run:
+        return await run.reduced(int(failed.id.rpartition(":")[2]), failed.rule)
+
+
+async def _one(run: "_Bodies | _Streams", index: int, outcome: Outcome) -> None:
+    rules = await run.rules(index, outcome)
+    for rule in dict.fromkeys(rules):
+        outcome.failures[rule] += 1
+        outcome.failed.setdefault(rule, Failed(case_id(run.part.kind, run.part.seed, index), rule))
+
+
+class _Bodies:
+    def __init__(self, gateway: Gateway, part: Part) -> None:
+        self.part = part
+        self._gateway = gateway
+        self._before: dict[str, Observation] = {}
+
+    async def start(self) -> None:
+        """Asks every known-good body once, before anything damaged."""
+        for name in bodies.good_bodies():
+            self._before[name] = await self._ask(bodies.good_request(name))
+
+    async def rules(self, index: int, outcome: Outcome) -> list[str]:
+        name = bodies.control_name(index)
+        request = bodies.good_request(name) if name else self._damaged(index)
+        seen = await self._ask(request)
+        outcome.counts[f"{'control' if name else 'body'} {seen.status}"] += 1
+        rules = [*judge_body(request, seen), *(judge_same(self._before[name], seen) if name else ())]
+        if self.part.timed:
+            ratio = seen.seconds / _seconds_of_json(request.body)
+            if seen.seconds > _FREE_SECONDS:
+                outcome.slowest = max(outcome.slowest, (ratio, case_id("body", self.part.seed, index)))
+                if ratio > _MAX_RATIO:
+                    rules.append(_TOO_SLOW)
+        return rules
+
+    async def reduced(self, index: int, rule: str) -> str:
+        name = bodies.control_name(index)
+        request = bodies.good_request(name) if name else self._damaged(index)
+        if rule == _TOO_SLOW:
+            seconds = (await self._ask(request)).seconds
+            ratio = seconds / _seconds_of_json(request.body)
+            return f"{len(request.body)} bytes in {seconds:.2f} s, {ratio:.0f} times json.loads\n{shown(request.body)}"
+
+        async def fails(smaller: Request) -> bool:
+            seen = await self._ask(smaller)
+            return rule in judge_body(smaller, seen) or bool(
+                name and rule in judge_same(self._before[name], seen)
+            )
+
+        if not await fails(request):
+            return "alone, this case does not fail: its state is that of the cases before it, or of its time"
+        smallest = await reduce_request(request, fails, Budget())
+        seen = await self._ask(smallest)
+        return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
+
+    async def _ask(self, request: Request) -> Observation:
+        return await self._gateway.ask(request, body_reply)
+
+    def _damaged(self, index: int) -> Request:
+        return bodies.damaged_request(self.part.seed, index, self.part.largest)
+
+
+class _Streams:
+    def __init__(self, gateway: Gateway, part: Part) -> None:
+        self.part = part
+        self._gateway = gateway
+
+    async def start(self) -> None:
+        """Nothing: what a known-good stream becomes is known beforehand."""
+
+    async def rules(self, index: int, outcome: Outcome) -> list[str]:
+        name = streams.control_name(index)
+        case = self._case(index)
+        whole, streamed = await self._ask(case)
+        ending = "[DONE]" if streamed.body.endswith(b"[DONE]\n\n") else "error frame"
+        status = f"200 {ending}" if streamed.status == 200 else str(streamed.status)
+        outcome.counts[f"{'control' if name else 'stream'} whole {whole.status}, streamed {status}"] += 1
+        return list(judge_stream(case, whole, streamed))
+
+    async def reduced(self, index: int, rule: str) -> str:
+        case = self._case(index)
+
+        async def fails(reply: UpstreamReply) -> bool:
+            smaller = _with_reply(case, reply)
+            return rule in judge_stream(smaller, *await self._ask(smaller))
+
+        if not await fails(case.replies[case.damaged]):
+            return "alone, this case does not fail: its state is that of the cases before it"
+        reply = case.replies[case.damaged]
+        if not case.expected:  # a harmless damage has to leave a whole answer
+            reply = await reduce_reply(reply, fails, Budget())
+        whole, streamed = await self._ask(_with_reply(case, reply))
+        rest = {name.decode(): shown(value, 60) for name, value in reply.headers}
+        return (
+            f"{case.base}, {', '.join(case.damages)}: status {reply.status} {json.dumps(rest)}{' then breaks' if reply.breaks else ''}\n"
+            f"{shown(reply.body, 1500)}\nwhole    -> {whole.status} {shown(whole.body)}\nstreamed -> {streamed.status} {shown(streamed.body)}"
+        )
+
+    def _case(self, index: int) -> streams.Case:
+        name = streams.control_name(index)
+        return streams.control(name) if name else streams.damaged_case(self.part.seed, index)
+
+    async def _ask(self, case: streams.Case) -> Sequence[Observation]:
+        """The request whole and streamed."""
+        good = streams.good_streams()[case.base]
+        choices: int = good.body.get("n", 1)
+
+        def reply(_: bytes, number: int) -> UpstreamReply:
+            return case.replies[min(number // choices, len(case.replies) - 1)]
+
+        requests = [
+            Request(streams.request_body(good, stream), headers=(*AUTHORIZED, *good.headers))
+            for stream in (False, True)
+        ]
+        return [await self._gateway.ask(request, reply) for request in requests]
+
+
+def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
+    replies = list(case.replies)
+    replies[case.damaged] = reply
+    return replace(case, replies=tuple(replies))
+
+
+def _seconds_of_json(body: bytes) -> float:
+    """CPU seconds of json.loads; of a failing one, too, but never less than a microsecond."""
+    started = time.process_time()
+    with suppress(ValueError, RecursionError):
+        json.loads(body)
+    return max(time.process_time() - started, len(body) / 200e6, 1e-6)
+
+
+def shown(data: bytes, length: int = 400) -> str:
+    text = data.decode("utf-8", "backslashreplace")
+    return (
+        text
+        if len(text) <= length
+        else f"{text[: length // 2]} ...{len(text)} characters... {text[-length // 2 :]}"
+    )
