@@ -96,14 +96,16 @@ def test_a_keys_largest_max_tokens_wins(model: str, fields: dict[str, Any], sent
     ],
 )
 def test_200_at_once(limits: Limits, most: tuple[int, int]) -> None:
-    with deployment(Upstream(answer_of(64_000))) as deployed, ThreadPoolExecutor(50) as threads:
+    """On a busy machine, the table may be too slow for some of them: those are refused."""
+    upstream = Upstream(answer_of(64_000))
+    with deployment(upstream, limits_on_failure="closed") as deployed, ThreadPoolExecutor(50) as threads:
         secret = deployed.key(limits=limits)
         statuses = list(threads.map(lambda _: post(deployed, secret).status_code, range(200)))
-        assert set(statuses) == {200, 429}
-        used = totals(deployed.usage())
-        assert used.cost_micros <= most[0]
-        assert used.tokens <= most[1]
-        assert not any("holds" in item for item in deployed.meters().values())
+    assert {200, 429} <= {*statuses} <= {200, 429, 503}
+    used = totals(deployed.usage())
+    assert used.cost_micros <= most[0]
+    assert used.tokens <= most[1]
+    assert not any("holds" in item for item in deployed.meters().values())
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
@@ -125,11 +127,11 @@ def test_an_answer_ends_when_the_money_is_spent(streamed: bool) -> None:
         else:
             assert (response.status_code, code_of(response)) == (429, "insufficient_quota")
         assert code_of(post(deployed, secret)) == "insufficient_quota"
-        spent = deployed.meters()["usd"]["claimed"]
-        assert isinstance(spent, int)
-        assert 30_000 < spent <= 30_000 + 4096 * 5 + 64 * 1024 // 4 * 5  # and one network read
-        assert spent == totals(deployed.usage()).cost_micros
-        assert not any("holds" in item for item in deployed.meters().values())
+    spent = deployed.meters()["usd"]["claimed"]
+    assert isinstance(spent, int)
+    assert 30_000 < spent <= 30_000 + 4096 * 5 + 64 * 1024 // 4 * 5  # and one network read
+    assert spent == totals(deployed.usage()).cost_micros
+    assert not any("holds" in item for item in deployed.meters().values())
 
 
 CHOICES = [
@@ -152,10 +154,10 @@ def test_each_choice_counts(limits: Limits, fields: dict[str, Any], statuses: li
         responses = [post(deployed, secret, **fields) for _ in statuses]
         assert [response.status_code for response in responses] == statuses
         assert len(upstream.bodies) == statuses.count(200) * fields["n"]
-        meters = deployed.meters()
-        assert all(item["claimed"] == 0 for name, item in meters.items() if name == "streams")
-        if limits.requests_per_minute and meters:
-            assert meters["requests"]["claimed"] == len(upstream.bodies)
+    meters = deployed.meters()
+    assert all(item["claimed"] == 0 for name, item in meters.items() if name == "streams")
+    if limits.requests_per_minute and meters:
+        assert meters["requests"]["claimed"] == len(upstream.bodies)
 
 
 def test_more_choices_than_the_limit_is_told() -> None:

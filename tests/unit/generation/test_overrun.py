@@ -57,7 +57,7 @@ class Gateway:
         usage = RequestUsage(self.billing, self.key, RequestRecord("r"), self.clock())
         generation = FakeGeneration()
         try:
-            params = cast("Any", {**PARAMS, "max_tokens": max_tokens or MAX_TOKENS})
+            params: Any = {**PARAMS, "max_tokens": max_tokens or MAX_TOKENS}
             await usage.admit(params, 1, streamed=True, requested_max_tokens=max_tokens)
             usage.generations = cast("Any", [generation])
             while visible and generation.output_tokens < tokens:

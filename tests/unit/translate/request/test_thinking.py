@@ -362,12 +362,11 @@ def capped(model: str, cap: int, **fields: Any) -> tuple[ThinkingPlan, dict[str,
     known = find_model(model, {})
     body = {"model": model, "messages": [{"role": "user", "content": "a"}], **fields}
     params, report = parse_params(json.dumps(body).encode()), Report()
-    limited = replace(
-        known,
-        max_output_tokens=min(cap, known.max_output_tokens or cap),
-        default_max_tokens=min(cap, known.default_max_tokens),
-    )
-    made = to_thinking(params, limited, params.max_tokens, report)
+    limits: dict[str, Any] = {
+        "max_output_tokens": min(cap, known.max_output_tokens or cap),
+        "default_max_tokens": min(cap, known.default_max_tokens),
+    }
+    made = to_thinking(params, replace(known, **limits), params.max_tokens, report)
     return made, {warning.param: warning.reason for warning in report.warnings}
 
 
