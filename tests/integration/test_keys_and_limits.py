@@ -150,7 +150,7 @@ def test_every_request_is_in_the_ledger_once(
     with deployment(upstream) as deployed:
         act(f"{deployed.url}/chat/completions", {"authorization": f"Bearer {deployed.key()}"})
         if reply.then == "hang":
-            assert upstream.abandoned.wait(PATIENCE)
+            assert upstream.disconnected.wait(PATIENCE)
     told = totals(deployed.usage())
     assert (told.requests, told.errors, told.input_tokens, told.output_tokens) == counted
 

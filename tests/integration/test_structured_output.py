@@ -133,7 +133,7 @@ def test_each_of_several_streamed_choices_is_one_object() -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_json_object_is_one_object_out_of_a_fence(model: str, streamed: bool) -> None:
-    """The stand-in wraps its JSON in a sentence and a fence, as Claude does."""
+    """The fake API replies with JSON in a sentence and a code fence, as Claude does."""
     with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         form: Any = {"type": "json_object"}

@@ -82,7 +82,7 @@ MODELS = [
 @pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
 @pytest.mark.parametrize("marks", ["", " [interleave]", " [redacted]"])
 def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
-    """The stand-in refuses a block that is not byte for byte its own, in its place and its conversation."""
+    """The fake API rejects a thinking block that is changed, moved or from another conversation."""
     upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as asking:
         messages = run(asking, f"weather [rounds=5]{marks}", streamed, model=model, **asked)

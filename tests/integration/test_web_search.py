@@ -103,7 +103,7 @@ def test_a_turn_that_stays_paused_ends_as_after_a_limit() -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-haiku-4-5"])
 def test_search_tools_and_thinking_at_once(model: str, streamed: bool) -> None:
-    """A client's tool first, then a search that pauses; the stand-in checks every block that goes back."""
+    """A client tool, then a paused search. The fake API checks every block that is sent back."""
     upstream = FakeAnthropic(bound=True)
     asked: dict[str, Any] = {
         "model": model, "reasoning_effort": "low", "tools": TOOLS, "web_search_options": {},

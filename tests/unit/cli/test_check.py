@@ -31,7 +31,7 @@ from tests.fakes.openai_api import (
     completion,
     delta,
     error,
-    standing_in,
+    fake_openai_url,
     streaming,
 )
 from tests.helpers.serving import serving
@@ -101,14 +101,14 @@ def test_a_gateway_with_a_table_passes(check: Check) -> None:
 
 @pytest.mark.parametrize("path", ["/stage", "/stage/", "/stage/v1", "/stage/v1/", "/stage/v1/chat/completions"])
 def test_a_base_url_is_taken_with_and_without_v1(path: str, check: Check) -> None:
-    with standing_in() as url:
+    with fake_openai_url() as url:
         status, output = check(url + path)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
     assert output.endswith("\nAll 7 checks passed. They used 50 tokens.\n")
 
 
 def test_streaming_is_told_in_numbers(check: Check) -> None:
-    with standing_in() as url:
+    with fake_openai_url() as url:
         _, output = check(f"{url}/stage")
     line = line_of("streamed answer", output)
     assert "it streams: 8 chunks in " in line
@@ -183,7 +183,7 @@ WRONG: list[tuple[str, str, Callable[[], Response], str]] = [
 def test_what_is_wrong_is_told_and_fails_alone(
     name: str, asked: str, answer: Callable[[], Response], words: str, check: Check
 ) -> None:
-    with standing_in(**{asked: answer}) as url:
+    with fake_openai_url(**{asked: answer}) as url:
         status, output = check(f"{url}/stage")
     assert (status, marks(output)) == (1, {**dict.fromkeys(CHECKS, "✓"), name: "✗"}), output
     assert words in line_of(name, output)
@@ -191,7 +191,7 @@ def test_what_is_wrong_is_told_and_fails_alone(
 
 
 def test_a_script_gets_json(check: Check) -> None:
-    with standing_in(tool=lambda: JSONResponse(completion(content="Sunny."))) as url:
+    with fake_openai_url(tool=lambda: JSONResponse(completion(content="Sunny."))) as url:
         status, output = check(f"{url}/stage", "--json", "--model", "claude-opus-5-5")
     told = json.loads(output)
     assert status == 1
@@ -207,7 +207,7 @@ def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
     priced = [*STREAM[:-2], chunk(usage={**USAGE, "cost": 0.5}), STREAM[-1]]
     whole = json_of(completion(content="Hi"), headers={"x-claudexia-cost": "0.25"})
     structured = json_of(completion(content=CITY), headers={"x-claudexia-cost": "soon"})
-    with standing_in(stream=lambda: streaming(priced), whole=whole, structured=structured) as url:
+    with fake_openai_url(stream=lambda: streaming(priced), whole=whole, structured=structured) as url:
         _, output = check(f"{url}/stage")
     assert output.endswith("They used 50 tokens and $0.7500.\n")
 
@@ -215,7 +215,7 @@ def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
 def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     written = BytesIO()
     monkeypatch.setattr("sys.stdout", TextIOWrapper(written, "ascii", write_through=True))
-    with standing_in(health=lambda: error(500, None, "Größe")) as url:
+    with fake_openai_url(health=lambda: error(500, None, "Größe")) as url:
         check(f"{url}/stage")
     lines = written.getvalue().decode("ascii").splitlines()
     assert lines[0] == "FAIL health             It returned HTTP 500: Gr??e"
@@ -241,7 +241,7 @@ def test_nobody_there_is_one_line(url: str, words: str, check: Check, monkeypatc
 
 
 def test_http_where_https_is_asked_for(check: Check) -> None:
-    with standing_in() as url:
+    with fake_openai_url() as url:
         status, output = check(url.replace("http:", "https:"))
     assert (status, marks(output)) == (1, {"health": "✗"})
     assert "does not speak TLS; it may need http instead of https" in output
@@ -270,7 +270,7 @@ def test_the_key_may_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CLAUDEXIA_KEY", f"{KEY}\n")
-    with standing_in() as url:
+    with fake_openai_url() as url:
         assert main(["check", f"{url}/stage"]) == 0
     output = capsys.readouterr().out
     assert marks(output) == dict.fromkeys(CHECKS, "✓")

@@ -1,4 +1,4 @@
-"""The stand-in for API Gateway in front of functions that answer as they are told, over real sockets."""
+"""The local API Gateway in front of scripted functions, over real sockets."""
 
 import asyncio
 import json

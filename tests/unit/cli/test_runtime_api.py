@@ -1,4 +1,4 @@
-"""The Runtime API's stand-in over raw sockets, as any runtime client would meet it."""
+"""The fake Runtime API, over raw sockets."""
 
 import asyncio
 import base64
