@@ -18,9 +18,9 @@ The rooms, from top to bottom. Imports only point down this list:
         response        MessageStreamEvents -> accumulator -> chat completion, whole or in chunks
         schema          JSON Schema as Claude accepts it
         types           the wire types of both vendors
+    settings        Settings: what an operator can configure
     models          the Claude models: names, limits, capabilities
     errors          APIError and OpenAI's error envelope
-    settings        Settings: what an operator can configure
 
 A streamed request:
 

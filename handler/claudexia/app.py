@@ -47,7 +47,8 @@ def create_app(
     metrics = Metrics(settings)
     stores = open_stores(settings, table, now, metrics.table_failed)
     upstream: Upstream = AnthropicUpstream(settings, transport)
-    billing = Billing(stores.limiter, stores.ledger, Prices(settings.prices), settings.shows_cost)
+    prices = Prices(settings.prices)
+    billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
     models = ModelCatalog(upstream, settings.model_aliases, now)
 
@@ -90,9 +91,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
-        openapi_url="/openapi.json"
-        if settings.docs
-        else None,  # without it there are no /docs and /redoc either
+        openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)

@@ -10,6 +10,7 @@ from claudexia.models import find_model
 
 KEY_PREFIX = "sk_cdx_"
 OnFailure = Literal["open", "closed"]
+UnpricedModels = Literal["dearest", "refuse"]
 
 
 class SettingsError(ValueError):
@@ -29,6 +30,8 @@ class Settings:
                                 accepts it
     model_aliases               client model name (`*` matches any characters) -> Claude model id
     prices                      JSON, or a JSON file's path, that replaces prices of models.json; see Prices
+    unpriced_models             if a key with a money limit requests a model without a price: "dearest" counts
+                                it at the highest known price, "refuse" refuses the request
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`
@@ -52,6 +55,7 @@ class Settings:
     limits_on_failure: OnFailure = "open"
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     prices: str = ""
+    unpriced_models: UnpricedModels = "dearest"
     shows_cost: bool = False
     prompt_caching: bool = True
     max_choices: int = 8
@@ -67,10 +71,12 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING and SERVE_DOCS.
+        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, SERVE_DOCS and
+        UNPRICED_MODELS.
 
-        On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under `sam local`, which
-        sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is invalid.
+        On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
+        `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
+        invalid.
         """
         read = _Environment(environ)
         on_lambda = bool(read.text("AWS_LAMBDA_FUNCTION_NAME"))
@@ -86,6 +92,7 @@ class Settings:
             limits_on_failure=read.on_failure("LIMITS_ON_FAILURE", cls.limits_on_failure),
             model_aliases=_model_aliases(read.text("MODEL_ALIASES")),
             prices=read.text("PRICES"),
+            unpriced_models=read.unpriced_models("UNPRICED_MODELS", cls.unpriced_models),
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
@@ -116,6 +123,9 @@ class _Environment:
 
     def on_failure(self, name: str, default: OnFailure) -> OnFailure:
         return "open" if self._one_of(name, "open", "closed", default) == "open" else "closed"
+
+    def unpriced_models(self, name: str, default: UnpricedModels) -> UnpricedModels:
+        return "refuse" if self._one_of(name, "dearest", "refuse", default) == "refuse" else "dearest"
 
     def _one_of(self, name: str, one: str, other: str, default: str) -> str:
         text = self.text(name, default).lower()

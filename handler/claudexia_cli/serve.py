@@ -1,13 +1,23 @@
 """An ASGI app on a socket of this machine, served by uvicorn, which stops at once on SIGINT or SIGTERM."""
 
+import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_address
 from types import FrameType
+from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Seconds that a client may take to send one whole request.
+REQUEST_TIMEOUT = 60.0
+# asyncio tries to accept so many connections at once, also when it has no file descriptor for any.
+_BACKLOG = 128
 
 
 class ListenError(Exception):
@@ -49,11 +59,16 @@ def base_url(listener: socket.socket) -> str:
     return f"http://{name}:{port}/v1"
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serves until SIGINT or SIGTERM; returns about a quarter of a second later."""
+def serve(app: ASGIApp, listener: socket.socket, *, request_timeout: float = REQUEST_TIMEOUT) -> None:
+    """Serves until SIGINT or SIGTERM; returns about a quarter of a second later.
+
+    A connection whose request is not complete after `request_timeout` seconds is closed.
+    """
     config = uvicorn.Config(
         app,
         access_log=False,
+        backlog=_BACKLOG,
+        http=type("Protocol", (_TimedProtocol,), {"request_timeout": request_timeout}),
         log_level="warning",
         proxy_headers=False,
         # In seconds, after the 0.1 s that uvicorn gives open requests to handle the disconnect.
@@ -66,6 +81,10 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 class _Server(uvicorn.Server):
     """Stops without waiting for open streams, and without raising the signal again, unlike uvicorn.Server."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(_Reporter().report)
+        await super().startup(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
 
@@ -76,3 +95,52 @@ class _Server(uvicorn.Server):
         for connection in self.server_state.connections:
             connection.transport.abort()
         await super().shutdown(sockets)
+
+
+class _TimedProtocol(H11Protocol):
+    """Closes a connection whose request takes longer than `request_timeout` seconds to arrive.
+
+    uvicorn has a limit only for connections that are idle between two requests.
+    """
+
+    request_timeout: float
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._set_timer()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._set_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _set_timer(self) -> None:
+        """Runs the timer from the first byte of a request, or from the connection's start, to its last byte."""
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.request_timeout, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Reporter:
+    """Reports once that the process is out of file descriptors. asyncio reports it many times a second."""
+
+    def __init__(self) -> None:
+        self._reported = False
+
+    def report(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(dict(context))
+        elif not self._reported:
+            self._reported = True
+            logging.getLogger("uvicorn.error").warning("Too many open files: new connections have to wait.")

@@ -1,7 +1,7 @@
 """What the gateway costs beside a raw httpx-to-Starlette pass-through: `uv run python -m tests.benchmarks`.
 
 Both relay the same fake upstream's answers in the same run, under the same uvicorn. A second table shows what
-keys and limits in a table add to the first token. Ratios are what counts: the absolute figures are this machine's.
+keys and limits in a table add to the first token, a third what large bodies cost beside json.loads. Ratios are what counts: the absolute figures are this machine's.
 Nothing is asserted of them, but an answer that lost a word ends the run.
 """
 
@@ -13,6 +13,7 @@ import tempfile
 
 from tests.benchmarks.access_cells import measure_access
 from tests.benchmarks.access_servers import running_with_keys
+from tests.benchmarks.bodies import SIZES, SMALLEST_SIZES, measure_bodies
 from tests.benchmarks.cells import FULL, SMALLEST, Pair, Sizes, measure
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.processes import running
@@ -31,11 +32,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     relayed, accessed = asyncio.run(_run(max(1, options.passes), SMALLEST if options.smallest else FULL))
+    body_sizes = SMALLEST_SIZES if options.smallest else SIZES
+    bodies = [pair for turn in range(options.passes) for pair in measure_bodies(body_sizes, turn)]
     sys.stdout.write(
         f"{platform.python_implementation()} {platform.python_version()}, {options.passes} passes; the cold "
         f"import stands beside that of fastapi, httpx and mangum\n\n"
         f"{to_table(relayed, '', 'gateway', 'pass-through')}\n\n"
-        f"{to_table(accessed, 'ms to first token, key and limits', 'in a table', 'in settings')}\n"
+        f"{to_table(accessed, 'ms to first token, key and limits', 'in a table', 'in settings')}\n\n"
+        f"{to_table(bodies, 'CPU ms per body, by its kind', 'translate', 'json.loads')}\n"
     )
 
 

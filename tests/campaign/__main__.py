@@ -63,7 +63,7 @@ def _campaign(parts: list[Part], processes: int) -> Outcome:
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         for outcome in pool.map(run_part, parts):
             total.add(outcome)
-        kinds = {part.kind: part for part in parts}
+        kinds: dict[str, Part] = {part.kind: part for part in parts}
         failed = list(total.failed.values())
         of_each = [kinds[each.id.partition(":")[0]] for each in failed]
         total.failed = {each.rule: each for each in pool.map(reduce_case, of_each, failed)}

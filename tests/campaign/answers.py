@@ -118,7 +118,7 @@ def _success(choices: list[Choice], usage: Json) -> Success:
 def _choice(choice: Json, message: Json) -> Choice:
     calls = [_call(each) for each in message.get("tool_calls") or []]
     if legacy := message.get("function_call"):
-        calls.append(("function_call", legacy["name"], legacy["arguments"]))
+        calls.append(("", legacy["name"], legacy["arguments"]))  # it has no id
     return Choice(
         message.get("content") or "",
         message.get("reasoning_content") or "",

@@ -70,7 +70,7 @@ def image(**fields: Json) -> Json:
 
 
 def _chats() -> dict[str, Json]:
-    cached = {"cache_control": {"type": "ephemeral"}}
+    cached: Json = {"cache_control": {"type": "ephemeral"}}
     custom = {"type": "custom", "custom": {"name": "run", "description": MARK, "format": {"type": "text"}}}
     pdf = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{_PDF}"}}
     signed = {"type": "thinking", "thinking": MARK, "signature": "c2lnbmF0dXJl"}
@@ -160,7 +160,7 @@ def control_name(index: int) -> str | None:
 
 def damaged_request(seed: int, index: int, largest: int) -> Request:
     """The damaged request at this place. Large bodies have at most about `largest` bytes."""
-    random = Random(f"body {seed} {index}")
+    random = Random(f"body {seed} {index}")  # noqa: S311  # reproducible on purpose
     if index % _LARGE_EVERY == 1:
         return Request(large_body(random, largest))
     path, body = good_bodies()[random.choice(list(good_bodies()))]

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -85,14 +85,18 @@ class _Stream(httpx.AsyncByteStream):
             raise httpx.ReadError("connection reset")
 
 
-class _Transport(httpx.AsyncBaseTransport):
+Replies = Callable[[bytes, int], UpstreamReply]
+
+
+class ReplyingTransport(httpx.AsyncBaseTransport):
     """The network to the upstream: answers with `reply`, a function of the request's body and its number."""
 
-    def __init__(self) -> None:
+    def __init__(self, reply: Replies | None = None) -> None:
         self.bodies: list[bytes] = []
-        self.reply: Callable[[bytes, int], UpstreamReply]
+        self.reply = reply
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.reply
         body = await request.aread()
         self.bodies.append(body)
         reply = self.reply(body, len(self.bodies) - 1)
@@ -121,7 +125,7 @@ class Gateway:
 
     def __init__(self, output: "Output") -> None:
         self._output = output
-        self._transport = _Transport()
+        self._transport = ReplyingTransport()
         clock = Clock()
         self._table = _Table(clock)
         settings = Settings(
@@ -130,11 +134,11 @@ class Gateway:
         self._app = create_app(settings, transport=self._transport, table=self._table, now=clock)
         self._tasks: list[asyncio.Task[Any]] = []
         self._loop = asyncio.get_running_loop()
-        self._loop.set_task_factory(self._task)
+        self._loop.set_task_factory(cast("Any", self._task))
         self._loop.set_exception_handler(self._on_loop_error)
         self._loop_errors: list[str] = []
 
-    async def ask(self, request: Request, reply: Callable[[bytes, int], UpstreamReply]) -> Observation:
+    async def ask(self, request: Request, reply: Replies) -> Observation:
         self._transport.reply, self._transport.bodies = reply, []
         self._table.reset()
         self._tasks.clear()

@@ -44,7 +44,7 @@ async def reduce_reply(reply: UpstreamReply, fails: Fails[UpstreamReply], budget
         {"status": 200},
     )
     for change in simpler:
-        if await fails(smaller := replace(reply, **change)):  # type: ignore[arg-type]  # one field each
+        if await fails(smaller := replace(reply, **change)):
             reply = smaller
     if len(reply.pieces) > 1:
         return reply
@@ -77,7 +77,9 @@ async def reduce_data(data: bytes, fails: Fails[bytes], budget: Budget) -> bytes
         value = json.loads(data)
         text = json.dumps(value).encode()
     except (ValueError, RecursionError):
-        return b"".join(await reduce_items([data[i : i + 1] for i in range(len(data))], _joined(fails), budget))
+        items: Sequence[bytes] = [data[at : at + 1] for at in range(len(data))]
+        items = await reduce_items(items, _joined(fails), budget)
+        return b"".join(items)
     if text != data and not await fails(text):
         return data  # it matters how it is written
 

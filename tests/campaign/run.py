@@ -5,12 +5,12 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tests.campaign import bodies, streams
-from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
+from tests.campaign.gateway import AUTHORIZED, Gateway, Observation, Request, UpstreamReply, captured_output
 from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
@@ -18,6 +18,7 @@ Kind = Literal["body", "stream"]
 CHUNK = 500  # cases for one gateway; a fault of shared state shows within a chunk
 # The largest time a body may take: a part of a second, and this many times what json.loads takes.
 _FREE_SECONDS, _MAX_RATIO = 0.05, 60.0
+_TOO_SLOW = f"more than {_MAX_RATIO:.0f} times the time of json.loads"
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,16 @@ class _Bodies:
             if seen.seconds > _FREE_SECONDS:
                 outcome.slowest = max(outcome.slowest, (ratio, case_id("body", self.part.seed, index)))
                 if ratio > _MAX_RATIO:
-                    rules.append(f"more than {_MAX_RATIO:.0f} times the time of json.loads")
+                    rules.append(_TOO_SLOW)
         return rules
 
     async def reduced(self, index: int, rule: str) -> str:
         name = bodies.control_name(index)
         request = bodies.good_request(name) if name else self._damaged(index)
+        if rule == _TOO_SLOW:
+            seconds = (await self._ask(request)).seconds
+            ratio = seconds / _seconds_of_json(request.body)
+            return f"{len(request.body)} bytes in {seconds:.2f} s, {ratio:.0f} times json.loads\n{shown(request.body)}"
 
         async def fails(smaller: Request) -> bool:
             seen = await self._ask(smaller)
@@ -190,19 +195,18 @@ class _Streams:
         return streams.control(name) if name else streams.damaged_case(self.part.seed, index)
 
     async def _ask(self, case: streams.Case) -> Sequence[Observation]:
+        """The request whole and streamed."""
         good = streams.good_streams()[case.base]
-        seen = []
-        for stream in (False, True):
-            request = Request(
-                streams.request_body(good, stream), headers=(*Request(b"").headers, *good.headers)
-            )
-            count = good.body.get("n", 1)
-            seen.append(
-                await self._gateway.ask(
-                    request, lambda _, number: case.replies[min(number // count, len(case.replies) - 1)]
-                )
-            )
-        return seen
+        choices: int = good.body.get("n", 1)
+
+        def reply(_: bytes, number: int) -> UpstreamReply:
+            return case.replies[min(number // choices, len(case.replies) - 1)]
+
+        requests = [
+            Request(streams.request_body(good, stream), headers=(*AUTHORIZED, *good.headers))
+            for stream in (False, True)
+        ]
+        return [await self._gateway.ask(request, reply) for request in requests]
 
 
 def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
@@ -214,10 +218,8 @@ def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
 def _seconds_of_json(body: bytes) -> float:
     """CPU seconds of json.loads; of a failing one, too, but never less than a microsecond."""
     started = time.process_time()
-    try:
+    with suppress(ValueError, RecursionError):
         json.loads(body)
-    except (ValueError, RecursionError):
-        pass
     return max(time.process_time() - started, len(body) / 200e6, 1e-6)
 
 

@@ -250,7 +250,7 @@ def _wrong_index(draft: _Draft, random: Random) -> None:
 def _stop_reason(draft: _Draft, random: Random) -> None:
     for event in _values(draft):
         if event.get("type") == "message_delta" and isinstance(event.get("delta"), dict):
-            reasons = (
+            reasons: Sequence[Json] = (
                 "tool_use",
                 "pause_turn",
                 "refusal",
@@ -268,7 +268,7 @@ def _stop_reason(draft: _Draft, random: Random) -> None:
 
 
 def _usage(draft: _Draft, random: Random) -> None:
-    wrong = (None, "7", -5, 1.5, True, [], {}, {"a": 1}, 10**40, some_value(random))
+    wrong: Sequence[Json] = (None, "7", -5, 1.5, True, [], {}, {"a": 1}, 10**40, some_value(random))
     for event in _values(draft):
         place = event.get("message") if event.get("type") == "message_start" else event
         if isinstance(place, dict) and isinstance(place.get("usage"), dict) and random.random() < 0.6:
@@ -288,7 +288,7 @@ def _usage(draft: _Draft, random: Random) -> None:
 
 
 def _error_event(draft: _Draft, random: Random) -> None:
-    kinds = (
+    kinds: Sequence[Json] = (
         "overloaded_error",
         "api_error",
         "invalid_request_error",
@@ -298,7 +298,7 @@ def _error_event(draft: _Draft, random: Random) -> None:
         7,
         {},
     )
-    error = random.choice(
+    error: Json = random.choice(
         ({"type": random.choice(kinds), "message": MARK}, {"type": "api_error"}, None, "x", [], {"message": {}})
     )
     draft.events.insert(_at(draft, random), {"type": "error", "error": error})
@@ -324,7 +324,7 @@ def _junk_event(draft: _Draft, random: Random) -> None:
 
 def _bytes(draft: _Draft, random: Random) -> None:
     seed = random.random()
-    draft.at_bytes.append(lambda data: damage_bytes(data, Random(seed)))
+    draft.at_bytes.append(lambda data: damage_bytes(data, Random(seed)))  # noqa: S311  # reproducible on purpose
 
 
 def _carriage_returns(draft: _Draft, random: Random) -> None:
@@ -449,7 +449,7 @@ def control(name: str) -> Case:
 
 
 def damaged_case(seed: int, index: int) -> Case:
-    random = Random(f"stream {seed} {index}")
+    random = Random(f"stream {seed} {index}")  # noqa: S311  # reproducible on purpose
     name = random.choice(list(good_streams()))
     good, case = good_streams()[name], control(name)
     damaged = random.randrange(len(good.answers))

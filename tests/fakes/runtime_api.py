@@ -60,11 +60,88 @@ def url_event(method: str = "GET", path: str = "/", **more: Any) -> dict[str, An
     }
 
 
+@dataclass(frozen=True)
+class Malformed:
+    """What `next` answers in place of a good invocation. None leaves that part out.
+
+    body        the event's bytes
+    deadline    the value of Lambda-Runtime-Deadline-Ms; "" stands for a good one
+    named       whether the request id is sent
+    id          the request id to send in place of the good one, raw
+    invocation_id  the value of Lambda-Runtime-Invocation-Id, raw
+    status      the status of the answer
+    raw         the whole answer, in place of HTTP; b"" closes the connection
+    """
+
+    body: bytes = b"{}"
+    deadline: str | None = ""
+    named: bool = True
+    id: str = ""
+    invocation_id: str | None = None
+    status: int = 200
+    raw: bytes | None = None
+
+
+# By name, those that say which invocation they are, so that an error can be reported for it.
+MALFORMED_WITH_ID = {
+    "no JSON": Malformed(b'{"httpMethod": '),
+    "empty": Malformed(b""),
+    "two values": Malformed(b"{} {}"),
+    "nested 20,000 deep": Malformed(b"[" * 20_000 + b"]" * 20_000),
+    "objects nested 20,000 deep": Malformed(b'{"a":' * 20_000 + b"1" + b"}" * 20_000),
+    "a number of 5,000 digits": Malformed(b'{"a":' + b"9" * 5_000 + b"}"),
+    "not UTF-8": Malformed(b'{"path": "\xff\xfe"}'),
+    "cut UTF-8": Malformed(b'{"path": "\xe2\x82'),
+    "no deadline": Malformed(deadline=None),
+    "a deadline in words": Malformed(deadline="soon"),
+    "an infinite deadline": Malformed(deadline="1e999"),
+    "a deadline that is not a number": Malformed(deadline="nan"),
+    "an unusable invocation id": Malformed(invocation_id="caf\xe9 1"),
+    "an array": Malformed(b"[1]"),
+    "a string": Malformed(b'"text"'),
+    "null": Malformed(b"null"),
+    "a queue's event": Malformed(b'{"Records": [{"eventSource": "aws:sqs"}]}'),
+    "a path that is a number": Malformed(
+        b'{"resource": "/", "requestContext": {"path": "/v1/5"}, "path": 5, "httpMethod": "GET", "headers": {}}'
+    ),
+    "a body that is no text": Malformed(
+        b'{"resource": "/", "requestContext": {}, "path": "/", "httpMethod": "GET", "headers": {}, "body": 7}'
+    ),
+    "a body that is not base64": Malformed(
+        b'{"resource": "/", "requestContext": {}, "path": "/", "httpMethod": "GET", "headers": {}, "body": "a",'
+        b' "isBase64Encoded": true}'
+    ),
+    "headers that are a list": Malformed(
+        b'{"resource": "/", "requestContext": {}, "path": "/", "httpMethod": "GET", "headers": [1]}'
+    ),
+}
+# Those that do not.
+MALFORMED_WITHOUT_ID = {
+    "no id": Malformed(named=False),
+    "an empty id": Malformed(id=" "),
+    "an id with a line's end": Malformed(id="a\tb"),
+    "an id with a path": Malformed(id="../../init/error?"),
+    "an id that is not ASCII": Malformed(id="caf\xe9"),
+    "an endless id": Malformed(id="a" * 10_000),
+    "a refusal": Malformed(status=500),
+    "a redirect": Malformed(status=302),
+    "no HTTP": Malformed(raw=b"hello\r\n\r\n"),
+    "half an answer": Malformed(raw=b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"),
+    "a closed connection": Malformed(raw=b""),
+}
+
+
 class FakeRuntimeAPI:
-    """Answers each `next` with an event of `give()`; the POST for it is awaited there."""
+    """Answers each `next` with an event of `give()`; the POST for it is awaited there.
+
+    status    the answer to each POST; `early` sends it before the body and reads on, `broken` closes in the middle
+    """
 
     def __init__(self, status: int = 202, seconds: float = 30, **headers: str) -> None:
         self.status = status
+        self.early = False
+        self.broken = False
+        self.polls = 0
         self.other: list[Received] = []
         self.restores = 0
         self.stalled = False
@@ -100,6 +177,10 @@ class FakeRuntimeAPI:
         await self._events.put((request_id, event))
         return await self._answers[request_id]
 
+    async def send(self, event: object) -> None:
+        """Lets one `next` answer with `event`, without waiting for a POST, which may never come."""
+        await self._events.put((f"request-{next(self._numbers)}", event))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -129,21 +210,48 @@ class FakeRuntimeAPI:
         if not waiting.done():
             waiting.cancel()
             return
+        self.polls += 1
         request_id, event = waiting.result()
+        if isinstance(event, Malformed):
+            self._reply_malformed(event, request_id, writer)
+            return
         deadline = str(int((time.time() + self._seconds) * 1000))
         own = {"Lambda-Runtime-Aws-Request-Id": request_id, "Lambda-Runtime-Deadline-Ms": deadline}
         _reply(writer, 200, json.dumps(event).encode(), {**own, **self._headers})
 
+    def _reply_malformed(self, answer: Malformed, request_id: str, writer: asyncio.StreamWriter) -> None:
+        if answer.raw is not None:
+            writer.write(answer.raw)
+            return
+        headers = {}
+        if answer.named:
+            headers["Lambda-Runtime-Aws-Request-Id"] = answer.id or request_id
+        if answer.deadline is not None:
+            good = str(int((time.time() + self._seconds) * 1000))
+            headers["Lambda-Runtime-Deadline-Ms"] = answer.deadline or good
+        if answer.invocation_id is not None:
+            headers["Lambda-Runtime-Invocation-Id"] = answer.invocation_id
+        _reply(writer, answer.status, answer.body, headers)
+
     async def _post(
         self, received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if "transfer-encoding" in received.headers:
+        streamed = "transfer-encoding" in received.headers
+        if streamed and self.broken:
+            self.begun.set()
+            writer.transport.abort()
+            return
+        if streamed and self.early:
+            _reply(writer, self.status, b'{"status":"refused"}', {})
+            await writer.drain()
+        if streamed:
             await self._read_chunks(received, reader)
         else:
             body = await reader.readexactly(int(received.headers["content-length"][0]))
             received.chunks.append(body)
         received.whole = True
-        _reply(writer, self.status, b'{"status":"OK"}', {})
+        if not (streamed and self.early):
+            _reply(writer, self.status, b'{"status":"OK"}', {})
         answer = self._answers.get(received.path.split("/")[-2])
         if answer:
             answer.set_result(received)
@@ -165,4 +273,4 @@ class FakeRuntimeAPI:
 
 def _reply(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     lines = [f"HTTP/1.1 {status} X", f"content-length: {len(body)}", *(f"{k}: {v}" for k, v in headers.items())]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)

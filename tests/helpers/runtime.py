@@ -1,11 +1,14 @@
 """The runtime at work for a test: an app that does as it is told, beside a Runtime API that keeps everything."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from mangum import Mangum
 
+from claudexia.observability.log import SERVICE
 from claudexia.runtime.__main__ import Runtime
 from claudexia.runtime.api import RuntimeAPI
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
@@ -65,3 +68,26 @@ def with_runtime(
 def posted(app: App, event: object = None, **api: Any) -> Received:
     """What the runtime posts for one invocation of `app`."""
     return with_runtime(app, lambda fake: fake.give(rest_event() if event is None else event), **api)
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append({**vars(record), "message": record.getMessage()})
+
+
+@contextmanager
+def log_lines() -> Iterator[list[dict[str, Any]]]:
+    """What the gateway logs as warnings and errors, and asyncio as well: each line's fields."""
+    collector = _Collector()
+    loggers = [logging.getLogger(name) for name in (SERVICE, "asyncio")]
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        yield collector.lines
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)

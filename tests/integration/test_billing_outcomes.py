@@ -26,7 +26,7 @@ from tests.helpers.serving import (
 from tests.helpers.waiting import PATIENCE
 
 LIMITS = Limits(
-    requests_per_minute=50, tokens_per_minute=10_000, concurrent_streams=1, usd_per_day_micros=10**6, max_tokens=100
+    requests_per_minute=50, tokens_per_minute=10_000, concurrent_streams=2, usd_per_day_micros=10**6, max_tokens=100
 )  # fmt: skip
 TEXT = "one two three four five six seven eight"
 HALF = sse(*text_events(TEXT)[:-3])
@@ -70,8 +70,9 @@ ENDS: list[Any] = [
     pytest.param([WHOLE], doing(ask, **S), (1, 0, 7, 2), id="streamed"),
     pytest.param([HANGS], doing(leave), (1, 0, 7, 9), id="left a whole answer half way"),
     pytest.param([HANGS], doing(leave, **S), (1, 0, 7, 9), id="left a stream half way"),
-    pytest.param([SILENT], doing(leave), (1, 0, 0, 0), id="left a whole answer before its first event"),
-    pytest.param([SILENT], doing(leave, **S), (1, 0, 0, 0), id="left a stream before its first event"),
+    pytest.param([SILENT], doing(leave), (1, 0, 18, 0), id="left a whole answer before its first event"),
+    pytest.param([SILENT], doing(leave, **S), (1, 0, 18, 0), id="left a stream before its first event"),
+    pytest.param([SILENT], doing(leave, n=2), (1, 0, 36, 0), id="left two whole answers before their first event"),
     pytest.param([HANGS], doing(leave, n=2), (1, 0, 14, 18), id="left two whole answers half way"),
     pytest.param([Reply([HALF])], doing(ask), (1, 1, 7, 9), id="a whole answer cut short"),
     pytest.param([Reply([HALF])], doing(ask, **S), (1, 1, 7, 9), id="a stream cut short"),
@@ -94,18 +95,22 @@ def test_an_end(replies: list[Reply], act: Act, counted: tuple[int, int, int, in
     with deployment(upstream) as deployed:
         act(deployed, upstream, {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"})
     assert deployed.counted() == counted
-    assert_settled(deployed)
+    assert_settled(deployed, max(1, len(upstream.bodies)))
 
 
-def assert_settled(deployed: Deployment) -> None:
+def assert_settled(deployed: Deployment, requests: int = 1) -> None:
     """Nothing is held, no stream runs, and the meters have what the ledger has."""
     used = totals(deployed.usage())
     meters = deployed.meters()
     assert not any("holds" in item for item in meters.values())
     claimed = {name: item["claimed"] for name, item in meters.items()}
     assert claimed.pop("streams", 0) == 0
-    if claimed:  # a request that is refused before reserves nothing
-        assert claimed == {"requests": 1, "tokens": used.tokens, "usd": used.cost_micros}
+    # A request that is refused before it reserves tokens and money counts as a request.
+    assert {"tokens": 0, "usd": 0, **claimed} == {
+        "requests": requests,
+        "tokens": used.tokens,
+        "usd": used.cost_micros,
+    }
 
 
 def test_what_a_call_had_written_is_counted_too() -> None:

@@ -73,6 +73,10 @@ LATE = [
     ("a tool's delta in a text block", delta({"type": "input_json_delta", "partial_json": "{"})),
     ("a text delta in a tool call", changed(CALL, "content_block_delta", delta={"type": "text_delta", "text": "Hi"})),
     ("the citation is text", delta({"type": "citations_delta", "citation": "page 7"})),
+    ("a web search citation without a URL", delta({"type": "citations_delta", "citation": {"type": "web_search_result_location"}})),
+    ("a delta after the end of its block", [*TEXT[:5], TEXT[5], TEXT[3], *TEXT[6:]]),
+    ("two blocks with one index", [*TEXT[:6], *TEXT[1:2], *TEXT[6:]]),
+    ("a stop_reason's details are text", changed(TEXT, "message_delta", delta={"stop_reason": "refusal", "stop_details": "no"})),
     ("the event's type is a number", [*TEXT[:3], {"type": 7}, *TEXT[3:]]),
     ("a second message after text", [*TEXT[:-2], *TEXT]),
 ]  # fmt: skip
@@ -142,6 +146,7 @@ USAGES: list[tuple[str, object, int]] = [
     ("a boolean", {"output_tokens": True}, 2),
     ("not an object", "many", 2),
     ("missing", None, 2),
+    ("too large for JSON readers", {"output_tokens": 10**400}, 2),
     ("right", {"output_tokens": 5}, 5),
     ("right beside a wrong detail", {"output_tokens": 5, "output_tokens_details": {"thinking_tokens": "x"}}, 5),
     ("right beside a detail that is text", {"output_tokens": 5, "output_tokens_details": "x"}, 5),
@@ -194,6 +199,9 @@ VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
     ("a stop reason of the future", lambda: stopping("new_reason"), "stop"),
     ("an event of the future", lambda: [*TEXT[:4], {"type": "new_event", "index": 0}, *TEXT[4:]], "stop"),
     ("a delta of the future", lambda: [*TEXT[:4], {**TEXT[3], "delta": {"type": "new_delta", "x": 1}}, *TEXT[4:]], "stop"),
+    ("content in message_delta", lambda: changed(TEXT, "message_delta", delta={"stop_reason": "end_turn", "content": "x"}), "stop"),
+    ("a delta of the future without a block", lambda: [TEXT[0], {**TEXT[3], "delta": {"type": "new_delta"}}, *TEXT[1:]], "stop"),
+    ("a delta of the future with known keys", lambda: [*TEXT[:4], {**TEXT[3], "delta": {"type": "new_delta", "text": 7}}, *TEXT[4:]], "stop"),
     ("a block of the future", lambda: [
         *TEXT[:-2],
         {"type": "content_block_start", "index": 1, "content_block": {"type": "new_block"}},

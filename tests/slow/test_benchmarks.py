@@ -23,6 +23,8 @@ ROWS = (
     "cold, first request, five limits",
     "cold, from the start, no limits",
     "cold, from the start, five limits",
+    "user-and-system, 1 kB",
+    "base64-file, 1 kB",
 )
 
 

@@ -76,6 +76,18 @@ def test_a_model_near_its_end_is_told(name: str, today: date, words: str | None)
     assert (words or "") in (warning or "")
 
 
+KINDS = {"input", "output", "cache_write_5m", "cache_write_1h", "cache_read"}
+# No source states a price yet. For keys with a money limit, the setting UNPRICED_MODELS applies.
+WITHOUT_PRICE = {"claude-fable-5-2", "claude-mythos-5-2"}
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_every_served_model_has_a_price(name: str) -> None:
+    prices = SERVED[name].prices
+    assert set(prices) == (set() if name in WITHOUT_PRICE else KINDS)
+    assert all(price > 0 for price in prices.values())
+
+
 def test_the_data_is_consistent() -> None:
     for model in SERVED.values():
         assert set(model.thinking) <= {"adaptive", "enabled", "disabled", "between_tools"}

@@ -11,9 +11,11 @@ READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"ANTHROPIC_API_KEY": " k "}, {"anthropic_api_key": "k"}),
     ({"ANTHROPIC_BASE_URL": ""}, {"anthropic_base_url": "https://api.anthropic.com"}),
     ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_1, b:sk_cdx_2,"}, {"api_keys": {"a": "sk_cdx_1", "b": "sk_cdx_2"}}),
-    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, {"metrics": True}),
-    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "CLAUDEXIA_METRICS": "off"}, {"metrics": False}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f"}, {"metrics": True, "docs": False}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "CLAUDEXIA_METRICS": "off"}, {"metrics": False, "docs": False}),
     ({"CLAUDEXIA_METRICS": " On "}, {"metrics": True}),
+    ({"AWS_LAMBDA_FUNCTION_NAME": "f", "SERVE_DOCS": "on"}, {"metrics": True, "docs": True}),
+    ({"SERVE_DOCS": "off"}, {"docs": False}),
     ({"METRICS_PER_KEY": "off"}, {"metrics_per_key": False}),
     ({"MODEL_ALIASES": "gpt-4o=claude-opus-5.5"}, {"model_aliases": {"gpt-4o": "claude-opus-5.5"}}),
 ]

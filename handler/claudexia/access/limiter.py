@@ -4,8 +4,12 @@ A request of a key without limits makes no DynamoDB requests. With all five limi
 concurrent writes before the upstream call, 2 reads for its headers during it, and 4 concurrent writes at its
 end. That is about $5.88 per million requests, at $0.625 per million write units and $0.125 per million read
 units (us-east-1, on demand). With requests per minute only, it makes 1 write and 1 read, about $0.75. A
-rejected request releases what it reserved, with as many writes as a settlement. The item of a counter grows by
+rejected request releases what it reserved, with as many writes as a settlement. Once a process knows that a key
+has used up its requests per minute, it writes that counter first: before the body is translated, and before
+the others. A request that is rejected for its content is counted there too. The item of a counter grows by
 some 30 bytes per running request; every further KB costs a further unit per write.
+
+What a key can exceed its limits by is stated in claudexia.generation.billing.
 
 A request that one limit rejects holds its reservations of the other limits until it has released them. If
 several limits are reached at the same time, fewer requests may pass than the limits allow, but never more.
@@ -17,9 +21,10 @@ Source: https://aws.amazon.com/dynamodb/pricing/on-demand/
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
 
@@ -31,8 +36,12 @@ from claudexia.access.limits import (
     Limits,
     Reservation,
     Unit,
+    Window,
     WindowCounter,
+    choices_error,
     limit_error,
+    minute,
+    overspent_error,
     ratelimit_headers,
 )
 from claudexia.errors import APIError
@@ -44,6 +53,9 @@ _RELEASE: Amounts = {"requests": 0, "tokens": 0, "micros": 0, "streams": 0}
 # TableError kinds after which a write may have been executed.
 _UNCERTAIN = {"timeout", "failed"}
 _UNITS_IN_HEADERS: tuple[Unit, ...] = ("requests", "tokens")
+_REQUEST_LIMITS = tuple(limit for limit in COUNTED_LIMITS if limit.unit == "requests")
+_UNLIMITED = 2**53
+_MAX_COUNTS = 10_000  # keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,33 @@ class Background:
             await asyncio.wait(tasks)
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request may use, all of its `choices` together.
+
+    `tokens` of input and output and `micros` of cost are estimated maxima. `expected_tokens` is what has to be
+    left in the minute if `tokens` are not; None: `tokens`. Streams are counted if it is `streamed`.
+    """
+
+    tokens: int = 0
+    micros: int = 0
+    streamed: bool = False
+    choices: int = 1
+    expected_tokens: int | None = None
+
+    def amount(self, unit: Unit) -> int:
+        return {"tokens": self.tokens, "micros": self.micros}.get(unit, self.choices)
+
+    def reservation(self, limit: CountedLimit, value: int, counted: int, lease_seconds: int) -> Reservation:
+        """The reservation in the counter of `limit`, beside `counted` that are reserved already."""
+        amount = self.amount(limit.unit) - counted
+        expected = amount if self.expected_tokens is None else self.expected_tokens
+        return limit.reservation(amount, expected, value, lease_seconds)
+
+
+_ONE_REQUEST = Demand()
+
+
 class LimitReservation:
     """The reservation of one request in one counter. The constructor starts it; `outcome` is its result so far.
 
@@ -91,39 +130,65 @@ class LimitReservation:
         now: datetime,
         background: Background,
     ) -> None:
-        self._limit = limit
+        self.limit = limit
         self._counter = counter
         self._reservation = reservation
+        self._extensions: list[Lease] = []
         self.outcome: Lease | CounterState | TableError = TableError("timeout")
         self.task = background.start(self._reserve(now))
 
     async def settle(self, amounts: Amounts, on_error: OnError) -> None:
+        """Replaces the reservation by the amount of its unit. A unit without an amount stays as reserved."""
         await self.task
-        actual = amounts[self._limit.unit]
+        actual = amounts.get(self.limit.unit, self._reservation.amount)
         if isinstance(self.outcome, Lease):
-            try:
-                await self._counter.settle(self.outcome, actual)
-            except TableError as error:  # the lease expires
-                on_error(error.kind)
+            replaced = [(self.outcome, actual), *((lease, 0) for lease in self._extensions)]
+            for lease, amount in replaced:
+                try:
+                    await self._counter.settle(lease, amount)
+                except TableError as error:  # the lease expires
+                    on_error(error.kind)
         elif isinstance(self.outcome, TableError) and self.outcome.kind in _UNCERTAIN:
             with suppress(TableError):  # the first failure is reported already
                 await self._counter.settle_uncertain(actual)
+
+    async def extend(self, now: datetime, on_error: OnError) -> APIError | None:
+        """Reserves the amount once more, since the request needs more than that.
+
+        Returns the 429 if the counter is over its limit of money. Tokens are always reserved, which makes later
+        requests wait.
+        """
+        if not isinstance(self.outcome, Lease) or not self.outcome.entry:
+            return None
+        amount, limit = self._reservation.amount, self._reservation.limit
+        most = limit + amount if self.limit.unit == "micros" else _UNLIMITED
+        try:
+            extension = await self._counter.reserve(replace(self._reservation, minimum=amount, limit=most), now)
+        except TableError as error:
+            on_error(error.kind)
+            return None
+        if isinstance(extension, CounterState):
+            return overspent_error(self.limit, limit, self._counter.window, now)
+        self._extensions.append(extension)
+        return None
 
     def error(self, now: datetime) -> APIError | None:
         """The 429 if the limit is reached."""
         if not isinstance(self.outcome, CounterState):
             return None
-        return limit_error(self._limit, self._reservation, self._counter.window, self.outcome, now)
+        return limit_error(self.limit, self._reservation, self._counter.window, self.outcome, now)
 
     @property
     def in_headers(self) -> bool:
-        return self._limit.unit in _UNITS_IN_HEADERS and isinstance(self.outcome, Lease)
+        return self.limit.unit in _UNITS_IN_HEADERS and isinstance(self.outcome, Lease)
 
-    async def headers(self, now: datetime) -> dict[str, str]:
-        """Raises TableError."""
+    async def total(self) -> int:
+        """The counter's total. Raises TableError."""
+        return await self._counter.total()
+
+    def headers(self, total: int, now: datetime) -> dict[str, str]:
         reset_seconds = max(1, ceil(self._counter.window.ends - now.timestamp()))
-        total = await self._counter.total()
-        return ratelimit_headers(self._limit.unit, self._reservation.limit, total, reset_seconds)
+        return ratelimit_headers(self.limit.unit, self._reservation.limit, total, reset_seconds)
 
     async def _reserve(self, now: datetime) -> None:
         try:
@@ -132,21 +197,84 @@ class LimitReservation:
             self.outcome = error
 
 
-class Admission:
-    """The reservations of an admitted request. They must be settled when the request ends, however it ends."""
+class _RequestCounts:
+    """The requests of each key in the current minute, as far as this process knows.
 
-    def __init__(
-        self,
-        reservations: Sequence[LimitReservation],
-        background: Background,
-        now: Callable[[], datetime],
-        policy: TableFailurePolicy,
-    ) -> None:
-        self._reservations = reservations
-        self._background = background
-        self._now = now
-        self._policy = policy
+    A count may be too low, because other processes count too, and too high, because rejected requests release
+    what they reserved. It only decides when the table is asked.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    def add(self, key_id: str, window: Window) -> int:
+        """Counts one more request and returns the count."""
+        label, count = self._counts.get(key_id, (window.label, 0))
+        return self.set(key_id, window, count + 1 if label == window.label else 1)
+
+    def set(self, key_id: str, window: Window, count: int) -> int:
+        self._counts[key_id] = window.label, count
+        self._counts.move_to_end(key_id)
+        if len(self._counts) > _MAX_COUNTS:
+            self._counts.popitem(last=False)
+        return count
+
+
+class Admission:
+    """What one request has reserved. It must be settled when the request ends, however it ends."""
+
+    def __init__(self, limiter: "Limiter", key_id: str, limits: Limits) -> None:
+        self._limiter = limiter
+        self._key_id = key_id
+        self._limits = limits
+        self._reservations: list[LimitReservation] = []
+        self._extending: asyncio.Task[None] | None = None
         self._settlement: asyncio.Task[None] | None = None
+
+    async def check_requests(self) -> None:
+        """Reserves the request in the counter of requests per minute if that limit may be reached.
+
+        Call it before any work for the request. If this process knows of fewer requests in this minute than the
+        limit allows, it makes no call to the table: reserve() counts the request together with the rest.
+
+        Raises APIError: 429 if the limit is reached, 503 as in reserve().
+        """
+        limit = self._limits.requests_per_minute
+        if limit is None:
+            return
+        now = self._limiter.now()
+        if self._limiter.request_counts.add(self._key_id, minute(now)) > limit:
+            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS, now)
+
+    async def count_request(self) -> None:
+        """Counts a request that fails before reserve(), unless it is counted already. Raises as reserve()."""
+        if self._limits.requests_per_minute is not None and not self._reservations:
+            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS, self._limiter.now())
+
+    async def reserve(self, demand: Demand) -> None:
+        """Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed"."""
+        await self._reserve(demand, COUNTED_LIMITS, self._limiter.now())
+
+    async def extend(self) -> None:
+        """Reserves the tokens and the money of reserve() once more. A slow table is not waited for.
+
+        Raises APIError 429 `insufficient_quota` if the key is over its money limit. So the reservations of a
+        key never exceed its money limit by more than one reservation.
+        """
+        errors: list[APIError] = []
+
+        async def work(previous: asyncio.Task[None] | None) -> None:
+            if previous:
+                await asyncio.wait([previous])
+            now, on_error = self._limiter.now(), self._limiter.policy.on_error
+            metered = [each for each in self._reservations if each.limit.unit in ("tokens", "micros")]
+            found = await asyncio.gather(*(each.extend(now, on_error) for each in metered))
+            errors.extend(error for error in found if error)
+
+        self._extending = self._limiter.background.start(work(self._extending))
+        await asyncio.wait([self._extending], timeout=self._limiter.policy.timeout)
+        if errors:
+            raise errors[0]
 
     async def settle(self, tokens: int, micros: int) -> None:
         """Replaces the reserved amounts by the used ones. Only the first call has an effect.
@@ -156,10 +284,7 @@ class Admission:
         if not self._reservations:
             return
         if self._settlement is None:
-            amounts: Amounts = {"requests": 1, "tokens": tokens, "micros": micros, "streams": 0}
-            self._settlement = self._background.start(
-                _settle_all(self._reservations, amounts, self._policy.on_error)
-            )
+            self._settlement = self._settle({"tokens": tokens, "micros": micros, "streams": 0})
         await asyncio.shield(self._settlement)
 
     async def headers(self) -> dict[str, str]:
@@ -167,17 +292,87 @@ class Admission:
 
         This reads the table, so callers run it concurrently with the upstream call.
         """
-        shown = [reservation for reservation in self._reservations if reservation.in_headers]
+        shown = {each.limit.unit: each for each in self._reservations if each.in_headers}
+        now, policy = self._limiter.now(), self._limiter.policy
         try:
-            async with asyncio.timeout(self._policy.timeout):
-                parts = await asyncio.gather(*(reservation.headers(self._now()) for reservation in shown))
+            async with asyncio.timeout(policy.timeout):
+                totals = await asyncio.gather(*(each.total() for each in shown.values()))
         except TimeoutError:
-            self._policy.on_error("timeout")
+            policy.on_error("timeout")
+            return {}
         except TableError as error:
-            self._policy.on_error(error.kind)
-        else:
-            return {name: value for part in parts for name, value in part.items()}
-        return {}
+            policy.on_error(error.kind)
+            return {}
+        if "requests" in shown:
+            known = totals[list(shown).index("requests")]
+            self._limiter.request_counts.set(self._key_id, minute(now), known)
+        parts = [each.headers(total, now) for each, total in zip(shown.values(), totals, strict=True)]
+        return {name: value for part in parts for name, value in part.items()}
+
+    async def _reserve(self, demand: Demand, counted: Sequence[CountedLimit], now: datetime) -> None:
+        limiter, early = self._limiter, len(self._reservations)
+        values = [
+            (limit, value)
+            for limit in counted
+            if (value := limit.value_of(self._limits)) is not None
+            and (demand.streamed or limit.unit != "streams")
+        ]
+        for limit, value in values:
+            if limit.unit in ("requests", "streams") and demand.choices > max(value, 1):
+                raise choices_error(limit, value, demand.choices)
+        for limit, value in values:
+            already = early if limit.unit == "requests" else 0
+            if limit.unit == "requests" and demand.choices == already:
+                continue
+            self._reservations.append(
+                LimitReservation(
+                    limit,
+                    WindowCounter(limiter.table, self._key_id, limit.counter_name, limit.window_at(now)),
+                    demand.reservation(limit, value, already, limiter.lease_seconds),
+                    now,
+                    limiter.background,
+                )
+            )
+        if len(self._reservations) > early:
+            await self._wait(self._reservations[early:], now)
+
+    async def _wait(self, reservations: Sequence[LimitReservation], now: datetime) -> None:
+        policy = self._limiter.policy
+        try:
+            _, pending = await asyncio.wait([each.task for each in reservations], timeout=policy.timeout)
+        except asyncio.CancelledError:
+            self._release()
+            raise
+        outcomes = [each.outcome for each in reservations]
+        kinds = dict.fromkeys(outcome.kind for outcome in outcomes if isinstance(outcome, TableError))
+        for kind in kinds:
+            policy.on_error(kind)
+        if error := self._error(reservations, now):
+            release = self._release()
+            if not pending and "timeout" not in kinds:
+                # Released before the client gets the error: it may retry at once with a smaller request.
+                await asyncio.shield(release)
+            raise error
+
+    def _release(self) -> asyncio.Task[None]:
+        self._settlement = self._settle(_RELEASE)
+        return self._settlement
+
+    def _settle(self, amounts: Amounts) -> asyncio.Task[None]:
+        async def work() -> None:
+            if self._extending:
+                await asyncio.wait([self._extending])
+            on_error = self._limiter.policy.on_error
+            await asyncio.gather(*(each.settle(amounts, on_error) for each in self._reservations))
+
+        return self._limiter.background.start(work())
+
+    def _error(self, reservations: Sequence[LimitReservation], now: datetime) -> APIError | None:
+        for reservation in reservations:
+            if error := reservation.error(now):
+                return error
+        failed = any(isinstance(reservation.outcome, TableError) for reservation in reservations)
+        return _limits_unavailable() if failed and self._limiter.policy.on_failure == "closed" else None
 
 
 class Limiter:
@@ -195,72 +390,28 @@ class Limiter:
         *,
         lease_seconds: int = 960,  # Lambda stops a function after 900 s
     ) -> None:
-        self._table = table
-        self._now = now
-        self._policy = policy
-        self._lease_seconds = lease_seconds
-        self._background = Background()
+        self.table = table
+        self.now = now
+        self.policy = policy
+        self.lease_seconds = lease_seconds
+        self.background = Background()
+        self.request_counts = _RequestCounts()
+
+    def open(self, key_id: str, limits: Limits) -> Admission:
+        """An admission that has reserved nothing yet."""
+        return Admission(self, key_id, limits)
 
     async def admit(
         self, key_id: str, limits: Limits, *, tokens: int, micros: int, streamed: bool
     ) -> Admission:
-        """Reserves the estimated maximum of the request: `tokens` of input and output, `micros` of cost.
-
-        Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed".
-        """
-        now = self._now()
-        amounts: Amounts = {"requests": 1, "tokens": tokens, "micros": micros, "streams": 1}
-        reservations = [
-            LimitReservation(
-                limit,
-                WindowCounter(self._table, key_id, limit.counter_name, limit.window_at(now)),
-                limit.reservation(amounts[limit.unit], value, self._lease_seconds),
-                now,
-                self._background,
-            )
-            for limit in COUNTED_LIMITS
-            if (value := limit.value_of(limits)) is not None and (streamed or limit.unit != "streams")
-        ]
-        if reservations:
-            await self._wait_for(reservations, now)
-        return Admission(reservations, self._background, self._now, self._policy)
+        """Reserves the estimated maximum of a request with one choice. Raises as Admission.reserve()."""
+        admission = self.open(key_id, limits)
+        await admission.reserve(Demand(tokens, micros, streamed))
+        return admission
 
     async def drain(self) -> None:
         """Waits for running settlements, including those of cancelled and rejected requests."""
-        await self._background.drain()
-
-    async def _wait_for(self, reservations: Sequence[LimitReservation], now: datetime) -> None:
-        try:
-            _, pending = await asyncio.wait(
-                [reservation.task for reservation in reservations], timeout=self._policy.timeout
-            )
-        except asyncio.CancelledError:
-            self._release(reservations)
-            raise
-        outcomes = [reservation.outcome for reservation in reservations]
-        kinds = dict.fromkeys(outcome.kind for outcome in outcomes if isinstance(outcome, TableError))
-        for kind in kinds:
-            self._policy.on_error(kind)
-        if error := self._error(reservations, now):
-            release = self._release(reservations)
-            if not pending and "timeout" not in kinds:
-                # Released before the client gets the error: it may retry at once with a smaller request.
-                await asyncio.shield(release)
-            raise error
-
-    def _release(self, reservations: Sequence[LimitReservation]) -> asyncio.Task[None]:
-        return self._background.start(_settle_all(reservations, _RELEASE, self._policy.on_error))
-
-    def _error(self, reservations: Sequence[LimitReservation], now: datetime) -> APIError | None:
-        for reservation in reservations:
-            if error := reservation.error(now):
-                return error
-        failed = any(isinstance(reservation.outcome, TableError) for reservation in reservations)
-        return _limits_unavailable() if failed and self._policy.on_failure == "closed" else None
-
-
-async def _settle_all(reservations: Iterable[LimitReservation], amounts: Amounts, on_error: OnError) -> None:
-    await asyncio.gather(*(reservation.settle(amounts, on_error) for reservation in reservations))
+        await self.background.drain()
 
 
 def _limits_unavailable() -> APIError:

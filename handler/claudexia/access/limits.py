@@ -200,16 +200,17 @@ class CountedLimit:
     def counter_name(self) -> str:
         return "usd" if self.unit == "micros" else self.unit
 
-    def reservation(self, amount: int, limit: int, lease_seconds: int) -> Reservation:
-        """The reservation for a request that may need `amount`.
+    def reservation(self, amount: int, expected: int, limit: int, lease_seconds: int) -> Reservation:
+        """The reservation for a request that may need `amount`, and probably needs `expected`.
 
-        A high estimate alone never blocks a key. If it is above the limit of tokens, the request passes in a
-        minute without other requests. If it is above the money left, the request reserves all of that, provided
-        that no other request is running. So at most one request exceeds a limit, by the use beyond its
-        reservation.
+        A high estimate alone never blocks a key. If `amount` is above the tokens left in the minute, the
+        request reserves all of them, provided that `expected` or the whole limit is left and that no other
+        request is running. If it is above the money left, the request reserves all of that, provided that no
+        other request is running. So at most one request exceeds a limit, by the use beyond its reservation.
+        Requests and streams are known numbers: all of them fit, or the request is rejected.
         """
         amount = max(amount, 1)  # a request without costs is rejected too, once the budget is spent
-        minimum = 1 if self.unit == "micros" else min(amount, max(limit, 1))
+        minimum = {"micros": 1, "tokens": min(max(expected, 1), max(limit, 1))}.get(self.unit, amount)
         return Reservation(amount, minimum, limit, None if self.unit == "requests" else lease_seconds)
 
 
@@ -264,6 +265,20 @@ def limit_error(
     )
 
 
+def choices_error(limit: CountedLimit, most: int, choices: int) -> APIError:
+    """The 429 for a request with more choices than `most`, which no wait can make pass."""
+    return _rate_limit_error(
+        f"{most} {limit.label}, and each choice counts as one. 'n' is {choices}: use at most {most}.",
+        headers=dict(NO_RETRY),
+    )
+
+
+def overspent_error(limit: CountedLimit, most: int, window: Window, now: datetime) -> APIError:
+    """The 429 for a running request whose key is over its money limit by more than one reservation."""
+    reset_seconds = max(1, ceil(window.ends - now.timestamp()))
+    return _budget_error(f"{_usd(most)} per {limit.label}", window, reset_seconds)
+
+
 def ratelimit_headers(unit: Unit, limit: int, total: int, reset_seconds: int) -> dict[str, str]:
     """The state of a limit as OpenAI's response headers.
 
@@ -287,13 +302,16 @@ def _budget_error(budget: str, window: Window, reset_seconds: int) -> APIError:
     )
 
 
-def _rate_limit_error(limit: str, retry_seconds: int, headers: dict[str, str] | None = None) -> APIError:
+def _rate_limit_error(
+    limit: str, retry_seconds: int | None = None, headers: dict[str, str] | None = None
+) -> APIError:
+    retry = {} if retry_seconds is None else {"retry-after": str(retry_seconds)}
     return APIError(
         429,
         f"Rate limit reached: this API key is limited to {limit}",
         type="rate_limit_error",
         code="rate_limit_exceeded",
-        headers={"retry-after": str(retry_seconds), **(headers or {})},
+        headers={**retry, **(headers or {})},
     )
 
 

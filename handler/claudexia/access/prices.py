@@ -47,13 +47,18 @@ class Prices:
         if self._override:  # an invalid override fails the start, not the first request
             _ = self._prices
 
-    def cost(self, model_id: str, usage: Mapping[str, object]) -> int | None:
-        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once; None without a known price.
+    def is_known(self, model_id: str) -> bool:
+        return self._of(model_id) is not None
+
+    def cost(self, model_id: str, usage: Mapping[str, object], *, dearest: bool = False) -> int | None:
+        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once.
+
+        Without a known price, None; with `dearest`, the cost at the highest known price of each kind of token.
 
         `input_tokens` excludes cached tokens, `output_tokens` includes thinking:
         https://platform.claude.com/docs/en/api/messages
         """
-        price = self._of(model_id)
+        price = self._of(model_id) or (self._dearest if dearest else None)
         if price is None:
             return None
         by_lifetime = _nested(usage, "cache_creation")
@@ -71,12 +76,13 @@ class Prices:
             + (self._prices.web_search or 0) * _MICROS_PER_SEARCH * searches
         )
 
-    def estimate(self, model_id: str, input_tokens: int, max_tokens: int) -> int:
+    def estimate(self, model_id: str, input_tokens: int, max_tokens: int, *, dearest: bool = False) -> int:
         """The micro-dollars to reserve for a request; 0 if the model's price is not known.
 
-        All input is priced as a 5-minute cache write, which costs more than plain input.
+        With `dearest`, an unknown price is the highest known one. All input is priced as a 5-minute cache
+        write, which costs more than plain input.
         """
-        price = self._of(model_id)
+        price = self._of(model_id) or (self._dearest if dearest else None)
         if price is None:
             return 0
         return _rounded(price["cache_write_5m"] * input_tokens + price["output"] * max_tokens)
@@ -84,6 +90,10 @@ class Prices:
     def _of(self, model_id: str) -> ModelPrices | None:
         models = self._prices.models
         return models.get(model_id) or models.get(undated(model_id))
+
+    @cached_property
+    def _dearest(self) -> ModelPrices:
+        return {kind: max(price[kind] for price in self._prices.models.values()) for kind in _KINDS}
 
     @cached_property
     def _prices(self) -> _PriceList:

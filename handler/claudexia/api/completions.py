@@ -1,6 +1,7 @@
 """CompletionHandler: one completion from the request's bytes to the response, for every API of completions.
 
-key -> read body -> API.parse -> translate -> admit -> start generations -> API.body, or API.encoder's frames
+key -> read body -> check requests per minute -> API.parse -> translate -> admit -> start generations
+    -> API.body, or API.encoder's frames
 """
 
 import asyncio
@@ -143,11 +144,15 @@ class CompletionHandler:
                 _RequestContext(request, api, key, now, usage, thinking, record, deadline)
             )
         except BaseException as error:
-            await usage.fail(error)
+            failure = await usage.fail(error)
+            if failure is not error:
+                raise failure from None
             raise
 
     async def _handle(self, context: _RequestContext) -> Response:
-        params = context.api.parse(await read_body(context.request, self._settings.max_body))
+        body = await read_body(context.request, self._settings.max_body)
+        await context.usage.check_requests()
+        params = context.api.parse(body)
         self._check_choices(params.n or 1)
         try:
             async with asyncio.timeout_at(context.deadline), while_connected(context.request.receive):
@@ -159,6 +164,7 @@ class CompletionHandler:
     async def _translate(self, params: CompletionCreateParams, context: _RequestContext) -> _TranslatedRequest:
         headers = context.request.headers
         model, strict = self._model(params, context.key), has_flag(headers, "strict")
+        price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
             model,
@@ -167,6 +173,9 @@ class CompletionHandler:
             stored_answers=await context.thinking.load(replay_keys(params, model)),
             today=context.now.date(),
         )
+        if price_warning:  # no error in strict mode: the request is sent unchanged
+            warnings = (*message_request.warnings, price_warning)
+            message_request = replace(message_request, warnings=warnings)
         if has_flag(headers, "thinking-blocks"):
             options = replace(message_request.options, thinking_blocks=True)
             message_request = replace(message_request, options=options)
@@ -189,7 +198,8 @@ class CompletionHandler:
         usage.generations = generations
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
-            request = GenerationRequest(self._upstream, message_params, context.now)
+            on_events = usage.on_events if usage.limited else None
+            request = GenerationRequest(self._upstream, message_params, context.now, on_events)
             starting = start_generations(request, choices, translated.retry_report, generations)
             limit_headers: Mapping[str, str] = {}
             if usage.limited:

@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.types import Scope
 
 from claudexia.errors import APIError
-from claudexia.translate.report import FieldWarning
+from claudexia.translate.report import MORE, FieldWarning
 
 _MAX_HEADER = 4000  # characters
 # How long before the end of the Lambda invocation a response ends: a second, at most a tenth of the time left.
@@ -34,13 +34,19 @@ def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool
 
 
 def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
-    """`x-claudexia-warnings`: what was left out or changed, in printable ASCII and of limited length."""
+    """`x-claudexia-warnings`: what was left out or changed, in printable ASCII and of limited length.
+
+    If there are more warnings than a request keeps, their number comes at the end, whatever else is cut off.
+    """
     if not warnings:
         return {}
-    text = "; ".join(f"{warning.param[:100]}: {warning.reason}" for warning in warnings)
-    printable = "".join(char if " " <= char <= "~" else "?" for char in text)
+    text = "; ".join(
+        f"{warning.param[:100]}: {warning.reason}" for warning in warnings if warning.param != MORE
+    )
+    printable = "".join(char if " " <= char <= "~" else "?" for char in text[: _MAX_HEADER + 1])
     shortened = printable if len(printable) <= _MAX_HEADER else f"{printable[:_MAX_HEADER]}..."
-    return {"x-claudexia-warnings": shortened}
+    more = "".join(f"; {MORE}: {warning.reason}" for warning in warnings if warning.param == MORE)
+    return {"x-claudexia-warnings": shortened + more}
 
 
 def request_deadline(scope: Scope) -> float | None:

@@ -1,13 +1,13 @@
 """The OpenAPI description of the routes. Only a request for /openapi.json imports this module.
 
-FastAPI knows the paths, but no bodies. Request schemas come from the pydantic model CompletionCreateParams, response
-schemas from the TypedDicts of `translate.types.openai`.
+FastAPI knows the paths, but no bodies. The schemas of requests come from the pydantic model
+CompletionCreateParams, those of responses from the TypedDicts of `translate.types.openai`.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from claudexia.api.text_completions import TextCompletion, TextCompletionChunk, rejected_fields
@@ -32,6 +32,7 @@ _WARNINGS = {
         "schema": {"type": "string"},
     }
 }
+_HEALTH = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
 _MODEL_PARAMETER = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _KEY_ERRORS = {
@@ -54,10 +55,10 @@ _COMPLETION_ERRORS = {
 
 def describe(description: _Schema) -> _Schema:
     """FastAPI's `description`, completed."""
-    schemas: _Schema = {}
+    requests = _request_schemas()
+    schemas = _ResponseSchemas(requests)
     for response in (ChatCompletionChunk, TextCompletionChunk, ErrorResponse):
-        _schema_of(response, schemas)
-    schemas |= _request_schemas()
+        schemas.schema_of(response)
     operations = {
         ("/v1/chat/completions", "post"): {
             "requestBody": _request_body("CompletionCreateParams"),
@@ -75,21 +76,21 @@ def describe(description: _Schema) -> _Schema:
         ("/v1/health", "get"): {
             "security": [],
             "responses": {
-                "200": _response("The gateway runs", {_JSON: _health()}),
+                "200": _response("The gateway runs", {_JSON: _HEALTH}),
                 **_errors({500: "It failed"}),
             },
         },
     }
     for (path, method), operation in operations.items():
         description["paths"][path][method].update(operation)
-    description["components"] = {"schemas": schemas, "securitySchemes": _KEY_SCHEMES}
+    description["components"] = {"schemas": {**requests, **schemas.named}, "securitySchemes": _KEY_SCHEMES}
     description["security"] = [{name: []} for name in _KEY_SCHEMES]
     return description
 
 
 def _request_schemas() -> _Schema:
     """The two request bodies and what they refer to."""
-    chat = CompletionCreateParams.model_json_schema(ref_template=_REF)
+    chat = _with_any_of(CompletionCreateParams.model_json_schema(ref_template=_REF))
     definitions = chat.pop("$defs", {})
     rejected = {"messages", *rejected_fields()}
     fields = {name: schema for name, schema in chat["properties"].items() if name not in rejected}
@@ -115,26 +116,39 @@ def _request_schemas() -> _Schema:
     return {**definitions, "CompletionCreateParams": chat, "TextCompletionCreateParams": text}
 
 
+def _with_any_of(node: Any) -> Any:
+    """`node` with `anyOf` for each `oneOf` without a discriminator.
+
+    pydantic writes such a `oneOf` for a union whose branch a function chooses. The branches' schemas overlap.
+    """
+    if isinstance(node, list):
+        return [_with_any_of(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    overlaps = isinstance(node.get("oneOf"), list) and "discriminator" not in node
+    return {"anyOf" if key == "oneOf" and overlaps else key: _with_any_of(value) for key, value in node.items()}
+
+
 def _request_body(name: str) -> _Schema:
     return {"required": True, "content": {_JSON: {"schema": _reference(name)}}}
 
 
-def _completion_responses(response: type, chunk: str, schemas: _Schema) -> _Schema:
+def _completion_responses(response: type, chunk: str, schemas: "_ResponseSchemas") -> _Schema:
     responses = _responses(response, schemas, _COMPLETION_ERRORS)
     success = responses["200"]
     success["headers"] = {**success["headers"], **_WARNINGS}
     success["content"][_EVENTS] = {
         "schema": {
             "type": "string",
-            "description": f"With `stream`: one `data:` line per {chunk}, then `data: [DONE]`. A failure after the "
-            "start is one line with an ErrorResponse, without [DONE].",
+            "description": f"With `stream`: one `data:` line per {chunk}, then `data: [DONE]`. A failure after "
+            "the start is one line with an ErrorResponse, without [DONE].",
         }
     }
     return responses
 
 
-def _responses(response: type, schemas: _Schema, errors: Mapping[int, str]) -> _Schema:
-    success = _response("Success", {_JSON: _schema_of(response, schemas)})
+def _responses(response: type, schemas: "_ResponseSchemas", errors: Mapping[int, str]) -> _Schema:
+    success = _response("Success", {_JSON: schemas.schema_of(response)})
     return {"200": success, **_errors(errors)}
 
 
@@ -151,10 +165,6 @@ def _response(description: str, content: Mapping[str, _Schema]) -> _Schema:
     }
 
 
-def _health() -> _Schema:
-    return {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
-
-
 def _reference(name: str) -> _Schema:
     return {"$ref": _REF.format(model=name)}
 
@@ -165,44 +175,39 @@ _SIMPLE: Mapping[object, _Schema] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     type(None): {"type": "null"},
-    None: {"type": "null"},
     object: {},
 }
 
 
-def _schema_of(kind: Any, schemas: _Schema) -> _Schema:
-    """The JSON Schema of a type of the response objects. Schemas of TypedDicts are added to `schemas`.
+class _ResponseSchemas:
+    """The JSON Schemas of the response objects. `named` collects those of TypedDicts.
 
+    `requests` are the schemas of requests, whose names are taken: a TypedDict of the same name gets a prefix.
     pydantic does not read the standard library's TypedDict before Python 3.12.
     """
-    if is_typeddict(kind):
-        return _typed_dict(kind, schemas)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin in (Union, types.UnionType):
-        return {"anyOf": _schemas_of(arguments, schemas)}
-    if origin is list:
-        return {"type": "array", "items": _schema_of(arguments[0], schemas)}
-    return dict(_SIMPLE[kind])
 
+    def __init__(self, requests: Mapping[str, _Schema]) -> None:
+        self._requests = requests
+        self.named: dict[str, _Schema] = {}
 
-def _schemas_of(kinds: Sequence[object], schemas: _Schema) -> list[_Schema]:
-    return [_schema_of(kind, schemas) for kind in kinds]
+    def schema_of(self, kind: Any) -> _Schema:
+        if is_typeddict(kind):
+            return self._typed_dict(kind)
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin is Literal:
+            return {"enum": list(arguments)}
+        if origin in (Union, types.UnionType):
+            return {"anyOf": [self.schema_of(argument) for argument in arguments]}
+        if origin is list:
+            return {"type": "array", "items": self.schema_of(arguments[0])}
+        return dict(_SIMPLE[kind])
 
-
-def _typed_dict(kind: Any, schemas: _Schema) -> _Schema:
-    name = kind.__name__
-    if name not in schemas:
-        schemas[name] = {}  # a type may refer to itself
-        hints = get_type_hints(kind)
-        properties = {key: _schema_of(hint, schemas) for key, hint in hints.items()}
-        schemas[name] = {
-            "title": name,
-            "type": "object",
-            "properties": properties,
-            "required": sorted(kind.__required_keys__),
-        }
-        if kind.__doc__:
-            schemas[name]["description"] = " ".join(kind.__doc__.split())
-    return _reference(name)
+    def _typed_dict(self, kind: Any) -> _Schema:
+        name = f"Response{kind.__name__}" if kind.__name__ in self._requests else kind.__name__
+        if name not in self.named:
+            self.named[name] = schema = {"title": name, "type": "object"}
+            if kind.__doc__:
+                schema["description"] = " ".join(kind.__doc__.split())
+            properties = {key: self.schema_of(hint) for key, hint in get_type_hints(kind).items()}
+            schema |= {"properties": properties, "required": sorted(kind.__required_keys__)}
+        return _reference(name)

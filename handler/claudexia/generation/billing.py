@@ -1,4 +1,22 @@
-"""RequestUsage: what one request costs its key, from its admission by limits to its line in the ledger."""
+"""RequestUsage: what one request costs its key, from its admission by limits to its line in the ledger.
+
+What a request reserves of its key's tokens per minute and money is its estimated input and, for each choice,
+
+    the client's max_tokens                           if the client set it
+    the largest answers of late, at least 4096        if this process knows answers of this key and model
+    the most that the model may write                 otherwise, so that no other request fits beside one whose
+                                                      answer could take all that is left
+
+If an answer grows beyond its reservation, the same amount is reserved again, which holds further requests back.
+Once the key is over its money limit, the answer ends with the error `insufficient_quota`. So the largest
+possible overrun of a money limit is one reservation: at most the cost of one request with its max_tokens. Added
+to that, for each running request, is what only Claude's usage tells: input above its estimate, the text of one
+network read, thinking that Claude does not show and that is longer than the answers of late, and the messages
+of a turn that Claude paused.
+
+Tokens per minute are overrun by at most one request, too, as long as answers are no longer than those of late.
+A running answer is not ended for them.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,19 +27,23 @@ from starlette.requests import ClientDisconnect
 
 from claudexia.access.keys import Key
 from claudexia.access.ledger import Ledger, UsageRecord
-from claudexia.access.limiter import Admission, Background, Limiter
+from claudexia.access.limiter import Background, Demand, Limiter
 from claudexia.access.limits import MICROS, Limits
+from claudexia.access.output_estimates import MIN_ESTIMATE, OutputEstimates
 from claudexia.access.prices import Prices
 from claudexia.errors import INTERNAL_ERROR, APIError
 from claudexia.generation.generation import Generation, total_usage
-from claudexia.observability.record import RequestRecord
+from claudexia.observability.record import Outcome, RequestRecord
+from claudexia.settings import UnpricedModels
+from claudexia.translate.report import FieldWarning
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.types.anthropic import MessageCreateParams, Usage
+from claudexia.translate.response.usage import add_usage
+from claudexia.translate.types.anthropic import MessageCreateParams, MessageStreamEvent, Usage
 
 _NO_MODEL = "unknown"
-# Output tokens reserved if the client set no limit. Reserving the model's maximum would block all other
-# requests.
-_DEFAULT_RESERVATION = 4096
+_CHARACTERS_PER_TOKEN = 4  # approximately, for English text
+# How a request ended that Claude may be working on: its input is paid, although no usage has arrived.
+_WITHOUT_USAGE: frozenset[Outcome] = frozenset({"abandoned", "deadline"})
 # Seconds that a response waits until its usage is recorded. A table takes milliseconds. A failing table is not
 # waited for: at the deadline, one second is left for the last frame.
 _CLOSE_TIMEOUT = 0.5
@@ -30,11 +52,20 @@ _CLOSE_TIMEOUT = 0.5
 class Billing:
     """What the billing of all requests shares. `closing` are the requests whose usage is being recorded."""
 
-    def __init__(self, limiter: Limiter, ledger: Ledger, prices: Prices, shows_cost: bool = False) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        ledger: Ledger,
+        prices: Prices,
+        shows_cost: bool = False,
+        unpriced_models: UnpricedModels = "dearest",
+    ) -> None:
         self.limiter = limiter
         self.ledger = ledger
         self.prices = prices
         self.shows_cost = shows_cost
+        self.unpriced_models = unpriced_models
+        self.output_estimates = OutputEstimates()
         self.closing = Background()
 
     async def settled(self) -> None:
@@ -52,8 +83,42 @@ class RequestUsage:
         self._key = key
         self._record = record
         self._now = now
-        self._admission: Admission | None = None
+        limits = key.limits
+        self._admission = billing.limiter.open(key.id, limits)
+        self._has_budget = (limits.usd_per_day_micros, limits.usd_per_month_micros) != (None, None)
+        self._is_metered = self._has_budget or limits.tokens_per_minute is not None
+        self._sent: MessageCreateParams | None = None
+        self._limited_by_client = False
+        # Output tokens that are reserved, and by how many they grow; 0 if they are all that can be written.
+        self._reserved_output = self._extension = 0
+        self._characters = 0  # of the answers so far
         self._closing: asyncio.Task[None] | None = None
+
+    async def check_requests(self) -> None:
+        """Raises APIError 429 if the key is known to have used up its requests per minute."""
+        try:
+            await self._admission.check_requests()
+        except APIError as error:
+            self._record_limit(error)
+            raise
+
+    def check_price(self, model_id: str) -> FieldWarning | None:
+        """How a model without a price counts for a key with a money limit; None if neither is the case.
+
+        Raises APIError 403 if the deployment refuses such requests.
+        """
+        if not self._has_budget or self._billing.prices.is_known(model_id):
+            return None
+        if self._billing.unpriced_models == "refuse":
+            raise APIError(
+                403,
+                f"The price of {model_id} is not known, and this API key has a money limit. The gateway's "
+                "operator can set the price with PRICES.",
+                param="model",
+                code="unpriced_model",
+            )
+        reason = "its price is not known, so it counts at the highest known price in this API key's money limit"
+        return FieldWarning("model", reason)
 
     async def admit(
         self, params: MessageCreateParams, choices: int, *, streamed: bool, requested_max_tokens: int | None
@@ -62,25 +127,52 @@ class RequestUsage:
 
         Raises APIError 429 if the key has reached one of its limits.
         """
-        limits, record = self._key.limits, self._record
+        record, max_tokens = self._record, params["max_tokens"]
         record.model, record.choices, record.streamed = params["model"], choices, streamed
-        is_metered = limits.tokens_per_minute or limits.usd_per_day_micros or limits.usd_per_month_micros
-        tokens = estimate_tokens(params) if is_metered else 0
-        max_tokens = params["max_tokens"]
-        output = max_tokens if requested_max_tokens else min(max_tokens, _DEFAULT_RESERVATION)
-        micros = self._billing.prices.estimate(params["model"], tokens, output) if is_metered else 0
+        self._limited_by_client = requested_max_tokens is not None
+        tokens = estimate_tokens(params) if self._is_metered else 0
+        estimate = self._billing.output_estimates.get(self._key.id, params["model"])
+        output = expected = max_tokens
+        if not self._limited_by_client:
+            expected = min(max_tokens, MIN_ESTIMATE)
+            output = max_tokens if estimate is None else min(max_tokens, estimate)
+        if output < max_tokens:
+            self._reserved_output = self._extension = output * choices
+        micros = self._billing.prices.estimate(params["model"], tokens, output, dearest=True)
         try:
-            self._admission = await self._billing.limiter.admit(
-                self._key.id,
-                limits,
-                tokens=(tokens + output) * choices,
-                micros=micros * choices,
-                streamed=streamed,
+            await self._admission.reserve(
+                Demand(
+                    tokens=(tokens + output) * choices,
+                    micros=micros * choices if self._has_budget else 0,
+                    streamed=streamed,
+                    choices=choices,
+                    expected_tokens=(tokens + min(expected, output)) * choices,
+                )
             )
         except APIError as error:
-            if error.status == 429:  # with another status, the limits could not be read
-                record.limited = error.code
+            self._record_limit(error)
             raise
+        self._sent = params
+
+    async def on_events(self, events: Sequence[MessageStreamEvent]) -> None:
+        """Extends the reservation if the answers grow beyond it. Call it for each network read.
+
+        Raises APIError 429 `insufficient_quota` if the key is over its money limit.
+        """
+        if not (self._extension and self._is_metered):
+            return
+        for event in events:
+            if event["type"] == "content_block_delta":
+                delta = event["delta"]
+                text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
+                self._characters += len(text) if isinstance(text, str) else 0
+        while self._characters // _CHARACTERS_PER_TOKEN > self._reserved_output:
+            self._reserved_output += self._extension
+            try:
+                await self._admission.extend()
+            except APIError as error:
+                self._record_limit(error)
+                raise
 
     @property
     def limited(self) -> bool:
@@ -88,7 +180,7 @@ class RequestUsage:
 
     async def limit_headers(self) -> Mapping[str, str]:
         """`x-ratelimit-*` for the key's own limits. It reads the table, so run it while the upstream works."""
-        return await self._admission.headers() if self._admission else {}
+        return await self._admission.headers()
 
     def total(self) -> Usage:
         """Tokens used so far, by all generations of the request."""
@@ -107,13 +199,24 @@ class RequestUsage:
         cost = {} if micros is None else {"x-claudexia-cost": f"{micros / MICROS:.6f}"}
         return {"x-claudexia-key": quote(self._key.name), **cost}
 
-    async def fail(self, error: BaseException) -> None:
-        """Records `error`, with which the request failed before its response, and closes."""
+    async def fail(self, error: BaseException) -> BaseException:
+        """Records `error`, with which the request failed before its response, and closes.
+
+        Returns the error for the client. An invalid request counts as a request too, as at OpenAI; if the key
+        has used up its requests per minute, that is the error.
+        """
+        if isinstance(error, APIError) and 400 <= error.status < 500 and error.status != 429:
+            try:
+                await self._admission.count_request()
+            except APIError as limit_error:
+                self._record_limit(limit_error)
+                error = limit_error
         if isinstance(error, APIError):
             self._record.fail(error)
         elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
             self._record.fail(INTERNAL_ERROR)
         await self.close()
+        return error
 
     async def close(self) -> None:
         """Records the usage and releases the reservations. Call it however the request ends.
@@ -125,29 +228,50 @@ class RequestUsage:
             self._closing = self._billing.closing.start(self._close())
         await asyncio.wait([self._closing], timeout=_CLOSE_TIMEOUT)
 
-    def _cost_micros(self, usage: Usage) -> int | None:
-        """Micro-dollars; None for a model without a price."""
-        return self._billing.prices.cost(self._record.model or _NO_MODEL, usage) if usage else 0
+    def _record_limit(self, error: APIError) -> None:
+        if error.status == 429:  # with another status, the limits could not be read
+            self._record.limited = error.code
+
+    def _cost_micros(self, usage: Usage, *, dearest: bool = False) -> int | None:
+        """Micro-dollars; None for a model without a price, unless it counts as the dearest."""
+        model = self._record.model or _NO_MODEL
+        return self._billing.prices.cost(model, usage, dearest=dearest) if usage else 0
+
+    def _input_without_usage(self) -> Usage:
+        """The estimated input of the choices that Claude was working on when the client disconnected."""
+        choices = self._record.choices - len(self.generations)
+        if self._sent is None or choices < 1 or self._record.outcome not in _WITHOUT_USAGE:
+            return {}
+        return {"input_tokens": estimate_tokens(self._sent) * choices}
+
+    def _learn(self) -> None:
+        """Takes account of the answers in the estimate for the next requests of this key and model."""
+        estimates, model = self._billing.output_estimates, self._record.model or _NO_MODEL
+        for generation in self.generations:
+            tokens = generation.usage.get("output_tokens") or 0
+            complete = generation.finished and not self._limited_by_client
+            estimates.add(self._key.id, model, tokens, complete=complete)
 
     async def _close(self) -> None:
-        usage, record = self.total(), self._record
+        usage, record = add_usage(self.total(), self._input_without_usage()), self._record
         record.cost_micros = self._cost_micros(usage)
         record.input_tokens = usage.get("input_tokens") or 0
         record.cached_tokens = usage.get("cache_read_input_tokens") or 0
         record.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
         record.output_tokens = usage.get("output_tokens") or 0
         record.thinking_tokens = (usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0
-        if self._admission and self.limited:
-            await asyncio.gather(
-                self._billing.ledger.record(self._usage_record()), self._settle(self._admission)
-            )
+        if self._is_metered:
+            self._learn()
+        if self.limited:
+            micros = self._cost_micros(usage, dearest=True) or 0
+            await asyncio.gather(self._billing.ledger.record(self._usage_record()), self._settle(micros))
         else:  # saves a task
             await self._billing.ledger.record(self._usage_record())
 
-    async def _settle(self, admission: Admission) -> None:
+    async def _settle(self, micros: int) -> None:
         record = self._record
         tokens = record.input_tokens + record.cached_tokens + record.cache_write_tokens + record.output_tokens
-        await admission.settle(tokens, record.cost_micros or 0)
+        await self._admission.settle(tokens, micros)
 
     def _usage_record(self) -> UsageRecord:
         record = self._record

@@ -4,7 +4,7 @@ A turn that Claude paused is resumed. If the upstream refuses the thinking that 
 request is sent once more without it. A request for several choices has one Generation per choice.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import NamedTuple, cast
@@ -31,11 +31,15 @@ _MAX_RESUMPTIONS = 8
 
 
 class GenerationRequest(NamedTuple):
-    """What to send and where; `now` is when the client's request came."""
+    """What to send and where; `now` is when the client's request came.
+
+    `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    """
 
     upstream: Upstream
     params: MessageCreateParams
     now: datetime
+    on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
 
     async def open(self) -> MessageStream:
         return await self.upstream.open(self.params, self.now)
@@ -104,6 +108,8 @@ class Generation:
                 resumptions += 1
                 reads, events = aiter(self._stream), self._stream.opening
                 continue
+            if self._request.on_events:
+                await self._request.on_events(events)
             try:
                 events = await anext(reads)
             except StopAsyncIteration:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from claudexia.errors import APIError, invalid_request, missing, shorten, unsupported
@@ -9,6 +10,14 @@ from claudexia.translate.types.base import Params
 
 # One part of a request's path: the name of a field or the index of an array item.
 Step = str | int
+
+
+# A warning before its path is spelled.
+_Found = tuple[tuple[Step, ...], str]
+
+MAX_WARNINGS = 100
+# The `param` of the warning that stands for the others.
+MORE = "..."
 
 
 class FieldWarning(NamedTuple):
@@ -36,11 +45,11 @@ class Report:
     __slots__ = ("_found", "_steps", "strict")
 
     def __init__(
-        self, strict: bool = False, found: dict[FieldWarning, None] | None = None, steps: tuple[Step, ...] = ()
+        self, strict: bool = False, found: dict[_Found, None] | None = None, steps: tuple[Step, ...] = ()
     ) -> None:
         self.strict = strict
         # A dict is a set that keeps the order.
-        self._found: dict[FieldWarning, None] = {} if found is None else found
+        self._found: dict[_Found, None] = {} if found is None else found
         self._steps = steps
 
     def at(self, *steps: Step) -> "Report":
@@ -54,13 +63,18 @@ class Report:
 
     @property
     def warnings(self) -> list[FieldWarning]:
-        """The warnings of the whole request, each once, in the order in which they were given."""
-        return list(self._found)
+        """The warnings of the whole request, each once, in the order in which they were given.
+
+        After MAX_WARNINGS of them, one more tells how many there are beside them.
+        """
+        shown = [FieldWarning(spell_path(steps), reason) for steps, reason in islice(self._found, MAX_WARNINGS)]
+        more = len(self._found) - len(shown)
+        return [*shown, FieldWarning(MORE, f"and {more:,} more warnings")] if more else shown
 
     def warn(self, reason: str) -> None:
         if self.strict:
             raise self.unsupported(f"{reason} (x-claudexia-strict turns this warning into an error)")
-        self._found[FieldWarning(self.param, reason)] = None
+        self._found[self._steps, reason] = None
 
     def invalid(self, reason: str, code: str = "invalid_value") -> APIError:
         """A 400 whose message starts with the path."""

@@ -7,49 +7,89 @@ the data's `type`. One difference: at the end of the stream, an event does not n
 
 from pydantic_core import from_json, to_json
 
-from claudexia.errors import upstream_error
+from claudexia.errors import APIError, upstream_error
 from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
+# Bytes. The largest request is as large, and no answer has more.
+MAX_EVENT = 32 * 2**20
 
 
 class EventDecoder:
-    """feed() takes bytes split at any position; close() ends the stream. Both return events."""
+    """feed() takes bytes split at any position; close() ends the stream. Both return events.
+
+    The work is linear in the bytes, however they are split. An event has at most MAX_EVENT bytes.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
+        # The pieces of an event without its end, and their size; no piece is empty.
+        self._pieces: list[bytes] = []
+        self._size = 0
+        # A carriage return at the end of the data may be half of a line ending.
+        self._held = b""
+        self._failure: APIError | None = None
 
     def feed(self, data: bytes) -> list[MessageStreamEvent]:
-        """The events completed by `data`. Raises APIError 502 for an event that is not JSON."""
-        *blocks, self._rest = self._lines(data).split(b"\n\n")
-        return _decoded(blocks)
+        """The events completed by `data`.
+
+        Raises APIError 502 for an event that is too large or not JSON, once the events before it are returned.
+        """
+        if self._failure:
+            raise self._failure
+        if self._held or b"\r" in data:
+            data = self._lines(data)
+        if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces and self._pieces[-1][-1:] == b"\n"):
+            return self._keep(data, [])
+        *blocks, rest = b"".join([*self._pieces, data]).split(b"\n\n")
+        self._pieces, self._size = [], 0
+        return self._keep(rest, self._decoded(blocks))
 
     def close(self) -> list[MessageStreamEvent]:
-        blocks, self._rest = [self._rest], b""
-        return _decoded(blocks)
+        if self._failure:
+            raise self._failure
+        rest = b"".join(self._pieces)
+        self._pieces, self._size, self._held = [], 0, b""
+        return self._keep(b"", self._decoded([rest]))
+
+    def _keep(self, data: bytes, events: list[MessageStreamEvent]) -> list[MessageStreamEvent]:
+        """Keeps `data`, the beginning of an event, and returns `events`, the ones before it."""
+        if data:
+            self._pieces.append(data)
+            self._size += len(data)
+        if self._size > MAX_EVENT:
+            self._failure, self._pieces = self._failure or _too_large(), []
+        if self._failure and not events:
+            raise self._failure
+        return events
 
     def _lines(self, data: bytes) -> bytes:
-        text = self._rest + data
-        if b"\r" not in text:
-            return text
-        # A carriage return at the end may be half of a line ending.
-        held = b"\r" if text.endswith(b"\r") else b""
-        return text.removesuffix(held).replace(b"\r\n", b"\n").replace(b"\r", b"\n") + held
+        """`data`, and what was held before it, with line feeds as line endings."""
+        text = self._held + data
+        self._held = b"\r" if text.endswith(b"\r") else b""
+        return text.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _decoded(self, blocks: list[bytes]) -> list[MessageStreamEvent]:
+        """The events of `blocks`, up to the first failure, which is kept in `_failure`."""
+        events: list[MessageStreamEvent] = []
+        for block in blocks:
+            if len(block) > MAX_EVENT:
+                self._failure = _too_large()
+                break
+            data = _data(block)
+            if not data:
+                continue
+            try:
+                event = from_json(data)
+            except ValueError:
+                self._failure = upstream_error("The upstream sent an event that is not JSON.")
+                break
+            if isinstance(event, dict) and "type" in event:
+                events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
+        return events
 
 
-def _decoded(blocks: list[bytes]) -> list[MessageStreamEvent]:
-    events: list[MessageStreamEvent] = []
-    for block in blocks:
-        data = _data(block)
-        if not data:
-            continue
-        try:
-            event = from_json(data)
-        except ValueError:
-            raise upstream_error("The upstream sent an event that is not JSON.") from None
-        if isinstance(event, dict) and "type" in event:
-            events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
-    return events
+def _too_large() -> APIError:
+    return upstream_error(f"The upstream sent an event larger than {MAX_EVENT // 2**20} MB.")
 
 
 def _data(block: bytes) -> bytes:

@@ -67,6 +67,32 @@ def test_an_estimate_covers_what_a_request_then_costs() -> None:
     assert prices.estimate("claude-unheard-of", 1000, 500) == 0
 
 
+UNPRICED = ["claude-fable-5-2", "claude-mythos-5-2", "claude-3-opus-20240229", "claude-opus-4-1", "claude-x"]
+
+
+@pytest.mark.parametrize("model", UNPRICED)
+def test_a_model_without_a_price_can_count_as_the_dearest(model: str) -> None:
+    """The highest known prices are those of claude-fable-5: 10, 50, 12.5, 20 and 1 dollar per million."""
+    prices = Prices()
+    assert not prices.is_known(model)
+    assert prices.cost(model, {"output_tokens": MILLION}) is None
+    used = [
+        ({"input_tokens": MILLION}, 10_000_000),
+        ({"output_tokens": MILLION}, 50_000_000),
+        ({"cache_creation_input_tokens": MILLION}, 12_500_000),
+        ({"cache_read_input_tokens": MILLION}, 1_000_000),
+    ]
+    for usage, micros in used:
+        assert prices.cost(model, usage, dearest=True) == micros
+    assert prices.estimate(model, 1000, 1000, dearest=True) == 62_500
+    own = Prices(json.dumps({"models": {"claude-opus-5": {"output": 99}}}))
+    assert own.cost(model, {"output_tokens": MILLION}, dearest=True) == 99_000_000
+
+
+def test_a_known_price_is_not_the_dearest() -> None:
+    assert Prices().cost("claude-haiku-4-5", {"output_tokens": MILLION}, dearest=True) == 5_000_000
+
+
 OVERRIDES: list[tuple[str, dict[str, Any], str, int]] = [
     ("one-price", {"models": {"claude-sonnet-4-5": {"input": 2.5}}}, "claude-sonnet-4-5", 2_500_000),
     ("dated-id-too", {"models": {"claude-sonnet-4-5": {"input": 2.5}}}, "claude-sonnet-4-5-20250929", 2_500_000),

@@ -343,20 +343,19 @@ class PendingServerCalls:
     def __bool__(self) -> bool:
         return bool(self._pending)
 
-    def follow(self, blocks: Iterable[ContentBlockParam], report: Report) -> None:
+    def follow(self, block: ContentBlockParam, report: Report) -> None:
         """Raises APIError 400 for a call that repeats an id and for a result without its call."""
-        for block in blocks:
-            if block["type"] == "server_tool_use":
-                if block["id"] in self._used:
-                    raise report.invalid(f"two server tool calls have the id '{shorten(block['id'])}'")
-                self._used.add(block["id"])
-                self._pending.add(block["id"])
-            elif _is_server_tool_result(block):
-                if block["tool_use_id"] not in self._pending:
-                    raise report.invalid(
-                        f"no server tool call waits for a result of '{shorten(block['tool_use_id'])}'"
-                    )
-                self._pending.remove(block["tool_use_id"])
+        if block["type"] == "server_tool_use":
+            if block["id"] in self._used:
+                raise report.invalid(f"two server tool calls have the id '{shorten(block['id'])}'")
+            self._used.add(block["id"])
+            self._pending.add(block["id"])
+        elif _is_server_tool_result(block):
+            if block["tool_use_id"] not in self._pending:
+                raise report.invalid(
+                    f"no server tool call waits for a result of '{shorten(block['tool_use_id'])}'"
+                )
+            self._pending.remove(block["tool_use_id"])
 
     def missing_results(self, report: Report) -> APIError:
         """The error for a user message that comes before the results of the pending calls."""

@@ -78,6 +78,8 @@ class Conversation:
         self._stored_answers = stored_answers
         self._turns = _Turns(model, report)
         self._last_index = 0
+        # Keys whose answer was compared with a message.
+        self._restored: set[str] = set()
         self._tool_calls = ToolCalls(names)
         self._pending = PendingToolCalls()
 
@@ -153,7 +155,11 @@ class Conversation:
         self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], report: Report
     ) -> list[ContentBlockParam]:
         """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
-        stored, own = self._stored_answers.get(min(client_ids(message), default="")), signatures(blocks)
+        key, own = min(client_ids(message), default=""), signatures(blocks)
+        stored = self._stored_answers.get(key)
+        if stored is not None and key in self._restored:
+            stored = ()  # a repeated id is replaced upstream, so the message cannot be the stored answer
+        self._restored.add(key)
         if own:
             # The client sent the thinking, but not its position among the other blocks.
             same = stored is not None and signatures(stored) == own
@@ -183,6 +189,7 @@ class _Turn:
     index: int
     results: list[ContentBlockParam] = field(default_factory=list)
     content: list[ContentBlockParam] = field(default_factory=list)
+    calls_tools: bool = False
 
 
 class _Turns:
@@ -195,6 +202,8 @@ class _Turns:
         self._turns: list[_Turn] = []
         # System messages to be placed after the current user turn, each with the report located at it.
         self._waiting_system: list[tuple[Report, Sequence[TextBlockParam]]] = []
+        # How many of them were reported as moved.
+        self._moved_system = 0
         self._ends_with_system = False
         self._server_calls = PendingServerCalls()
 
@@ -232,8 +241,9 @@ class _Turns:
         self, index: int, results: Iterable[ContentBlockParam], content: Iterable[ContentBlockParam]
     ) -> None:
         # A system message follows a whole user turn: never inside of one, never before its results.
-        for report, _ in self._waiting_system:
+        for report, _ in self._waiting_system[self._moved_system :]:
             report.warn("moved behind the user and tool messages that follow it")
+        self._moved_system = len(self._waiting_system)
         turn = self._turn("user", index)
         turn.results += results
         turn.content += content
@@ -242,8 +252,13 @@ class _Turns:
 
     def add_assistant(self, index: int, content: Sequence[ContentBlockParam]) -> None:
         self._place_system()
-        self._server_calls.follow(content, self._content_report(index))
-        self._turn("assistant", index).content += content
+        turn = self._turn("assistant", index)
+        for block in content:
+            if block["type"] == "tool_use":
+                turn.calls_tools = True
+            elif block["type"] not in ("text", "thinking"):
+                self._server_calls.follow(block, self._content_report(index))
+        turn.content += content
 
     def finish(self, *, prefill: bool) -> list[MessageParam]:
         self._ensure_user_first()
@@ -274,12 +289,12 @@ class _Turns:
             self._move_to_front()
             return
         if last.role == "assistant":
-            if any(block["type"] == "tool_use" for block in last.content):
+            if last.calls_tools:
                 return  # the results come first
             self._request_following_system()
         blocks = [block for _, blocks in self._waiting_system for block in blocks]
         self._turns.append(_Turn("system", last.index, content=[*blocks]))
-        self._waiting_system.clear()
+        self._clear_waiting_system()
 
     def _ensure_user_first(self) -> None:
         """The API requires a user turn first; many clients begin with a greeting of the assistant."""
@@ -309,7 +324,11 @@ class _Turns:
         for report, blocks in self._waiting_system:
             report.warn("this message was moved to the front of the conversation")
             self.system += blocks
+        self._clear_waiting_system()
+
+    def _clear_waiting_system(self) -> None:
         self._waiting_system.clear()
+        self._moved_system = 0
 
     def _request_following_system(self) -> None:
         self._add_request(

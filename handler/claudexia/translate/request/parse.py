@@ -7,6 +7,7 @@ for the name of a branch and left out, unless it is the key that is missing.
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -33,6 +34,10 @@ _BOUNDS = {
 }
 
 
+# How many of pydantic's errors are looked at.
+_MAX_ERRORS = 100
+
+
 def parse_params(body: bytes) -> CompletionCreateParams:
     """Raises APIError 400 if `body` is not a chat completion request."""
     try:
@@ -50,7 +55,8 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
         )
     document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
-    related = [(_path(d, document), d) for d in details if _part(d) == _part(first)]
+    part = _part(first)
+    related = [(_path(d, document), d) for d in islice(details, _MAX_ERRORS) if _part(d) == part]
     depth = max(len(path) for path, _ in related)
     path, chosen = next((p, d) for p, d in related if len(p) == depth)
     types = [d["type"] for p, d in related if p == path]
@@ -77,6 +83,8 @@ def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
     if not location:
         return []
     step, *rest = location
+    if rest and rest[0] == step and isinstance(node, dict) and step in (node.get("type"), node.get("role")):
+        return _existing_steps(rest, node)  # the branch named `step`, and its key of the same name
     try:
         path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):

@@ -17,7 +17,8 @@ Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeVar, cast
+from copy import copy
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -36,6 +37,8 @@ _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 _FieldT = TypeVar("_FieldT", bound=Params)
 
 _MAX_BREAKPOINTS = 4
+# How many blocks before a breakpoint the API looks at; the gateway looks no further for a block to carry it.
+_LOOKBACK = 20
 _TOP_LEVEL: Path = ()  # the request's own `cache_control`, which the API applies to the last block
 # OpenAI's lifetimes as Claude's: the shortest that lasts as long. 30m is the only one that OpenAI documents.
 _TTLS: Mapping[str, TTL] = {"5m": "5m", "30m": "1h", "1h": "1h"}
@@ -44,6 +47,7 @@ _RETENTION_TTLS: Mapping[str, TTL] = {**_TTLS, "in_memory": "5m", "in-memory": "
 _LONGEST_TTL: TTL = "1h"
 
 _BYTES_PER_TOKEN = 4
+_WITH_TEXT = (str, list, tuple, dict)
 _UNLIMITED = 2**40  # bytes, more than any request has
 # Rough estimates at the lower end: a page of a PDF takes more.
 _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
@@ -67,20 +71,26 @@ def _bytes_left(value: object, budget: int) -> int:
         for item in value:
             if budget <= 0:
                 break
-            budget = _bytes_left(item, budget)
+            if isinstance(item, _WITH_TEXT):
+                budget = _bytes_left(item, budget)
     elif isinstance(value, dict):
         return _bytes_left_by_object(value, budget)
     return budget
 
 
 def _bytes_left_by_object(value: Mapping[str, object], budget: int) -> int:
-    match value:
-        case {"type": "document", "source": {"type": "text", "data": text}}:
-            return _bytes_left(text, budget)
-        case {"type": "image" | "document" | "thinking" | "redacted_thinking" as block_type}:
-            return budget - _TOKENS[block_type] * _BYTES_PER_TOKEN
+    block_type = value.get("type")
+    if isinstance(block_type, str) and block_type in _TOKENS:
+        match value:
+            case {"type": "document", "source": {"type": "text", "data": text}}:
+                return _bytes_left(text, budget)
+        return budget - _TOKENS[block_type] * _BYTES_PER_TOKEN
     for name, item in value.items():
-        budget = _bytes_left(item, budget - len(name))
+        budget -= len(name)
+        if isinstance(item, str) and item.isascii():
+            budget -= len(item)
+        elif isinstance(item, _WITH_TEXT):
+            budget = _bytes_left(item, budget)
         if budget <= 0:
             break
     return budget
@@ -107,7 +117,10 @@ def client_cache_control(given: Params, report: Report) -> CacheControlParam | N
 
 
 def _read(model: type[_FieldT], given: Params, name: str, report: Report) -> _FieldT | None:
-    value: object = getattr(given, name, None)
+    # Not getattr(), which takes pydantic microseconds for a field that `given` does not have.
+    value: object = given.__dict__.get(name)
+    if value is None and given.model_extra:
+        value = given.model_extra.get(name)
     if value is None:
         return None
     report = report.at(name)
@@ -125,10 +138,10 @@ def set_client_breakpoint(blocks: list[_BlockT], given: Params, report: Report) 
 
 
 def set_breakpoint(blocks: list[_BlockT], control: CacheControlParam | None, report: Report) -> None:
-    """Sets `control` on the last of `blocks` that can carry it; warns if none can."""
+    """Sets `control` on the last of `blocks` that can carry it; warns if none of the last 20 can."""
     if control is None:
         return
-    for index in reversed(range(len(blocks))):
+    for index in range(len(blocks) - 1, max(len(blocks) - _LOOKBACK, 0) - 1, -1):
         block = blocks[index]
         if _can_carry_breakpoint(cast("Block", block)):
             blocks[index] = cast("_BlockT", {"cache_control": control, **block})
@@ -177,8 +190,8 @@ def apply_cache_control(
                 "automatic caching is off, and the request has no cache breakpoint"
             )
     elif _has_tokens((sent["messages"], sent.get("system"), sent.get("tools")), model.min_cache_tokens):
-        for path in _automatic_breakpoints(sent, model.min_cache_tokens):
-            _put_cache_control(sent, path, _ephemeral(ttl))
+        control = _ephemeral(ttl)
+        _put_cache_controls(sent, dict.fromkeys(_automatic_breakpoints(sent, model.min_cache_tokens), control))
 
 
 def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, Block]]:
@@ -210,23 +223,25 @@ def _ephemeral(ttl: TTL) -> CacheControlParam:
     return {"type": "ephemeral"} if ttl == "5m" else {"type": "ephemeral", "ttl": ttl}
 
 
-def _put_cache_control(sent: MessageCreateParams, path: Path, control: CacheControlParam | None) -> None:
-    """Sets or, with None, removes the breakpoint at `path`. Copies the block, which others may hold as well."""
-    parts = cast("dict[str, object]", sent)
-    name, rest = str(path[0]), path[1:]
-    parts[name] = _with_cache_control(parts[name], rest, control)
+def _put_cache_controls(sent: MessageCreateParams, controls: Mapping[Path, CacheControlParam | None]) -> None:
+    """Sets or, with None, removes the breakpoint at each path.
+
+    Copies the changed blocks and what they are in, once: others may hold them as well.
+    """
+    copies: dict[Path, Any] = {(): sent}
+    # An inner block before the one around it, whose copy then holds it.
+    for path, control in controls.items():
+        parent = _copied(copies, path[:-1])
+        block = _uncontrolled(parent[path[-1]])
+        parent[path[-1]] = {**block, "cache_control": control} if control else block
 
 
-def _with_cache_control(value: object, path: Path, control: CacheControlParam | None) -> object:
-    if not path:
-        block = _uncontrolled(cast("Block", value))
-        return {**block, "cache_control": control} if control else block
-    step, rest = path[0], path[1:]
-    if isinstance(step, int):
-        items = cast("Sequence[object]", value)
-        return [*items[:step], _with_cache_control(items[step], rest, control), *items[step + 1 :]]
-    fields = cast("Mapping[str, object]", value)
-    return {**fields, step: _with_cache_control(fields[step], rest, control)}
+def _copied(copies: dict[Path, Any], path: Path) -> Any:
+    """The copy of the list or object at `path`, made and put in its place at the first call."""
+    if path not in copies:
+        parent = _copied(copies, path[:-1])
+        parent[path[-1]] = copies[path] = copy(parent[path[-1]])
+    return copies[path]
 
 
 def _uncontrolled(block: Block) -> dict[str, object]:
@@ -291,10 +306,12 @@ def _apply_client_breakpoints(
         _merge_top_level(ttls, usable[-1], report)
     ttls = _limited(ttls, report)
     _raise_earlier(ttls, report)
+    changed: dict[Path, CacheControlParam | None] = {}
     for path, control in given.items():
         ttl = ttls.get(path)
         if ttl != control.get("ttl", "5m"):
-            _put_cache_control(sent, path, _ephemeral(ttl) if ttl else None)
+            changed[path] = _ephemeral(ttl) if ttl else None
+    _put_cache_controls(sent, changed)
     if _TOP_LEVEL in ttls:
         sent["cache_control"] = _ephemeral(ttls[_TOP_LEVEL])
 

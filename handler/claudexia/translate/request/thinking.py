@@ -40,8 +40,13 @@ _MIN_BUDGET = 1024  # the API's
 _ANSWER_TOKENS = 1024
 # OpenAI's limit includes reasoning, but a client that sets 50 wants 50 tokens of text. Claude could spend them
 # all on thinking and return no text, so a limit below the first number is raised by that of the thinking type.
+# It is never raised above the largest limit of the model and the API key. If that is below the first number and
+# below the raised limit, the request cannot have thinking.
 _SMALL_LIMIT = _MIN_BUDGET + _ANSWER_TOKENS
 _LIMIT_INCREASE: Mapping[ThinkingType, int] = {"enabled": _MIN_BUDGET, "adaptive": 2048}
+
+# The types that turn thinking off, in order of preference.
+_OFF: Sequence[ThinkingType] = ("disabled", "between_tools")
 
 # Why the type `enabled` cannot be sent with a request.
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking#extended-thinking-with-tool-use
@@ -95,11 +100,18 @@ def to_thinking(
     report: Report,
     enabled_conflict: str = "",
 ) -> ThinkingPlan:
-    """`max_tokens` is the client's limit. `enabled_conflict` is FORCED_TOOL_CHOICE, MISSING_THINKING or ""."""
+    """`max_tokens` is the client's limit. `enabled_conflict` is FORCED_TOOL_CHOICE, MISSING_THINKING or "".
+
+    Raises APIError 400 if the model always thinks and its `max_output_tokens`, as the API key limits it,
+    leaves no room for that.
+    """
     config = _reasoning_config(params, report)
     thinking_type = _thinking_type(config, model, enabled_conflict)
-    effort = _effort(config, thinking_type, model)
     limit = _TokenLimit(params, model, max_tokens, report)
+    if thinking_type and thinking_type in _LIMIT_INCREASE and not limit.has_room(thinking_type, config):
+        thinking_type = _type_without_room(config, model, limit)
+        config = replace(config, enabled=False, effort=None, budget=None)
+    effort = _effort(config, thinking_type, model)
     budget = None
     if thinking_type == "enabled":
         budget = limit.fit_budget(config)
@@ -242,12 +254,27 @@ def _type_disabled(config: ReasoningConfig, model: ClaudeModel, field: Report) -
         field.warn(f"{model.id} takes no 'between_tools'")
     if not model.thinks_by_default:
         return None
-    order: Sequence[ThinkingType] = ("disabled", "between_tools")
-    for candidate in order:
+    for candidate in _OFF:
         if candidate in model.thinking:
             return candidate
     field.warn(f"{model.id} always thinks, so its lowest effort, 'low', was sent")
     return "adaptive"
+
+
+def _type_without_room(
+    config: ReasoningConfig, model: ClaudeModel, limit: "_TokenLimit"
+) -> ThinkingType | None:
+    """The type that turns thinking off; None if it is off by default. Raises APIError 400 if there is none."""
+    off = next((each for each in _OFF if each in model.thinking), None)
+    field, most = config.enabled_field or limit.field, model.max_output_tokens
+    if model.thinks_by_default and off is None:
+        raise limit.field.error(
+            f"{model.id} always thinks, which takes a max_tokens of at least {_SMALL_LIMIT}. This API key "
+            f"allows at most {most} tokens per completion. Use a model whose thinking can be turned off.",
+            "max_tokens_too_small_for_thinking",
+        )
+    field.warn(f"thinking is off: this API key allows at most {most} tokens, which leave no room for it")
+    return off if model.thinks_by_default else None
 
 
 def _effort(config: ReasoningConfig, thinking_type: ThinkingType | None, model: ClaudeModel) -> str | None:
@@ -273,26 +300,40 @@ class _TokenLimit:
     def __init__(
         self, params: CompletionCreateParams, model: ClaudeModel, max_tokens: int | None, report: Report
     ) -> None:
-        self._field = "max_tokens" if params.max_completion_tokens is None else "max_completion_tokens"
-        self._report = report
+        name = "max_tokens" if params.max_completion_tokens is None else "max_completion_tokens"
+        self.field = report.at(name)
+        self._most = model.max_output_tokens
         self.max_tokens = max_tokens or model.default_max_tokens
         if model.max_output_tokens and self.max_tokens > model.max_output_tokens:
             self.max_tokens = model.max_output_tokens
-            self._report.at(self._field).warn(f"lowered to {self.max_tokens}, the limit of {model.id}")
+            self.field.warn(f"lowered to {self.max_tokens}, the limit of {model.id}")
+
+    def has_room(self, thinking_type: ThinkingType, config: ReasoningConfig) -> bool:
+        """Whether thinking leaves room for the answer within the largest limit."""
+        if self._most is None or self._most >= _SMALL_LIMIT:
+            return True
+        if thinking_type == "enabled" and self._fits(config.budget):
+            return True
+        return self.max_tokens + _LIMIT_INCREASE[thinking_type] <= self._most
 
     def raise_small(self, thinking_type: ThinkingType) -> None:
-        """Raises a small limit. The result is far below the lowest maximum of models that think, 32,000."""
+        """Raises a small limit, at most to the largest one."""
         if self.max_tokens >= _SMALL_LIMIT:
             return
         raised = self.max_tokens + _LIMIT_INCREASE[thinking_type]
-        self._report.at(self._field).warn(
+        if self._most is not None:
+            raised = min(raised, self._most)
+        self.field.warn(
             f"raised from {self.max_tokens} to {raised} so that thinking leaves room for the answer"
         )
         self.max_tokens = raised
 
+    def _fits(self, budget: int | None) -> bool:
+        return budget is not None and _MIN_BUDGET <= budget < self.max_tokens
+
     def fit_budget(self, config: ReasoningConfig) -> int:
         """The budget to send: the client's own if the API takes it."""
-        if config.budget and _MIN_BUDGET <= config.budget < self.max_tokens:
+        if config.budget and self._fits(config.budget):
             return config.budget
         requested = config.budget or BUDGETS[config.effort or "medium"]
         budget = max(_MIN_BUDGET, min(requested, self.max_tokens - _ANSWER_TOKENS))

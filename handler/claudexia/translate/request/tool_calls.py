@@ -5,6 +5,7 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-too
 """
 
 import re
+import string
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
 from hashlib import sha256
@@ -17,7 +18,9 @@ from claudexia.translate.types.anthropic import ToolUseBlockParam
 from claudexia.translate.types.messages import CalledFunction, ToolCall, ToolUseBlock
 
 _VALID_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_INVALID_CHARACTER = re.compile(r"[^a-zA-Z0-9_-]")
+_VALID_CHARACTERS = string.ascii_letters + string.digits + "_-"
+# Replaces each invalid byte of an ASCII text by "_".
+_TO_VALID = bytes(code if chr(code) in _VALID_CHARACTERS else ord("_") for code in range(256))
 
 # A tool call as sent upstream, after the client's id for it.
 Call = tuple[str, ToolUseBlockParam]
@@ -40,7 +43,7 @@ class ToolNames:
         if _VALID_NAME.fullmatch(name) and name not in self._reserved:
             return name
         digest = sha256(name.encode()).hexdigest()[:8]
-        upstream = f"{_INVALID_CHARACTER.sub('_', name)[:55]}_{digest}"
+        upstream = f"{_valid(name[:55])}_{digest}"
         self._originals[upstream] = name
         return upstream
 
@@ -57,6 +60,8 @@ class ToolCalls:
     def __init__(self, names: ToolNames) -> None:
         self._names = names
         self._used_ids: set[str] = set()
+        # The last number that was tried for each id that was used more than once.
+        self._last_numbers: dict[str, int] = {}
 
     def from_tool_call(self, call: ToolCall, report: Report) -> ToolUseBlockParam:
         """Raises APIError 400 for a call that is neither of a function nor of a custom tool."""
@@ -92,11 +97,15 @@ class ToolCalls:
         return {"type": "tool_use", "id": self._upstream_id(client_id), "name": upstream_name, "input": given}
 
     def _upstream_id(self, client_id: str) -> str:
-        valid = _INVALID_CHARACTER.sub("_", client_id) or "call"
-        upstream, number = valid, 1
-        while upstream in self._used_ids:
-            number += 1
-            upstream = f"{valid}_{number}"
+        valid = _valid(client_id) or "call"
+        upstream = valid
+        if valid in self._used_ids:
+            # Smaller numbers are taken, and ids never become free.
+            number = self._last_numbers.get(valid, 1)
+            while upstream in self._used_ids:
+                number += 1
+                upstream = f"{valid}_{number}"
+            self._last_numbers[valid] = number
         self._used_ids.add(upstream)
         return upstream
 
@@ -146,6 +155,11 @@ class PendingToolCalls:
 def function_call_id(index: int) -> str:
     """A client id for the `function_call` of `messages[index]`, which has none; the index never changes."""
     return f"call_fn_{index}"
+
+
+def _valid(text: str) -> str:
+    """`text` with "_" in place of each character that Claude takes in no name or id."""
+    return text.encode("ascii", "replace").translate(_TO_VALID).decode()
 
 
 def _arguments(text: str, report: Report) -> dict[str, object]:

@@ -4,7 +4,7 @@ Sources: https://platform.openai.com/docs/api-reference/chat/create#chat-create-
 and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools#controlling-claudes-output
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from claudexia.errors import shorten
@@ -114,12 +114,15 @@ def _tool_name(choice: NamedToolChoice | CustomToolChoice) -> ToolName:
 def _tool_named(
     name: str, tools: Sequence[ToolUnionParam], names: ToolNames, report: Report
 ) -> ToolChoiceParam:
-    return {"type": "tool", "name": _upstream_name(name, tools, names, report)}
+    sent = {tool["name"] for tool in tools if "name" in tool}
+    return {"type": "tool", "name": _upstream_name(name, sent, names, report)}
 
 
-def _upstream_name(name: str, tools: Sequence[ToolUnionParam], names: ToolNames, report: Report) -> str:
-    """The upstream name of the tool that the client calls `name`: a tool of its own, else one of Claude's."""
-    sent = {tool.get("name") for tool in tools}
+def _upstream_name(name: str, sent: Collection[str], names: ToolNames, report: Report) -> str:
+    """The upstream name of the tool that the client calls `name`: a tool of its own, else one of Claude's.
+
+    `sent` are the upstream names of all tools.
+    """
     for candidate in (names.upstream(name), name):
         if candidate in sent:
             return candidate
@@ -147,11 +150,11 @@ def _from_allowed_tools(
     choice: AllowedToolsChoice, tools: list[ToolUnionParam], names: ToolNames, report: Report
 ) -> tuple[list[ToolUnionParam], ToolChoiceParam]:
     # An entry may repeat the whole definition of its tool; only the name is read.
+    by_name = {tool["name"]: tool for tool in tools if "name" in tool}
     allowed = [
-        _upstream_name(_tool_name(tool).name, tools, names, report) for tool in choice.allowed_tools.tools
+        _upstream_name(_tool_name(tool).name, by_name, names, report) for tool in choice.allowed_tools.tools
     ]
     if not allowed:
         return tools, {"type": "none"}
-    by_name = {tool.get("name"): tool for tool in tools}
     kept = [by_name[name] for name in dict.fromkeys(allowed)]
     return kept, {"type": "any" if choice.allowed_tools.mode == "required" else "auto"}

@@ -24,7 +24,10 @@ from claudexia.translate.response.event_shape import (
     check_delta,
     check_stop,
     is_block,
+    is_known,
+    is_known_delta,
     is_message,
+    is_stop,
     malformed,
     valid_usage,
 )
@@ -95,6 +98,7 @@ class MessageAccumulator:
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
+        self._open_index: int | None = None  # of the block that takes deltas: the latest, until it stops
         self._texts: list[_Text] = []
         self._text = _NO_TEXT  # the one that the latest delta belongs to
         self._earlier_usage: Usage = {}  # of the messages before the current one
@@ -121,9 +125,8 @@ class MessageAccumulator:
         kind, text = delta.get("type"), self._text
         if text.kind == kind and text.index == index:
             text.add(delta.get(text.key))
-        else:
-            self._switch_text(index, delta)
-        return event
+            return event
+        return self._switch_text(event)
 
     def end_turn(self) -> Sequence[MessageStreamEvent]:
         """The last events of a turn. For a paused turn, this is instead of resuming it."""
@@ -161,6 +164,7 @@ class MessageAccumulator:
         self.started = True
         content = [block.copy() for block in message.get("content") or []]
         self._blocks.clear()
+        self._open_index = None
         self._clear_texts()
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
@@ -183,9 +187,9 @@ class MessageAccumulator:
         self.message = cast("Message", {**kept, "stop_reason": None})
 
     def _has_content(self) -> bool:
-        """Whether the current message has text or a tool call, or the beginning of one."""
-        return any(text.key in ("text", "partial_json") for text in self._texts) or any(
-            block.get("type") == "tool_use" or block.get("text")
+        """Whether the current message has text, thinking or a tool call, or the beginning of one."""
+        return bool(self._texts) or any(
+            block["type"] == "tool_use" or block.get("text") or block.get("thinking") or block.get("data")
             for block in self.message["content"][self._index_shift :]
         )
 
@@ -197,33 +201,49 @@ class MessageAccumulator:
             if self._index_shift:
                 event = {**event, "index": event["index"] + self._index_shift}
             block = event["content_block"].copy()
-            self._blocks[event["index"]] = block
+            if self._blocks.setdefault(event["index"], block) is not block:
+                raise malformed("two blocks with one index")
+            self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
         elif event["type"] == "content_block_stop":
             if self._index_shift:
                 event = {**event, "index": event["index"] + self._index_shift}
             if event["index"] not in self._blocks:
                 raise malformed("the end of a block that was not started")
+            if event["index"] == self._open_index:
+                self._open_index, self._text = None, _NO_TEXT
         elif type(event["type"]) is not str:
             raise malformed("an event without a type")
         return event
 
-    def _switch_text(self, index: int, delta: ContentDelta) -> None:
+    def _switch_text(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
         """Handles a delta of another block or type than the one before."""
-        block, kind = self._blocks.get(index), delta.get("type", "")
+        index, delta = event["index"], event["delta"]
+        block = self._blocks.get(index) if index == self._open_index else None
+        if not is_known_delta(delta) and (block is None or is_known(block)):
+            return {**event, "delta": {"type": delta["type"]}}  # without the keys that an encoder would read
+        if block is None:
+            raise malformed("a delta of a block that is not open")
         check_delta(delta, block)
+        kind = delta["type"]
         if key := _TEXT_KEYS.get(kind):
             self._text = _Text(index, kind, key)
             self._text.add(delta.get(key))
             self._texts.append(self._text)
-        elif block:
+        elif kind == "citations_delta":
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        else:
             _update_block(block, delta)
+        return event
 
     def _add_delta(self, event: MessageDeltaEvent) -> Sequence[MessageStreamEvent]:
         usage = valid_usage(event)
         self._usage = merge_usage(self._usage, usage)
         self._has_final_usage = "output_tokens" in usage
-        self.message.update(event["delta"])  # type: ignore[typeddict-item]  # stop_reason and related keys
+        stop = {key: value for key, value in event["delta"].items() if key in _STOP_KEYS}
+        if not is_stop(stop):
+            raise malformed("a stop_reason of the wrong type")
+        self.message.update(stop)  # type: ignore[typeddict-item]  # keys of a Message
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
@@ -272,11 +292,9 @@ def _to_param(block: ContentBlock) -> Mapping[str, object]:
 
 
 def _update_block(block: ContentBlock, delta: ContentDelta) -> None:
-    if citation := delta.get("citation"):
-        block["citations"] = [*(block.get("citations") or ()), citation]
-    else:  # A delta of unknown type replaces the keys it has: a compaction_delta holds its content as a whole.
-        update = {key: value for key, value in delta.items() if key != "type"}
-        block.update(update)  # type: ignore[typeddict-item]  # keys of a block of the same type
+    """A delta in a block of unknown type replaces the keys it has: a compaction_delta has its whole content."""
+    update = {key: value for key, value in delta.items() if key != "type"}
+    block.update(update)  # type: ignore[typeddict-item]  # keys of a block of the same type
 
 
 def _whole(index: int, block: ContentBlock) -> Sequence[MessageStreamEvent]:

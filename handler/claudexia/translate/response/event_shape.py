@@ -19,12 +19,15 @@ _DELTAS_OF = {
     "text": {"text_delta", "citations_delta"},
     "tool_use": {"input_json_delta"},
     "thinking": {"thinking_delta", "signature_delta"},
+    "redacted_thinking": set[str](),
 }
 _KNOWN_DELTAS = frozenset().union(*_DELTAS_OF.values())
 # Keys of a block, by its type: those it must have as a string that is not empty, and those that are strings
 # where they are there.
 _REQUIRED_TEXT = {"tool_use": ("id", "name")}
 _OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+_CITATION_TEXT = ("type", "url", "title", "cited_text")
+_MAX_COUNT = 2**53  # JSON readers take larger integers for floats
 _USAGE_OBJECTS = {"cache_creation", "output_tokens_details", "server_tool_use"}
 
 
@@ -41,10 +44,17 @@ def is_message(value: object) -> bool:
     return (
         isinstance(value.get("id"), str)
         and isinstance(value.get("model"), str)
-        and isinstance(value.get("stop_reason"), str | None)
-        and isinstance(value.get("stop_details"), dict | None)
+        and is_stop(value)
         and isinstance(content, list)
         and all(is_block(block) for block in content)
+    )
+
+
+def is_stop(value: Mapping[str, object]) -> bool:
+    """Whether the stop_reason and its details, if any, have the right types."""
+    details = value.get("stop_details")
+    return isinstance(value.get("stop_reason"), str | None) and (
+        details is None or (isinstance(details, dict) and isinstance(details.get("explanation"), str | None))
     )
 
 
@@ -57,25 +67,43 @@ def is_block(value: object) -> bool:
         all(value.get(key) and isinstance(value[key], str) for key in _REQUIRED_TEXT.get(kind, ()))
         and all(isinstance(value.get(key), str | None) for key in _OPTIONAL_TEXT.get(kind, ()))
         and (kind != "tool_use" or isinstance(value.get("input"), dict | None))
-        and (
-            citations is None
-            or (isinstance(citations, list) and all(isinstance(one, dict) for one in citations))
-        )
+        and (citations is None or _are_citations(citations))
     )
 
 
-def check_delta(delta: ContentDelta, block: ContentBlock | None) -> None:
-    """Raises APIError 502 unless `delta` is a delta of `block`, which has been started."""
-    if block is None:
-        raise malformed("a delta of a block that was not started")
+def _are_citations(values: object) -> bool:
+    return isinstance(values, list) and all(map(_is_citation, values))
+
+
+def _is_citation(value: object) -> bool:
+    if not isinstance(value, dict) or (
+        value.get("type") == "web_search_result_location" and not value.get("url")
+    ):
+        return False
+    return all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
+
+
+def is_known(block: ContentBlock) -> bool:
+    """Whether the type of `block` is one that encoders read. A delta of unknown type in it is skipped."""
+    return block["type"] in _DELTAS_OF
+
+
+def is_known_delta(delta: ContentDelta) -> bool:
+    """Whether the type of `delta` is known. Raises APIError 502 if it has none."""
     kind = delta.get("type")
     if not isinstance(kind, str):
         raise malformed("a delta without a type")
-    allowed = _DELTAS_OF.get(block["type"])
-    if allowed and kind in _KNOWN_DELTAS and kind not in allowed:
+    return kind in _KNOWN_DELTAS
+
+
+def check_delta(delta: ContentDelta, block: ContentBlock) -> None:
+    """Raises APIError 502 if `delta` cannot be a delta of `block`."""
+    kind = delta["type"]
+    allowed = _DELTAS_OF.get(block["type"], _KNOWN_DELTAS)
+    if kind in _KNOWN_DELTAS and kind not in allowed:
         raise malformed(f"a {kind} in a {block['type']} block")
-    if kind == "citations_delta" and not isinstance(delta.get("citation"), dict):
-        raise malformed("a citation that is not an object")
+    if kind == "citations_delta" and not _is_citation(delta.get("citation")):
+        raise malformed("a citation of the wrong shape")
 
 
 def check_stop(stop_reason: object, content: list[ContentBlock]) -> None:
@@ -97,7 +125,7 @@ def _valid_counts(usage: Mapping[str, object]) -> dict[str, object]:
         key: _valid_counts(value) if isinstance(value, Mapping) else value
         for key, value in usage.items()
         if isinstance(value, _usage_type(key)) and value is not True and value is not False
-        if not isinstance(value, int) or value >= 0
+        if not isinstance(value, int) or 0 <= value <= _MAX_COUNT
     }
 
 

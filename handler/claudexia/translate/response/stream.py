@@ -140,6 +140,7 @@ class ChatCompletionStream:
         self._shared_id = id
         self._chunks = _ChunkBuilder(created, index, include_usage)
         self._calls = 0
+        self._in_text = False  # whether the latest block is text; blocks of unknown type may take text deltas
         self._open_blocks: dict[int, _BlockEncoder] = {}
         self._thinking_indices = count()
         self._cited_text = CitedText()
@@ -153,7 +154,7 @@ class ChatCompletionStream:
             delta = event["delta"]
             if delta.get("type") != "text_delta":
                 return self._on_delta(event["index"], delta)
-            text = delta.get("text")
+            text = delta.get("text") if self._in_text else None
             return self._chunks.text(text) if text and not self._json_filter else self._text(text)
         if event["type"] == "content_block_start":
             return self._close_all() + self._on_block(event["index"], event["content_block"])
@@ -186,7 +187,8 @@ class ChatCompletionStream:
 
     def _on_block(self, index: int, block: ContentBlock) -> list[ChatCompletionChunk]:
         kind = block.get("type")
-        if kind == "text":
+        self._in_text = kind == "text"
+        if self._in_text:
             self._cited_text.start(self._chunks.length, block.get("citations"))
             return self._text(block.get("text"))
         if kind == "tool_use":
@@ -213,7 +215,7 @@ class ChatCompletionStream:
     def _on_delta(self, index: int, delta: ContentDelta) -> list[ChatCompletionChunk]:
         if block := self._open_blocks.get(index):
             return self._chunks.other(block.feed(delta))
-        if citation := delta.get("citation"):
+        if self._in_text and (citation := delta.get("citation")):
             self._cited_text.cite(citation)
         return []
 

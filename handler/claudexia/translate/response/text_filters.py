@@ -100,8 +100,8 @@ class JSONObjectText:
     """
 
     def __init__(self) -> None:
-        self._held = ""
-        self._searched = 0
+        self._searched: list[str] = []  # held back, without the beginning of an object
+        self._tail = ""  # held back after that: it may be the start of a beginning
         self._depth = 0
         self._in_string = False
         self._escaped = False
@@ -112,21 +112,23 @@ class JSONObjectText:
             return ""
         if self._depth:
             return self._up_to_end(text)
-        self._held += text
-        while (start := self._held.find("{", self._searched)) >= 0:
-            if _BEGINNING.match(self._held, start):
-                beginning, self._held = self._held[start:], ""
-                return self._up_to_end(beginning)
-            if _MAY_BEGIN.match(self._held, start):
-                self._searched = start
-                return ""
-            self._searched = start + 1
-        self._searched = len(self._held)
+        text, start = self._tail + text, 0
+        while (start := text.find("{", start)) >= 0:
+            if _BEGINNING.match(text, start):
+                self._searched, self._tail = [], ""
+                return self._up_to_end(text[start:])
+            if _MAY_BEGIN.match(text, start):
+                break
+            start += 1
+        end = len(text) if start < 0 else start
+        self._searched.append(text[:end])
+        self._tail = text[end:]
         return ""
 
     def close(self) -> str:
         """The text held back, or only the empty object in it; "" after an object."""
-        held, self._held, self._ended = self._held, "", True
+        held = "".join([*self._searched, self._tail])
+        self._searched, self._tail, self._ended = [], "", True
         empty = _EMPTY.search(held)
         return empty[0] if empty else held
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from claudexia.translate.schema.alternatives import (
+    MAX_STEPS,
     AdaptationContext,
     Conjunct,
     Conjunction,
@@ -19,7 +20,6 @@ from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     FORMATS,
     MAX_STRICT_TOOLS,
-    Complexity,
     annotations,
     complexity,
     constrains,
@@ -35,6 +35,11 @@ from claudexia.translate.schema.references import Location, References, Schema, 
 from claudexia.translate.types.anthropic import JSONSchema
 
 Body = dict[str, Any]
+
+# How many strict tools are adapted, some of which may not fit.
+_MAX_TRIED = 3 * MAX_STRICT_TOOLS
+# Of all strict tools of one request together.
+_MAX_STEPS_OF_TOOLS = 3 * MAX_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,19 @@ class AdaptedSchema:
 
 def adapt(schema: JSONSchema) -> AdaptedSchema:
     """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
-    adapter = SchemaAdapter(schema)
+    return _adapt(schema, MAX_STEPS)[0]
+
+
+def _adapt(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
+    """The result, and the number of steps that it took."""
+    try:
+        adapter = SchemaAdapter(schema, max_steps)
+    except RecursionError:
+        return AdaptedSchema(schema, reason="nested too deeply"), 0
+    return _result(adapter, schema), adapter.context.steps
+
+
+def _result(adapter: "SchemaAdapter", schema: JSONSchema) -> AdaptedSchema:
     try:
         body = adapter.build()
         exceeded_limit = complexity(body).exceeded_limit
@@ -77,12 +94,17 @@ def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
 
     A root with no constraint but `type` takes no arguments: the adapted object is empty.
     """
+    return _adapt_tool(schema, MAX_STEPS)[0]
+
+
+def _adapt_tool(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
     constraints = {keyword for keyword in CONSTRAINTS if schema.get(keyword)}
     empty = constraints <= {"type"} and schema.get("type", "object") == "object"
-    adapted = adapt({**schema, "type": "object", "additionalProperties": False} if empty else schema)
+    closed = {**schema, "type": "object", "additionalProperties": False} if empty else schema
+    adapted, steps = _adapt(closed, max_steps)
     if adapted.fits and adapted.schema.get("type") != "object":
-        return AdaptedSchema(schema, reason="root: not a single object")
-    return replace(adapted, schema=adapted.schema if adapted.fits else schema)
+        return AdaptedSchema(schema, reason="root: not a single object"), steps
+    return replace(adapted, schema=adapted.schema if adapted.fits else schema), steps
 
 
 def fit_strict(
@@ -95,22 +117,22 @@ def fit_strict(
     """
     used, strict = complexity(output or {}), 0
     fitted: dict[str, AdaptedSchema] = {}
-    for name, schema in tools:
-        adapted = adapt_tool(schema)
+    steps_left = _MAX_STEPS_OF_TOOLS
+    for index, (name, schema) in enumerate(tools):
+        if strict >= MAX_STRICT_TOOLS or index >= _MAX_TRIED:
+            limit = MAX_STRICT_TOOLS if strict >= MAX_STRICT_TOOLS else _MAX_TRIED
+            fitted[name] = AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
+            continue
+        adapted, steps = _adapt_tool(schema, min(MAX_STEPS, steps_left))
+        steps_left -= steps
         if adapted.fits:
             total = used + complexity(adapted.schema)
-            exceeded_limit = _exceeded_limit(total, strict + 1)
-            if exceeded_limit:
-                adapted = AdaptedSchema(schema, reason=f"{exceeded_limit} in one request")
+            if total.exceeded_limit:
+                adapted = AdaptedSchema(schema, reason=f"{total.exceeded_limit} in one request")
             else:
                 used, strict = total, strict + 1
         fitted[name] = adapted
     return fitted
-
-
-def _exceeded_limit(total: Complexity, strict: int) -> str:
-    too_many = f"more than {MAX_STRICT_TOOLS} strict tools" if strict > MAX_STRICT_TOOLS else ""
-    return total.exceeded_limit or too_many
 
 
 def has_object_root(schema: JSONSchema) -> bool:
@@ -125,8 +147,8 @@ def has_object_root(schema: JSONSchema) -> bool:
 class SchemaAdapter:
     """Builds the adapted schema of `root`; `context` then lists what was relaxed and narrowed."""
 
-    def __init__(self, root: Schema) -> None:
-        self.context = AdaptationContext(References(root))
+    def __init__(self, root: Schema, max_steps: int = MAX_STEPS) -> None:
+        self.context = AdaptationContext(References(root), max_steps=max_steps)
         self._root = root
         self._defs: dict[str, Body | None] = {}
 
@@ -153,7 +175,7 @@ class SchemaAdapter:
 
     def _adapt(self, schema: Schema | bool, location: Location) -> Body | None:
         """The adapted schema at `location`; None if no value is valid."""
-        self.context.count_step()
+        self.context.visit(schema)
         if isinstance(schema, bool):
             return self._expand({}, location) if schema else None
         schema = normalize(schema, location.path)
@@ -167,7 +189,7 @@ class SchemaAdapter:
                 if union == "oneOf":
                     check_disjoint(schema[union], location, self.context)
                 options = [self._adapt(option, location.descend()) for option in schema[union]]
-                return _any_of(options, annotations(schema))
+                return self._any_of(options, annotations(schema))
         return self._expand(schema, location)
 
     def _reference(self, ref: str, location: Location) -> Body | None:
@@ -185,12 +207,13 @@ class SchemaAdapter:
             for typed in split_by_type(conjuncts, location, self.context)
         ]
         outer = annotations(normalize(schema, location.path))
+        self.context.spend(sum(len(typed.conjuncts) for typed in found))
         if len(found) == 1:
             body = self._build(found[0], _description(found[0].conjuncts), location)
-            return _any_of([body], {key: outer[key] for key in outer if key != "description"})
+            return self._any_of([body], {key: outer[key] for key in outer if key != "description"})
         # The union has the outer description, so its options do not repeat it.
         options = [self._build(typed, _description(typed.conjuncts[1:]), location) for typed in found]
-        return _any_of(options, outer)
+        return self._any_of(options, outer)
 
     def _build(self, typed: TypedConjunction, text: str, location: Location) -> Body | None:
         body: Body | None
@@ -216,6 +239,7 @@ class SchemaAdapter:
         # Sorted, because a set has no order and the same schema must give the same bytes.
         names = list(dict.fromkeys([*declared, *sorted(required)]))
         self._check_open(typed, names, location)
+        self.context.spend(len(names) * len(typed.conjuncts))
         properties: Body = {}
         for name in names:
             found = self._property(typed, name, location)
@@ -274,26 +298,28 @@ class SchemaAdapter:
             body["minItems"] = 1
         return body, lost
 
+    def _any_of(self, options: Iterable[Body | None], outer: Body) -> Body | None:
+        """The union of `options` with the annotations `outer`. A single option is returned without a union."""
+        distinct: dict[int, Body] = {}
+        given = [option for option in options if option is not None]
+        for option in given:
+            for body in option["anyOf"] if option.keys() == {"anyOf"} else [option]:
+                number = self.context.interner.number(body) if len(given) > 1 else len(distinct)
+                distinct.setdefault(number, body)
+        flat = list(distinct.values())
+        if not flat:
+            return None
+        if len(flat) > 1 or (outer and "$ref" in flat[0]):
+            return {**outer, "anyOf": flat}
+        texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
+        described = {"description": " ".join(texts)} if texts else {}
+        return {**flat[0], **outer, **described}
+
 
 def _all_of(schemas: Sequence[Schema | bool]) -> Schema | bool:
     if len(schemas) == 1:
         return schemas[0]
     return {"allOf": schemas} if schemas else True
-
-
-def _any_of(options: Iterable[Body | None], outer: Body) -> Body | None:
-    """The union of `options` with the annotations `outer`. A single option is returned without a union."""
-    flat: list[Body] = []
-    for option in options:
-        nested = option["anyOf"] if option and option.keys() == {"anyOf"} else [option]
-        flat += [body for body in nested if body is not None and body not in flat]
-    if not flat:
-        return None
-    if len(flat) > 1 or (outer and "$ref" in flat[0]):
-        return {**outer, "anyOf": flat}
-    texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
-    described = {"description": " ".join(texts)} if texts else {}
-    return {**flat[0], **outer, **described}
 
 
 def _description(conjuncts: Conjunction) -> str:

@@ -5,25 +5,38 @@ closed, so with a union beside `properties` each would exclude what the other de
 a conjunction are merged into one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     SCALARS,
     UNENFORCED,
     constrains,
+    cost,
     is_false,
     normalize,
     strings,
     types,
 )
-from claudexia.translate.schema.references import Location, References, Schema, UnsupportedSchemaError
+from claudexia.translate.schema.references import (
+    Interner,
+    Location,
+    References,
+    Schema,
+    UnsupportedSchemaError,
+)
 
 MAX_ALTERNATIVES = 64
 MAX_STEPS = 2000
+# The cost of all visits, in characters: this much, or this many times the size of the schema.
+MIN_BUDGET, VISITS = 50_000, 3
+# How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
+MAX_COMPARISONS = 10_000
 # Without a type any value is valid, but Claude's objects need named properties and its arrays need items.
 _ANY_SCALAR = ["string", "number", "boolean", "null"]
 
@@ -49,42 +62,79 @@ class AdaptationContext:
     references: References
     relaxed: dict[str, None] = field(default_factory=dict)
     narrowed: dict[str, None] = field(default_factory=dict)
-    _steps: int = 0
+    interner: Interner = field(default_factory=Interner)
+    steps: int = 0
+    max_steps: int = MAX_STEPS
+    _spent: int = 0
+    _budget: int = 0
+    _costs: dict[int, tuple[Schema | bool, int]] = field(default_factory=dict)
+    _comparisons: int = MAX_COMPARISONS
+    # By id() of the options of a oneOf, with the options themselves so that no others get their id.
+    _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
 
-    def count_step(self) -> None:
-        """Raises UnsupportedSchemaError after MAX_STEPS, which bounds the work for one schema."""
-        self._steps += 1
-        if self._steps > MAX_STEPS:
+    def __post_init__(self) -> None:
+        self._budget = MIN_BUDGET + VISITS * len(to_json(self.references.root))
+
+    def visit(self, schema: Schema | bool) -> None:
+        """Counts one step, and its cost.
+
+        Raises UnsupportedSchemaError after `max_steps`, or if the schemas that were visited, some of them by
+        several references, are VISITS times as large as the whole one. This bounds the work and the result.
+        """
+        self.steps += 1
+        if self.steps > self.max_steps:
             raise UnsupportedSchemaError("too large")
+        if id(schema) not in self._costs:
+            self._costs[id(schema)] = schema, 1 if isinstance(schema, bool) else cost(schema)
+        self.spend(self._costs[id(schema)][1])
+
+    def spend(self, cost: int) -> None:
+        """Raises UnsupportedSchemaError if the work for one schema exceeds its limit."""
+        self._spent += cost
+        if self._spent > self._budget:
+            raise UnsupportedSchemaError("too large")
+
+    def compare(self, one: "_Option", other: "_Option") -> bool:
+        """Whether it is certain that no value is valid under both, as far as there are comparisons left."""
+        self._comparisons -= 1 + (len(one.candidates) + len(other.candidates)) // 8
+        return self._comparisons >= 0 and one.is_disjoint(other, self)
+
+    def are_disjoint(self, options: Sequence[Schema | bool], location: Location) -> bool:
+        if id(options) not in self._disjoint:
+            targets = [_Option(_resolved(option, location, self.references)) for option in options]
+            found = all(self.compare(one, other) for one, other in combinations(targets, 2))
+            self._disjoint[id(options)] = options, found
+        return self._disjoint[id(options)][1]
 
 
 def alternatives(schema: Schema | bool, location: Location, context: AdaptationContext) -> list[list[Conjunct]]:
     """One conjunction per alternative, the outer schemas first; none if no value is valid."""
-    context.count_step()
+    context.visit(schema)
     if isinstance(schema, bool):
         return [[Conjunct({}, location.refs)]] if schema else []
     schema = normalize(schema, location.path)
     found = [[Conjunct(schema, location.refs)]]
     if "$ref" in schema:
         _, target, inside = context.references.follow(schema["$ref"], location)
-        found = _conjoin(found, alternatives(target, inside, context), location)
+        found = _conjoin(found, alternatives(target, inside, context), location, context)
     for part in schema.get("allOf", ()):
-        found = _conjoin(found, alternatives(part, location.descend(), context), location)
+        found = _conjoin(found, alternatives(part, location.descend(), context), location, context)
     for union in ("anyOf", "oneOf"):
         if union in schema:
             expanded = [alternatives(option, location.descend(), context) for option in schema[union]]
-            found = _conjoin(found, [each for option in expanded for each in option], location)
+            found = _conjoin(found, [each for option in expanded for each in option], location, context)
     if "oneOf" in schema:
         check_disjoint(schema["oneOf"], location, context)
     return found
 
 
 def _conjoin(
-    left: list[list[Conjunct]], right: list[list[Conjunct]], location: Location
+    left: list[list[Conjunct]], right: list[list[Conjunct]], location: Location, context: AdaptationContext
 ) -> list[list[Conjunct]]:
     """Every alternative of `left` with every alternative of `right`."""
     if len(left) * len(right) > MAX_ALTERNATIVES:
         raise _too_many_alternatives(location)
+    context.spend(len(right) * sum(map(len, left)) + len(left) * sum(map(len, right)))
     return [[*one, *other] for one in left for other in right]
 
 
@@ -163,7 +213,7 @@ def _implied_types(conjuncts: Conjunction) -> list[str]:
 
 def _common_values(conjuncts: Conjunction, allowed: list[str] | None) -> list[object] | None:
     """The values that every enum and const allows; None without enum and const."""
-    common: dict[tuple[bool, str], object] | None = None
+    common: dict[Hashable, object] | None = None
     for conjunct in conjuncts:
         for given in _value_lists(conjunct.schema):
             keyed = {equality_key(value): value for value in given}
@@ -187,32 +237,32 @@ def _has_type(value: object, allowed: list[str]) -> bool:
 def unenforced(typed: TypedConjunction) -> list[tuple[str, object]]:
     """The constraints on these values that Claude's grammar cannot enforce, in the order given."""
     found = []
+    with_properties = sum("properties" in conjunct.schema for conjunct in typed.conjuncts)
     for index, conjunct in enumerate(typed.conjuncts):
         for keyword, value in conjunct.schema.items():
             applies = keyword in UNENFORCED and UNENFORCED[keyword] & {*typed.types}
             if not applies or not constrains(keyword, value):
                 continue
-            if keyword != "unevaluatedProperties" or not _is_satisfied(typed, index):
+            if keyword != "unevaluatedProperties" or not _is_satisfied(conjunct, index, with_properties):
                 found.append((keyword, value))
     return found
 
 
-def _is_satisfied(typed: TypedConjunction, index: int) -> bool:
-    """Whether closing the object satisfies the unevaluatedProperties of conjunct `index`.
+def _is_satisfied(conjunct: Conjunct, index: int, with_properties: int) -> bool:
+    """Whether closing the object satisfies the unevaluatedProperties of `conjunct`, which is number `index`.
 
-    In an inner schema the keyword counts only that schema's own properties as evaluated.
+    In an inner schema the keyword counts only that schema's own properties as evaluated. `with_properties` is
+    the number of conjuncts that have some.
     """
-    others = [conjunct for at, conjunct in enumerate(typed.conjuncts) if at != index] if index else []
-    closed = is_false(typed.conjuncts[index].schema["unevaluatedProperties"])
-    return closed and not any("properties" in conjunct.schema for conjunct in others)
+    others = with_properties - ("properties" in conjunct.schema) if index else 0
+    return is_false(conjunct.schema["unevaluatedProperties"]) and not others
 
 
 def check_disjoint(options: Sequence[Schema | bool], location: Location, context: AdaptationContext) -> None:
     """Lists oneOf as relaxed unless its options exclude each other: only then anyOf means the same."""
     if len(options) > MAX_ALTERNATIVES:
         raise _too_many_alternatives(location)
-    targets = [_resolved(option, location, context.references) for option in options]
-    if not all(_disjoint(one, other) for one, other in combinations(targets, 2)):
+    if not context.are_disjoint(options, location):
         context.relaxed[f"{location.path}: oneOf"] = None
 
 
@@ -222,41 +272,47 @@ def _resolved(option: Schema | bool, location: Location, references: References)
     return option
 
 
-def _disjoint(one: Schema | bool, other: Schema | bool) -> bool:
-    """Whether it is certain that no value is valid under both."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is False or other is False
-    if "nullable" in one or "nullable" in other:
-        return False
-    left, right = _values(one), _values(other)
-    if (
-        left is not None
-        and right is not None
-        and not set(map(equality_key, left)) & set(map(equality_key, right))
-    ):
-        return True
-    left_types, right_types = _value_types(one), _value_types(other)
-    if left_types and right_types and not left_types & right_types:
-        return True
-    return {"object"} in (left_types, right_types) and _have_discriminator(one, other)
+class _Option:
+    """What tells whether the values of a schema exclude those of another one. Read once for all comparisons."""
 
+    def __init__(self, schema: Schema | bool) -> None:
+        self.never = schema is False
+        self.unknown = isinstance(schema, bool) or "nullable" in schema
+        self._schema: Schema = {} if isinstance(schema, bool) else schema
+        values = _values(self._schema)
+        self._values = None if values is None else frozenset(map(equality_key, values))
+        names = types(self._schema) if values is None else map(json_type, values)
+        # Integers count as numbers.
+        self._types = {"number" if name == "integer" else name for name in names}
+        self._properties = _mapping(self._schema.get("properties"))
+        # The properties that may exclude the values of another option.
+        required = dict.fromkeys(strings(self._schema.get("required")))
+        self.candidates = {name: None for name in required if name in self._properties}
+        self._read: dict[str, _Option] = {}
 
-def _have_discriminator(one: Schema, other: Schema) -> bool:
-    """Whether a property that one of them requires and both declare has disjoint values."""
-    left, right = (_mapping(schema.get("properties")) for schema in (one, other))
-    required = {*strings(one.get("required")), *strings(other.get("required"))}
-    return any(
-        name in right and name in required and _disjoint(left[name], right[name])
-        for name in left
-        if isinstance(left[name], dict | bool) and isinstance(right.get(name), dict | bool)
-    )
+    def is_disjoint(self, other: "_Option", context: AdaptationContext) -> bool:
+        if self.unknown or other.unknown:
+            return self.never or other.never
+        if self._values is not None and other._values is not None and self._values.isdisjoint(other._values):
+            return True
+        if self._types and other._types and not self._types & other._types:
+            return True
+        return {"object"} in (self._types, other._types) and self._have_discriminator(other, context)
 
+    def _have_discriminator(self, other: "_Option", context: AdaptationContext) -> bool:
+        """Whether a property that one of them requires and both declare has disjoint values."""
+        return any(
+            context.compare(self._property(name), other._property(name))
+            for name in self.candidates | other.candidates
+            if name in self._properties and name in other._properties
+        )
 
-def _value_types(schema: Schema) -> set[str]:
-    """The types of the valid values; integers count as numbers."""
-    given = _values(schema)
-    names = types(schema) if given is None else [json_type(value) for value in given]
-    return {"number" if name == "integer" else name for name in names}
+    def _property(self, name: str) -> "_Option":
+        if name not in self._read:
+            given = self._properties[name]
+            # What is no schema excludes nothing.
+            self._read[name] = _Option(given if isinstance(given, dict | bool) else True)
+        return self._read[name]
 
 
 def _mapping(value: object) -> Schema:
@@ -270,26 +326,27 @@ def _values(schema: Schema) -> list[object] | None:
     return schema["enum"] if isinstance(schema.get("enum"), list) else None
 
 
+_JSON_TYPES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
 def json_type(value: object) -> str:
     """The JSON Schema type of `value`. 1.0 is an integer."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "integer" if value.is_integer() else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-    return "object"
+    if isinstance(value, float):
+        return "integer" if value.is_integer() else "number"
+    return _JSON_TYPES.get(type(value), "object")
 
 
-def equality_key(value: object) -> tuple[bool, str]:
+def equality_key(value: object) -> Hashable:
     """Equal for scalars that JSON Schema considers equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return isinstance(value, bool), f"{json_type(value)} {value}"

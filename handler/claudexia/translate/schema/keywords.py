@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
+
 from claudexia.translate.schema.references import Schema, UnsupportedSchemaError
 from claudexia.translate.types.anthropic import JSONSchema
 
@@ -156,8 +158,12 @@ def constrains(keyword: str, value: object) -> bool:
 _UNSUPPORTED_PATTERN = re.compile(r"\(\?(?!:)|\\[1-9kpPbB]|\{\d*,?\d{3,}")
 
 
+# In characters. To compile a long one takes thousands of times as long as to read it.
+_MAX_PATTERN = 2000
+
+
 def is_supported_pattern(pattern: str) -> bool:
-    if _UNSUPPORTED_PATTERN.search(pattern):
+    if len(pattern) > _MAX_PATTERN or _UNSUPPORTED_PATTERN.search(pattern):
         return False
     try:
         re.compile(pattern)
@@ -166,10 +172,50 @@ def is_supported_pattern(pattern: str) -> bool:
     return True
 
 
+def text_left(value: object, limit: int) -> int:
+    """`limit` less the characters that the JSON text of `value` has at least; stops when nothing is left."""
+    if isinstance(value, str):
+        return limit - len(value)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if limit <= 0:
+                break
+            limit = text_left(item, limit - len(name))
+    elif isinstance(value, list):
+        for item in value:
+            if limit <= 0:
+                break
+            limit = text_left(item, limit)
+    return limit - 1
+
+
+_MAX_PHRASE = 200
+# The keywords whose schemas are visited on their own.
+_VISITED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"})
+_IGNORED = frozenset({"$defs", "definitions"})
+
+
+def cost(schema: Schema) -> int:
+    """What one visit of a schema costs, about in characters, without the schemas in it."""
+    total = 0
+    for keyword, value in schema.items():
+        if keyword in _VISITED:
+            total += 8 * len(value) if isinstance(value, dict | list) else 8
+            if keyword == "properties" and isinstance(value, dict):
+                total += sum(map(len, value))
+        elif keyword not in _IGNORED:
+            total += len(value) if isinstance(value, str) else len(to_json(value))
+    return total
+
+
 def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
     """The description `text` with `constraints` appended, except those longer than 200 characters."""
-    phrases = [f"{keyword}: {json.dumps(value, ensure_ascii=False)}" for keyword, value in constraints]
-    appended = ", ".join(dict.fromkeys(phrase for phrase in phrases if len(phrase) <= 200))
+    phrases = [
+        f"{keyword}: {json.dumps(value, ensure_ascii=False)}"
+        for keyword, value in constraints
+        if text_left(value, _MAX_PHRASE) > 0
+    ]
+    appended = ", ".join(dict.fromkeys(phrase for phrase in phrases if len(phrase) <= _MAX_PHRASE))
     return f"{text} ({appended})".strip() if appended else text
 
 

@@ -10,7 +10,34 @@ Schema = Mapping[str, Any]
 
 MAX_DEPTH = 64
 ROOT = "root"
+# Of an index in a reference. Python refuses to read integers of thousands of digits.
+_MAX_DIGITS = 9
+# Of a path and of one name in it, in characters. Longer ones are shortened in messages.
+_MAX_PATH, _MAX_NAME = 400, 100
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]")
+
+
+class Interner:
+    """Numbers JSON values: two have the same number if their JSON text is the same.
+
+    Each object and array is read once, however often it is asked for, so the values must not change meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        # By id(), with the value itself so that no other one gets its id.
+        self._known: dict[int, tuple[object, int]] = {}
+
+    def number(self, value: object) -> int:
+        if not isinstance(value, dict | list):
+            # 1, 1.0, True and "1" are different.
+            return self._numbers.setdefault((type(value), value), len(self._numbers))
+        known = self._known.get(id(value))
+        if known is None:
+            items = [*value, *value.values()] if isinstance(value, dict) else value
+            key = (type(value), *map(self.number, items))
+            known = self._known[id(value)] = value, self._numbers.setdefault(key, len(self._numbers))
+        return known[1]
 
 
 class UnsupportedSchemaError(Exception):
@@ -30,7 +57,7 @@ def resolve(reference: str, root: object) -> object:
     for step in map(_unescape, steps):
         if isinstance(target, Mapping):
             target = target[step]
-        elif isinstance(target, list) and step.isdecimal():
+        elif isinstance(target, list) and step.isdecimal() and len(step) <= _MAX_DIGITS:
             target = target[int(step)]
         else:
             raise LookupError(reference)
@@ -62,7 +89,12 @@ class Location:
         return replace(self, path=path or self.path, refs=self.refs | refs, depth=self.depth + 1)
 
     def property_path(self, name: str) -> str:
-        return name if self.path == ROOT else f"{self.path}.{name}"
+        """The path of the property `name` of this object."""
+        name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
+        if self.path == ROOT:
+            return name
+        start = self.path if len(self.path) <= _MAX_PATH else f"...{self.path[-_MAX_PATH // 2 :]}"
+        return f"{start}.{name}"
 
 
 @dataclass(slots=True)
@@ -71,6 +103,9 @@ class References:
 
     root: Schema
     _names: dict[str, str] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+    # The last number of each name that several targets have.
+    _numbers: dict[str, int] = field(default_factory=dict)
 
     def follow(self, reference: str, location: Location) -> tuple[str, Schema | bool, Location]:
         """The reference's pointer, its target and the location one level down.
@@ -94,9 +129,11 @@ class References:
         """The target's name in $defs: the pointer's last step, numbered if taken. The same in every run."""
         if pointer not in self._names:
             base = _NOT_IN_NAMES.sub("_", _unescape(pointer.rpartition("/")[2])) or "_"
-            taken, name, number = set(self._names.values()), base, 1
-            while name in taken:
+            name, number = base, self._numbers.get(base, 1)
+            while name in self._taken:
                 number += 1
                 name = f"{base}_{number}"
+            self._numbers[base] = number
+            self._taken.add(name)
             self._names[pointer] = name
         return self._names[pointer]

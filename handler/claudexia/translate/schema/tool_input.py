@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
+
 from claudexia.errors import shorten
 from claudexia.translate.report import Report
-from claudexia.translate.schema.references import resolve
+from claudexia.translate.schema.references import Interner, resolve
 from claudexia.translate.types.anthropic import JSONSchema
 
 NO_PARAMETERS: JSONSchema = {"type": "object", "properties": {}}
@@ -20,7 +22,11 @@ _MERGED = {"type", "properties", "required", *_UNIONS}
 # The name in $defs of a copy of the merged keywords, for references into them.
 _COPY = "top_level"
 _MERGED_REFERENCE = re.compile(r"#(?=/(?:properties|allOf|anyOf|oneOf)(?:/|$))")
-_MAX_STEPS, _MAX_DEPTH = 5000, 100
+# The limits of one tool: levels, schemas that are read, properties that are merged. Without them, references
+# could make the work, and the result, many times as large as the schema.
+_MAX_DEPTH = 100
+_MIN_STEPS, _CHARACTERS_PER_STEP, _MAX_STEPS = 50, 8, 5000
+_MIN_PROPERTIES, _CHARACTERS_PER_PROPERTY = 500, 8
 _QUANTIFIERS = {"allOf": "all", "anyOf": "at least one", "oneOf": "exactly one"}
 
 
@@ -112,12 +118,23 @@ class _Reader:
 
     root: JSONSchema
     too_complex: Exception
+    # How many schemas may still be read, and properties be merged.
     steps: int = 0
+    properties: int = 0
+    # Which references were not followed because they led to themselves.
+    recursive: int = 0
+    targets: dict[str, _Object | None] = field(default_factory=dict)
+    interner: Interner = field(default_factory=Interner)
+
+    def __post_init__(self) -> None:
+        size = len(to_json(self.root))
+        self.properties = _MIN_PROPERTIES + size // _CHARACTERS_PER_PROPERTY
+        self.steps = min(_MAX_STEPS, _MIN_STEPS + size // _CHARACTERS_PER_STEP)
 
     def read(self, schema: object, depth: int = 0, followed: tuple[str, ...] = ()) -> _Object | None:
         """The merged object; None if `schema` allows no object. `followed`: the references that led to it."""
-        self.steps += 1
-        if self.steps > _MAX_STEPS or depth > _MAX_DEPTH:
+        self.steps -= 1
+        if self.steps < 0 or depth > _MAX_DEPTH:
             raise self.too_complex
         if schema is True:
             return _Object()
@@ -126,14 +143,69 @@ class _Reader:
         parts: list[_Object | None] = [_own(schema)]
         reference = schema.get("$ref")
         # A recursive or external reference adds no properties.
-        if isinstance(reference, str) and reference not in followed:
-            parts.append(self.read(_target(reference, self.root), depth + 1, (*followed, reference)))
+        if isinstance(reference, str):
+            if reference in followed:
+                self.recursive += 1
+            else:
+                parts.append(self._read_target(reference, depth + 1, followed))
         for union in _UNIONS:
             if union in schema:
                 options = schema[union] if isinstance(schema[union], list) else []
                 found = [self.read(option, depth + 1, followed) for option in options]
-                parts += found if union == "allOf" else [_either(found)]
-        return _all(parts)
+                parts += found if union == "allOf" else [self._either(found)]
+        return self._all(parts)
+
+    def _read_target(self, reference: str, depth: int, followed: tuple[str, ...]) -> _Object | None:
+        """A target is read once, unless what it allows depends on the references that led to it."""
+        if reference in self.targets:
+            return self.targets[reference]
+        recursive = self.recursive
+        found = self.read(_target(reference, self.root), depth, (*followed, reference))
+        if recursive == self.recursive:
+            self.targets[reference] = found
+        return found
+
+    def _all(self, parts: Sequence[_Object | None]) -> _Object | None:
+        """The object that satisfies all parts; None if one of them allows no object."""
+        if None in parts:
+            return None
+        objects = [part for part in _distinct(parts) if part.properties or part.required]
+        if len(objects) < 2:
+            return objects[0] if objects else _Object()
+        required = {key: None for part in objects for key in part.required}
+        return _Object(self._merged(objects, "allOf"), required)
+
+    def _either(self, parts: Sequence[_Object | None]) -> _Object | None:
+        """The object that satisfies any part; None if all of them allow no object."""
+        objects = _distinct(parts)
+        if len(objects) < 2:
+            return objects[0] if objects else None
+        required = {key: None for key in objects[0].required if all(key in part.required for part in objects)}
+        return _Object(self._merged(objects, "anyOf"), required)
+
+    def _merged(self, parts: Sequence[_Object], union: str) -> dict[str, object]:
+        """The properties of all parts. Different schemas of one property are combined with `union`."""
+        self.properties -= sum(len(part.properties) + len(part.required) for part in parts)
+        if self.properties < 0:
+            raise self.too_complex
+        declared: dict[str, list[object]] = {}
+        for part in parts:
+            for name, schema in part.properties.items():
+                declared.setdefault(name, []).append(schema)
+        return {name: self._combined(schemas, union) for name, schemas in declared.items()}
+
+    def _combined(self, schemas: Sequence[object], union: str) -> object:
+        """The schemas of one property as one."""
+        if len(schemas) == 1:
+            return schemas[0]
+        distinct: dict[int, object] = {}
+        for schema in schemas:
+            distinct.setdefault(self.interner.number(schema), schema)
+        return schemas[0] if len(distinct) == 1 else {union: list(distinct.values())}
+
+
+def _distinct(parts: Sequence[_Object | None]) -> list[_Object]:
+    return list({id(part): part for part in parts if part is not None}.values())
 
 
 def _own(schema: JSONSchema) -> _Object:
@@ -151,34 +223,3 @@ def _target(reference: str, root: JSONSchema) -> object:
         return resolve(reference, root)
     except LookupError:
         return True
-
-
-def _all(parts: Sequence[_Object | None]) -> _Object | None:
-    """The object that satisfies all parts; None if one of them allows no object."""
-    objects = [part for part in parts if part]
-    if len(objects) < len(parts):
-        return None
-    required = {key: None for part in objects for key in part.required}
-    return _Object(_properties(objects, "allOf"), required)
-
-
-def _either(parts: Sequence[_Object | None]) -> _Object | None:
-    """The object that satisfies any part; None if all of them allow no object."""
-    objects = [part for part in parts if part]
-    if not objects:
-        return None
-    required = {key: None for key in objects[0].required if all(key in part.required for part in objects)}
-    return _Object(_properties(objects, "anyOf"), required)
-
-
-def _properties(parts: Sequence[_Object], union: str) -> dict[str, object]:
-    """The properties of all parts. Different schemas of one property are combined with `union`."""
-    declared: dict[str, dict[str, object]] = {}
-    for part in parts:
-        for name, schema in part.properties.items():
-            # Compared as text, because 1 == 1.0 == True in Python.
-            declared.setdefault(name, {}).setdefault(json.dumps(schema), schema)
-    return {
-        name: next(iter(schemas.values())) if len(schemas) == 1 else {union: list(schemas.values())}
-        for name, schemas in declared.items()
-    }

@@ -9,9 +9,9 @@ and https://platform.claude.com/docs/en/api/messages
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from claudexia.translate.types.base import Cacheable, Params
+from claudexia.translate.types.base import Cacheable, Items, Params
 
 _NonBlank = Annotated[str, Field(pattern=r"\S")]
 _ServerCallId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
@@ -62,6 +62,16 @@ class _Closed(Params):
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_extra(cls, given: object) -> object:
+        """Leaves one of the other fields, whose error is the one that is reported."""
+        if not isinstance(given, dict) or len(given) <= len(cls.model_fields):
+            return given
+        extras = [name for name in given if name not in cls.model_fields]
+        dropped = set(extras[1:])
+        return {name: value for name, value in given.items() if name not in dropped} if dropped else given
+
 
 class Base64Data(_Closed):
     type: Literal["base64"]
@@ -96,7 +106,7 @@ class ContentData(_Closed):
     type: Literal["content"]
     content: (
         _NonBlank
-        | Annotated[list[Annotated[TextPart | ImageBlock, Field(discriminator="type")]], Field(min_length=1)]
+        | Annotated[Items[Annotated[TextPart | ImageBlock, Field(discriminator="type")]], Field(min_length=1)]
     )
 
 
@@ -116,11 +126,11 @@ class SearchResultBlock(Cacheable):
     type: Literal["search_result"]
     source: _NonBlank
     title: _NonBlank
-    content: Annotated[list[TextPart], Field(min_length=1)]
+    content: Annotated[Items[TextPart], Field(min_length=1)]
     citations: Citations | None = None
 
 
-ResultParts = list[
+ResultParts = Items[
     Annotated[
         TextPart | ImagePart | FilePart | ImageBlock | DocumentBlock | SearchResultBlock,
         Field(discriminator="type"),
@@ -191,7 +201,7 @@ class WebSearchError(_Closed):
 class WebSearchToolResultBlock(Cacheable):
     type: Literal["web_search_tool_result"]
     tool_use_id: _ServerCallId
-    content: list[WebSearchResult] | WebSearchError
+    content: Items[WebSearchResult] | WebSearchError
 
 
 class ServerToolResultBlock(Cacheable):
@@ -208,7 +218,7 @@ class ServerToolResultBlock(Cacheable):
     content: dict[str, object]
 
 
-UserParts = list[
+UserParts = Items[
     Annotated[
         TextPart
         | ImagePart
@@ -221,7 +231,7 @@ UserParts = list[
         Field(discriminator="type"),
     ]
 ]
-AssistantParts = list[
+AssistantParts = Items[
     Annotated[
         TextPart
         | RefusalPart
@@ -238,7 +248,7 @@ AssistantParts = list[
 
 class SystemMessage(Cacheable):
     role: Literal["system", "developer"]
-    content: str | list[TextPart] | None = None
+    content: str | Items[TextPart] | None = None
 
 
 class UserMessage(Cacheable):
@@ -277,12 +287,12 @@ class AssistantMessage(Cacheable):
     role: Literal["assistant"]
     content: str | AssistantParts | None = None
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Items[ToolCall] | None = None
     function_call: CalledFunction | None = None
     thinking_blocks: (
-        list[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
+        Items[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
     ) = None
-    reasoning_details: list[ReasoningDetail] | None = None
+    reasoning_details: Items[ReasoningDetail] | None = None
     # Copied from a response. Not used: thinking without a signature cannot be sent back.
     reasoning_content: object = None
     reasoning: object = None

@@ -12,11 +12,12 @@ and https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from claudexia.translate.types.base import CacheControl, Params, PromptCacheOptions
+from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
 from claudexia.translate.types.messages import ChatMessage
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
 
@@ -54,7 +55,7 @@ def user_id(value: str, warn: Warn) -> str | None:
     """Hashed if it is too long or looks like personal data."""
     if not value.strip():
         return None
-    return sha256(value.encode()).hexdigest() if _PERSONAL_DATA.search(value) or len(value) > 256 else value
+    return sha256(value.encode()).hexdigest() if len(value) > 256 or _PERSONAL_DATA.search(value) else value
 
 
 class Native(NamedTuple):
@@ -167,7 +168,14 @@ class WebSearchOptions(Params):
 _NO_SEED = "Claude's sampling cannot be seeded"
 _NO_PENALTIES = "Claude has no repetition penalties"
 _NOT_STORED = "the gateway stores no completions"
+_MAX_BIASES = 10
 _NO_LOGPROBS = "Claude does not expose log probabilities"
+
+# Rejected whatever it says, so only a few entries are checked.
+LogitBias = Annotated[
+    dict[str, float],
+    BeforeValidator(lambda v: dict(islice(v.items(), _MAX_BIASES)) if isinstance(v, dict) else v),
+]
 
 _Count = Annotated[int, Field(ge=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -178,7 +186,7 @@ class CompletionCreateParams(Params):
 
     model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1), Composed("messages, system")]
+    messages: Annotated[Items[ChatMessage], Field(min_length=1), Composed("messages, system")]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
     max_completion_tokens: Annotated[
@@ -190,10 +198,10 @@ class CompletionCreateParams(Params):
         float | None, Field(ge=0, le=2), Native("temperature", at_most(1.0), "at most 1")
     ] = None
     top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
-    stop: Annotated[str | list[str] | None, Native("stop_sequences", stop_sequences)] = None
+    stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
-    tools: Annotated[list[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
+    tools: Annotated[Items[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[
@@ -212,7 +220,7 @@ class CompletionCreateParams(Params):
     prompt_cache_retention: Annotated[
         Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
     ] = None
-    functions: Annotated[list[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
+    functions: Annotated[Items[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
     function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
     safety_identifier: Annotated[str | None, Native("metadata.user_id", user_id)] = None
     user: Annotated[str | None, Native("metadata.user_id", user_id, yields_to="safety_identifier")] = None
@@ -232,10 +240,10 @@ class CompletionCreateParams(Params):
     logprobs: Annotated[bool | None, Rejected(_NO_LOGPROBS, harmless=[False])] = None
     top_logprobs: Annotated[int | None, Rejected(_NO_LOGPROBS, harmless=[0])] = None
     logit_bias: Annotated[
-        dict[str, float] | None, Rejected("token ids belong to another tokenizer", harmless=[{}])
+        LogitBias | None, Rejected("token ids belong to another tokenizer", harmless=[{}])
     ] = None
     modalities: Annotated[
-        list[str] | None, Rejected("Claude answers in text only", harmless=[["text"], []])
+        Items[str] | None, Rejected("Claude answers in text only", harmless=[["text"], []])
     ] = None
     audio: Annotated[dict[str, object] | None, Rejected("Claude answers in text only")] = None
     moderation: Annotated[

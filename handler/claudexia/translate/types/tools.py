@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from claudexia.translate.types.base import Cacheable, Params
+from claudexia.translate.types.base import Cacheable, Items, Params
 
 _SERVER_TOOL = re.compile(r"[a-z][a-z0-9_]*_\d{8}")
 _Name = Annotated[str, Field(min_length=1)]
@@ -38,10 +38,10 @@ class CustomObject(Cacheable):
 class AnthropicKeys(Cacheable):
     """Fields of a tool that only Anthropic has; clients add them to tools of either form."""
 
-    input_examples: list[dict[str, object]] | None = None
+    input_examples: Items[dict[str, object]] | None = None
     eager_input_streaming: bool | None = None
     defer_loading: bool | None = None
-    allowed_callers: list[str] | None = None
+    allowed_callers: Items[str] | None = None
 
 
 class FunctionTool(AnthropicKeys):
@@ -128,7 +128,7 @@ class CustomToolChoice(Params):
 
 class AllowedTools(Params):
     mode: Literal["auto", "required"]
-    tools: list[
+    tools: Items[
         Annotated[NamedToolChoice | CustomToolChoice, Field(discriminator="type"), BeforeValidator(_nested)]
     ]
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -355,3 +355,81 @@ def test_a_forced_choice_goes_with_no_budget(
     sent, warned = plan(model, forced_choice=True, max_tokens=4000, **asked)
     assert (sent.thinking, sent.effort, warned) == (thinking, level, warnings)
     assert sent.max_tokens == 4000
+
+
+def capped(model: str, cap: int, **fields: Any) -> tuple[ThinkingPlan, dict[str, str]]:
+    """The plan for a key with the largest max_tokens `cap`, and the warnings by field."""
+    known = find_model(model, {})
+    body = {"model": model, "messages": [{"role": "user", "content": "a"}], **fields}
+    params, report = parse_params(json.dumps(body).encode()), Report()
+    limits = {
+        "max_output_tokens": min(cap, known.max_output_tokens or cap),
+        "default_max_tokens": min(cap, known.default_max_tokens),
+    }
+    made = to_thinking(params, replace(known, **limits), params.max_tokens, report)
+    return made, {warning.param: warning.reason for warning in report.warnings}
+
+
+@pytest.mark.parametrize(("model", "server"), [*SERVERS.items(), (UNHEARD_OF, ANY)])
+def test_a_keys_largest_max_tokens_is_never_exceeded(model: str, server: Server) -> None:
+    known = find_model(model, {})
+    always = known.thinks_by_default and not {"disabled", "between_tools"} & set(known.thinking)
+    for asked, cap, limit in itertools.product(
+        ASKED, (1, 500, 1024, 1500, 2047, 2048, 3000), (None, 1, 100, 1500)
+    ):
+        fields = {**asked, **({"max_tokens": limit} if limit and limit <= cap else {})}
+        try:
+            sent, _ = capped(model, cap, **fields)
+        except APIError as error:
+            assert always, "only a model that always thinks is refused"
+            assert cap < 2048
+            assert (error.status, error.param, error.code) == (
+                400,
+                "max_tokens",
+                "max_tokens_too_small_for_thinking",
+            )
+            assert f"at most {cap} tokens" in error.message
+        else:
+            assert sent.max_tokens <= cap
+            assert_accepted(sent, server, forced_choice=False)
+
+
+CAPPED: list[tuple[str, str, int, dict[str, Any], int, Any, str]] = [
+    ("no parameters", "claude-haiku-5-5", 500, {}, 500, {"type": "disabled"}, "max_tokens"),
+    ("a small limit", "claude-haiku-5-5", 500, {"max_tokens": 100}, 100, {"type": "disabled"}, "max_tokens"),
+    ("between tools", "claude-sonnet-5-5", 500, {}, 500, {"type": "between_tools"}, "max_tokens"),
+    ("an effort", "claude-opus-5", 500, {"reasoning_effort": "max"}, 500, {"type": "disabled"}, "reasoning_effort"),
+    ("a budget", "claude-haiku-4-5", 500, {"reasoning": {"max_tokens": 1024}}, 500, None, "reasoning.max_tokens"),
+    ("an effort of 4.5", "claude-sonnet-4-5", 1024, {"reasoning_effort": "high"}, 1024, None, "reasoning_effort"),
+    ("off by default", "claude-opus-4-8", 500, {"reasoning_effort": "high"}, 500, None, "reasoning_effort"),
+    ("no thinking wanted", "claude-opus-4-8", 500, {}, 500, None, ""),
+    ("room for a part of the raise", "claude-opus-5-5", 3000, {"max_tokens": 1000}, 3000, None, "max_tokens"),
+    ("room for all of it", "claude-haiku-4-5", 1500, {"max_tokens": 100, "reasoning_effort": "low"}, 1124, {"type": "enabled", "budget_tokens": 1024}, "max_tokens"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "cap", "asked", "max_tokens", "thinking", "warned"),
+    [pytest.param(*rest, id=name) for name, *rest in CAPPED],
+)
+def test_thinking_within_a_keys_largest_max_tokens(
+    model: str, cap: int, asked: dict[str, Any], max_tokens: int, thinking: Any, warned: str
+) -> None:
+    sent, warnings = capped(model, cap, **asked)
+    assert (sent.max_tokens, sent.thinking) == (max_tokens, thinking)
+    assert list(warnings) == ([warned] if warned else [])
+    assert (
+        sent.active == (thinking is not None and thinking["type"] != "disabled") or model == "claude-opus-5-5"
+    )
+
+
+@pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-fable-5-2", "claude-mythos-preview", UNHEARD_OF])
+@pytest.mark.parametrize(
+    "asked", [{}, {"max_tokens": 100}, {"reasoning_effort": "none"}, {"reasoning_effort": "max"}]
+)
+def test_a_model_that_always_thinks_is_refused_below_what_thinking_takes(
+    model: str, asked: dict[str, Any]
+) -> None:
+    with pytest.raises(APIError, match=r"always thinks.* at most 500 tokens") as caught:
+        capped(model, 500, **asked)
+    assert (caught.value.status, caught.value.param) == (400, "max_tokens")

@@ -1,0 +1,319 @@
+"""Request bodies that grow: one generator per way in which a body of a given size can be expensive.
+
+Each generator takes a number of items and returns a request body. The costs that they find are those of
+translation: `translate()` is what the gateway does with a body before it calls the upstream.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+
+from pydantic_core import to_json
+
+from claudexia.api.http import warnings_header
+from claudexia.errors import APIError
+from claudexia.models import find_model
+from claudexia.translate import estimate_tokens, parse_params, replay_keys, to_message_params
+
+Generator = Callable[[int], bytes]
+
+_MODEL = "claude-sonnet-5-5"
+_HELLO: Mapping[str, object] = {"role": "user", "content": "hi"}
+_EPHEMERAL = {"cache_control": {"type": "ephemeral"}}
+
+
+def translate(body: bytes) -> int:
+    """Everything from a body to the upstream's body; returns the status."""
+    try:
+        upstream_body(body)
+    except APIError as error:
+        return error.status
+    return 200
+
+
+def upstream_body(body: bytes) -> bytes:
+    """Raises APIError."""
+    params = parse_params(body)
+    model = find_model(params.model, {})
+    answers = dict.fromkeys(replay_keys(params, model), ())
+    request = to_message_params(params, model, caching=True, stored_answers=answers)
+    estimate_tokens(request.params)
+    warnings_header(request.warnings)
+    return to_json(request.params)
+
+
+def _request(messages: Iterable[object] = (_HELLO,), /, **fields: object) -> bytes:
+    return json.dumps({"model": _MODEL, "messages": list(messages), **fields}).encode()
+
+
+def _user(parts: Iterable[object]) -> bytes:
+    return _request([{"role": "user", "content": list(parts)}])
+
+
+def _assistant(parts: Iterable[object], **fields: object) -> bytes:
+    return _request([_HELLO, {"role": "assistant", "content": list(parts), **fields}, _HELLO])
+
+
+def _calls(ids: Iterable[str], name: str = "f") -> bytes:
+    calls = [{"id": each, "type": "function", "function": {"name": name, "arguments": "{}"}} for each in ids]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "r"} for call in calls]
+    return _request([_HELLO, {"role": "assistant", "tool_calls": calls}, *results])
+
+
+def _tool(parameters: object, **fields: object) -> bytes:
+    function = {"name": "f", "parameters": parameters, **fields}
+    return _request(tools=[{"type": "function", "function": function}])
+
+
+def _format(schema: object) -> bytes:
+    json_schema = {"name": "n", "strict": True, "schema": schema}
+    return _request(response_format={"type": "json_schema", "json_schema": json_schema})
+
+
+def _object(properties: Mapping[str, object]) -> dict[str, object]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _strings(count: int, prefix: str = "p") -> dict[str, object]:
+    return {f"{prefix}{number}": {"type": "string"} for number in range(count)}
+
+
+def _nested(depth: int, keyword: str, inner: object) -> object:
+    schema = inner
+    for level in range(depth):
+        schema = {keyword: [schema], "properties": {f"level{level}": {"type": "string"}}}
+    return schema
+
+
+def _unions(depth: int, leaf: object) -> object:
+    schema = leaf
+    for _ in range(depth):
+        schema = {"anyOf": [_object({"a": schema}), {"type": "null"}]}
+    return schema
+
+
+def _text(size: int) -> str:
+    return "word " * size
+
+
+def _doubling(levels: int, last: object) -> dict[str, object]:
+    """Definitions of which each names the next one twice."""
+    definitions: dict[str, object] = {f"d{levels}": last}
+    for level in range(levels):
+        ref = {"$ref": f"#/$defs/d{level + 1}"}
+        definitions[f"d{level}"] = {"anyOf": [ref, ref, {"$ref": "#/$defs/d0"}]}
+    return definitions
+
+
+def _without_assistant(n: int) -> bytes:
+    return _request(_HELLO if i % 2 == 0 else {"role": "system", "content": "s"} for i in range(n))
+
+
+def _with_open_call(n: int) -> bytes:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [{"role": "system", "content": "s"}, {"role": "assistant", "content": "a"}] * n
+    result = {"role": "tool", "tool_call_id": "c", "content": "r"}
+    return _request([_HELLO, {"role": "assistant", "tool_calls": [call]}, *turns, result])
+
+
+# Each is about 1 kB for each item of `n`, so that one number means one size for all.
+BODIES: Mapping[str, Generator] = {
+    # Conversations
+    "user-and-system": lambda n: _without_assistant(32 * n),
+    "user-system-assistant": lambda n: _request(
+        [_HELLO, {"role": "system", "content": "s"}, {"role": "assistant", "content": "a"}] * (9 * n)
+    ),
+    "system-before-results": lambda n: _with_open_call(14 * n),
+    "short-messages": lambda n: _request([_HELLO, {"role": "assistant", "content": "a"}] * (15 * n)),
+    "user-messages-only": lambda n: _request([_HELLO] * (30 * n)),
+    "long-text": lambda n: _request([{"role": "user", "content": _text(200 * n)}]),
+    "extra-field-in-each-message": lambda n: _request([{**_HELLO, "x": 1}] * (25 * n)),
+    "extra-field-in-each-part": lambda n: _user([{"type": "text", "text": "a", "x": 1}] * (25 * n)),
+    "text-parts": lambda n: _user([{"type": "text", "text": "a"}] * (30 * n)),
+    "breakpoint-on-each-part": lambda n: _user([{"type": "text", "text": "a", **_EPHEMERAL}] * (13 * n)),
+    "breakpoint-on-each-message": lambda n: _request([{**_HELLO, **_EPHEMERAL}] * (14 * n)),
+    "breakpoints-of-two-lifetimes": lambda n: _request(
+        [{**_HELLO, "prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h")] * (7 * n)
+    ),
+    "unsigned-thinking": lambda n: _assistant([{"type": "thinking", "thinking": "t"}] * (24 * n)),
+    "signed-thinking-with-breakpoints": lambda n: _assistant(
+        [{"type": "thinking", "thinking": "t", "signature": "s", **_EPHEMERAL}] * (10 * n)
+    ),
+    "blank-parts-after-thinking": lambda n: _assistant(
+        [
+            *[{"type": "thinking", "thinking": "t", "signature": "s"}] * (8 * n),
+            *[{"type": "text", "text": "", **_EPHEMERAL}] * (7 * n),
+        ]
+    ),
+    "thinking-beside-content": lambda n: _assistant(
+        [{"type": "text", "text": "a"}], thinking_blocks=[{"type": "thinking", "thinking": "t"}] * (24 * n)
+    ),
+    # Tool calls
+    "calls-with-one-id": lambda n: _calls(["c"] * (7 * n)),
+    "calls-with-numbered-ids": lambda n: _calls(
+        [*(f"c_{number}" for number in range(3 * n)), *["c"] * (3 * n)]
+    ),
+    "calls-with-invalid-ids": lambda n: _calls(f"c{'.' * (1 + number % 3)}" for number in range(7 * n)),
+    "turns-with-one-id": lambda n: _request(
+        [
+            _HELLO,
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "r"},
+        ]
+        * (5 * n)
+    ),
+    "long-invalid-id": lambda n: _calls(["é." * (100 * n)], name="è" * (60 * n)),
+    "server-calls": lambda n: _assistant(
+        part
+        for number in range(4 * n)
+        for part in (
+            {"type": "server_tool_use", "id": f"srvtoolu_{number}", "name": "web_search", "input": {}},
+            {"type": "web_search_tool_result", "tool_use_id": f"srvtoolu_{number}", "content": []},
+        )
+    ),
+    "dense-arguments": lambda n: _request(
+        [
+            _HELLO,
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": "c", "function": {"name": "f", "arguments": json.dumps({"a": [1] * (300 * n)})}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": "r"},
+        ]
+    ),
+    # Fields
+    "unknown-fields": lambda n: _request(**{f"x{number}": 1 for number in range(80 * n)}),
+    "stop-sequences": lambda n: _request(stop=[" "] * (200 * n)),
+    "long-user": lambda n: _request(user="1" * (1000 * n)),
+    "metadata": lambda n: _request(metadata={f"m{number}": "v" for number in range(70 * n)}),
+    "logit-bias-of-wrong-types": lambda n: _request(logit_bias={str(number): "x" for number in range(90 * n)}),
+    # Invalid
+    "integers-as-messages": lambda n: _request([1] * (300 * n)),
+    "integers-as-parts": lambda n: _user([1] * (300 * n)),
+    "integers-as-calls": lambda n: _assistant([], tool_calls=[1] * (300 * n)),
+    "integers-as-tools": lambda n: _request(tools=[1] * (300 * n)),
+    "integers-as-tool-results": lambda n: _request(
+        [_HELLO, {"role": "tool", "tool_call_id": "c", "content": [1] * (300 * n)}]
+    ),
+    "integers-as-stop-sequences": lambda n: _request(stop=[1] * (300 * n)),
+    "integers-as-modalities": lambda n: _request(modalities=[1] * (300 * n)),
+    "integers-as-allowed-tools": lambda n: _request(
+        tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [1] * (300 * n)}}
+    ),
+    "forbidden-extras": lambda n: _user(
+        [
+            {
+                "type": "image",
+                "source": {"type": "url", "url": "u", **{f"x{number}": 1 for number in range(80 * n)}},
+            }
+        ]
+    ),
+    "parts-without-fields": lambda n: _user([{"type": "text"}] * (50 * n)),
+    # Tools and their choice
+    "tools": lambda n: _request(
+        tools=[{"type": "function", "function": {"name": f"f{number}"}} for number in range(16 * n)]
+    ),
+    "allowed-tools": lambda n: _request(
+        tools=[{"type": "function", "function": {"name": f"f{number}"}} for number in range(8 * n)],
+        tool_choice={
+            "type": "allowed_tools",
+            "allowed_tools": {
+                "mode": "auto",
+                "tools": [{"type": "function", "function": {"name": f"f{number}"}} for number in range(8 * n)],
+            },
+        },
+    ),
+    "strict-tools": lambda n: _request(
+        tools=[
+            {"function": {"name": f"f{number}", "strict": True, "parameters": _object(_strings(2))}}
+            for number in range(6 * n)
+        ]
+    ),
+    # Schemas of tools
+    "large-object-by-reference": lambda n: _tool(
+        {"$defs": {"a": _object(_strings(30 * n))}, "anyOf": [{"$ref": "#/$defs/a"}] * 200}
+    ),
+    "large-object-at-many-references": lambda n: _tool(
+        {
+            "$defs": {
+                "a": _object(_strings(15 * n)),
+                **{f"d{i}": {"$ref": "#/$defs/a"} for i in range(10 * n)},
+            },
+            "anyOf": [{"$ref": f"#/$defs/d{number}"} for number in range(10 * n)],
+        }
+    ),
+    "all-of-90-deep": lambda n: _tool(_nested(90, "allOf", _object(_strings(30 * n)))),
+    "any-of-90-deep": lambda n: _tool(_nested(90, "anyOf", _object(_strings(30 * n)))),
+    "options-of-a-tool": lambda n: _tool({"anyOf": [_object({f"p{i}": {}}) for i in range(10 * n)]}),
+    "options-with-one-property": lambda n: _tool(
+        {"anyOf": [_object({"p": {"const": i}}) for i in range(10 * n)]}
+    ),
+    "recursive-references": lambda n: _request(
+        tools=[
+            {
+                "function": {
+                    "name": f"f{i}",
+                    "parameters": {"$defs": _doubling(6, {}), "$ref": "#/$defs/d0", "anyOf": [{}]},
+                }
+            }
+            for i in range(n)
+        ]
+    ),
+    # Schemas of response formats
+    "enums-of-one-of": lambda n: _format(
+        {"oneOf": [{"enum": [f"{option}-{i}" for i in range(n)]} for option in range(64)]}
+    ),
+    "objects-of-one-of": lambda n: _format(
+        {"oneOf": [_object(_strings(2 * n)) | {"required": ["p0", f"p{2 * n - 1}"]} for option in range(20)]}
+    ),
+    "all-of-50-deep": lambda n: _format(_nested(50, "allOf", _object(_strings(30 * n)))),
+    "all-of-many": lambda n: _format(
+        {"allOf": [_object({f"p{i}": {"type": "string"}}) for i in range(10 * n)]}
+    ),
+    "options-of-a-union": lambda n: _format({"anyOf": [{"const": i} for i in range(60 * n)]}),
+    "unions-30-deep": lambda n: _format(_unions(30, {"enum": [f"value {i}" for i in range(70 * n)]})),
+    "long-pattern": lambda n: _format(_object({"a": {"type": "string", "pattern": "a?b" * (300 * n)}})),
+    "group-patterns": lambda n: _format(_object({"a": {"type": "string", "pattern": "(a|b)" * (200 * n)}})),
+    "large-enum-in-many-places": lambda n: _format(
+        {
+            "$defs": {"e": {"enum": [f"value {i}" for i in range(50 * n)]}},
+            **_object({f"p{i}": {"$ref": "#/$defs/e", "description": "d"} for i in range(10 * n)}),
+        }
+    ),
+    "long-text-in-many-places": lambda n: _format(
+        {
+            "$defs": {"e": {"type": "string", "description": "d" * (500 * n)}},
+            **_object({f"p{i}": {"$ref": "#/$defs/e", "title": "d"} for i in range(10 * n)}),
+        }
+    ),
+    "long-property-names": lambda n: _format(
+        _object(
+            {"x" * (500 * n): _object({f"p{i}": {"type": "string", "minLength": 2} for i in range(10 * n)})}
+        )
+    ),
+    "nested-tuples": lambda n: _format(
+        {"type": "object", "properties": {"a": _tuples(30, [{"type": "string"}] * (50 * n))}}
+    ),
+    "many-definitions": lambda n: _format(
+        {
+            "$defs": {f"d{i}": {"type": "string"} for i in range(15 * n)},
+            **_object({f"p{i}": {"$ref": f"#/$defs/d{i}"} for i in range(15 * n)}),
+        }
+    ),
+    "long-references": lambda n: _format(
+        _object({f"p{i}": {"$ref": "#" + "/properties" * (40 * n)} for i in range(2)})
+    ),
+    "long-digits-in-a-reference": lambda n: _format(
+        {"type": "object", "anyOf": [{"$ref": "#/anyOf/" + "1" * (1000 * n)}]}
+    ),
+    # Media
+    "base64-file": lambda n: _user([{"type": "file", "file": {"file_data": "YWFh" * (250 * n)}}]),
+}
+
+
+def _tuples(depth: int, items: object) -> object:
+    schema: object = {"type": "array", "prefixItems": items}
+    for _ in range(depth):
+        schema = {"type": "array", "prefixItems": [schema]}
+    return schema

@@ -1,0 +1,179 @@
+"""/docs, /redoc and /openapi.json: whether they are served, and what they say."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from claudexia.app import create_app
+from claudexia.settings import Settings
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+
+PATHS = ["/docs", "/redoc", "/openapi.json"]
+LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f"}
+ENVIRONMENTS: list[tuple[Mapping[str, str], bool]] = [
+    ({}, True),
+    ({"SERVE_DOCS": "off"}, False),
+    ({"SERVE_DOCS": "on"}, True),
+    (LAMBDA, False),
+    ({**LAMBDA, "SERVE_DOCS": "on"}, True),
+    ({**LAMBDA, "SERVE_DOCS": "off"}, False),
+]
+
+
+def get(app: Any, path: str) -> httpx.Response:
+    async def main() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+            return await client.get(path)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("environ", "served"), ENVIRONMENTS, ids=[str(environ) for environ, _ in ENVIRONMENTS])
+def test_whether_they_are_served(environ: Mapping[str, str], served: bool, path: str) -> None:
+    response = get(create_app(Settings.from_env(environ)), path)
+    if served:
+        assert response.status_code == 200
+        return
+    assert response.status_code == 404
+    assert response.json() == {
+        "error": {
+            "message": f"Invalid URL (GET {path}).",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        }
+    }
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    document: dict[str, Any] = get(create_app(Settings()), "/openapi.json").json()
+    return document
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(reference := node.get("$ref"), str):
+            yield reference
+        discriminator = node.get("discriminator")
+        if isinstance(discriminator, dict):
+            yield from discriminator.get("mapping", {}).values()
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_reference_has_its_target(description: dict[str, Any]) -> None:
+    targets = {f"#/components/schemas/{name}" for name in description["components"]["schemas"]}
+    assert set(references(description)) <= targets
+
+
+def test_every_schema_is_a_json_schema(description: dict[str, Any]) -> None:
+    for schema in description["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def schema_at(description: dict[str, Any], *steps: str) -> dict[str, Any]:
+    """The schema at a place of the description, with the components that it refers to."""
+    node: Any = description
+    for step in steps:
+        node = node[step]
+    return {**node, "components": description["components"]}
+
+
+JSON = ("content", "application/json", "schema")
+MESSAGES = [{"role": "user", "content": "Hi"}]
+REQUESTS: dict[str, tuple[str, Any, bool]] = {
+    "chat": ("/v1/chat/completions", {"model": "m", "messages": MESSAGES}, True),
+    "chat with a tool": (
+        "/v1/chat/completions",
+        {"model": "m", "messages": MESSAGES, "tools": [{"type": "function", "function": {"name": "f"}}]},
+        True,
+    ),
+    "chat without messages": ("/v1/chat/completions", {"model": "m"}, False),
+    "chat with a wrong type": ("/v1/chat/completions", {"model": "m", "messages": MESSAGES, "n": "1"}, False),
+    "text": ("/v1/completions", {"model": "m", "prompt": "Hi"}, True),
+    "text in an array": ("/v1/completions", {"model": "m", "prompt": ["Hi"], "max_tokens": 3}, True),
+    "text without a prompt": ("/v1/completions", {"model": "m"}, False),
+    "text with an empty prompt": ("/v1/completions", {"model": "m", "prompt": " "}, False),
+    "text with two prompts": ("/v1/completions", {"model": "m", "prompt": ["a", "b"]}, False),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "valid"), REQUESTS.values(), ids=REQUESTS)
+def test_request_bodies(description: dict[str, Any], path: str, body: Any, valid: bool) -> None:
+    schema = schema_at(description, "paths", path, "post", "requestBody", *JSON)
+    assert jsonschema.Draft202012Validator(schema).is_valid(body) == valid
+
+
+def test_keys(description: dict[str, Any]) -> None:
+    assert description["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
+    assert {"bearer": []} in description["security"]
+    assert description["paths"]["/v1/health"]["get"]["security"] == []
+
+
+CHAT = {"model": "claude-haiku-4-5", "messages": MESSAGES}
+TEXT = {"model": "claude-haiku-4-5", "prompt": "Hi"}
+GOOD = Reply([sse(*text_events())])
+BUSY = Reply([error_body("rate_limit_error", "Busy")], 429)
+DOWN = Reply([error_body("overloaded_error", "Busy")], 529)
+ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
+    "chat": (GOOD, "post", "/v1/chat/completions", CHAT, 200),
+    "text": (GOOD, "post", "/v1/completions", TEXT, 200),
+    "chat, invalid": (GOOD, "post", "/v1/chat/completions", {}, 400),
+    "text, invalid": (GOOD, "post", "/v1/completions", {}, 400),
+    "chat, no model": (GOOD, "post", "/v1/chat/completions", {**CHAT, "model": "m"}, 404),
+    "chat, 429": (BUSY, "post", "/v1/chat/completions", CHAT, 429),
+    "text, 503": (DOWN, "post", "/v1/completions", TEXT, 503),
+    "models": (GOOD, "get", "/v1/models", None, 200),
+    "model": (GOOD, "get", "/v1/models/{model}", "claude-haiku-4-5", 200),
+    "no model": (GOOD, "get", "/v1/models/{model}", "m", 404),
+    "health": (GOOD, "get", "/v1/health", None, 200),
+}
+
+
+@pytest.mark.parametrize(("reply", "method", "path", "given", "status"), ANSWERS.values(), ids=ANSWERS)
+def test_responses_are_as_described(
+    description: dict[str, Any], reply: Reply, method: str, path: str, given: Any, status: int
+) -> None:
+    with gateway(Upstream(reply)) as url:
+        real = path.removeprefix("/v1").replace("{model}", str(given))
+        response = httpx.request(
+            method,
+            f"{url}{real}",
+            json=given if method == "post" else None,
+            headers={"authorization": f"Bearer {KEY}"},
+        )
+    assert response.status_code == status
+    described = description["paths"][path][method]["responses"][str(status)]
+    assert set(described["headers"]) - {"x-claudexia-warnings"} <= set(response.headers)
+    schema = schema_at({**description, "response": described}, "response", *JSON)
+    jsonschema.Draft202012Validator(schema).validate(response.json())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "chunk"),
+    [
+        ("/v1/chat/completions", CHAT, "ChatCompletionChunk"),
+        ("/v1/completions", TEXT, "TextCompletionChunk"),
+    ],
+)
+def test_chunks_are_as_described(description: dict[str, Any], path: str, body: Any, chunk: str) -> None:
+    with gateway(Upstream(GOOD)) as url:
+        streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        auth = {"authorization": f"Bearer {KEY}"}
+        response = httpx.post(f"{url}{path.removeprefix('/v1')}", json=streamed, headers=auth)
+    assert "text/event-stream" in description["paths"][path]["post"]["responses"]["200"]["content"]
+    schema = schema_at(description, "components", "schemas", chunk)
+    *frames, done = [line for line in response.text.split("\n\n") if line.startswith("data: ")]
+    assert done == "data: [DONE]"
+    assert len(frames) > 2
+    for frame in frames:
+        jsonschema.Draft202012Validator(schema).validate(httpx.Response(200, text=frame[6:]).json())

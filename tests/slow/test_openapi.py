@@ -1,0 +1,98 @@
+"""Requests that schemathesis makes of /openapi.json: each response is one that the description has.
+
+Valid requests and invalid ones, some hundreds of each for every route, in process. schemathesis's plugin for pytest
+is off (see pyproject.toml): it costs every run of the tests a second.
+"""
+
+from typing import Any, cast
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from claudexia.app import create_app
+from claudexia.settings import Settings
+from tests.campaign.gateway import ReplyingTransport, UpstreamReply
+from tests.campaign.judge import body_reply
+from tests.helpers.serving import KEY, UPSTREAM_KEY
+
+CHECKS: list[Any] = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+MODELS = b'{"data": [{"id": "claude-sonnet-5-5", "type": "model", "created_at": "2026-09-28T00:00:00Z"}], "has_more": false}'
+
+
+def reply(body: bytes, number: int) -> UpstreamReply:
+    return body_reply(body, number) if body else UpstreamReply((MODELS,))
+
+
+APP = create_app(
+    Settings(anthropic_api_key=UPSTREAM_KEY, api_keys={"test": KEY}), transport=ReplyingTransport(reply)
+)
+SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
+OPERATIONS: dict[str, Any] = {each.ok().label: each.ok() for each in cast("Any", SCHEMA).get_all_operations()}
+COMPLETIONS = ["POST /v1/chat/completions", "POST /v1/completions"]
+some = settings(
+    max_examples=200,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_all_routes_are_described() -> None:
+    assert list(OPERATIONS) == [*COMPLETIONS, "GET /v1/models", "GET /v1/models/{model}", "GET /v1/health"]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_response_is_described(name: str, mode: GenerationMode) -> None:
+    if mode is GenerationMode.NEGATIVE and name not in COMPLETIONS:
+        pytest.skip("nothing of this request can be invalid")
+
+    statuses = set[int]()
+
+    @seed(11)
+    @some
+    @given(case=OPERATIONS[name].as_strategy(generation_mode=mode))
+    def check(case: Any) -> None:
+        if mode is GenerationMode.POSITIVE:  # most names are of no model
+            for place in (case.body, case.path_parameters):
+                if isinstance(place, dict) and "model" in place:
+                    place["model"] = "claude-sonnet-5-5"
+        response = case.call(headers=AUTHORIZED)
+        case.validate_response(response, checks=CHECKS)
+        statuses.add(response.status_code)
+
+    check()
+    assert statuses >= ({200} if mode is GenerationMode.POSITIVE else {400})
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_request_without_a_key(name: str) -> None:
+    """The description says which routes need a key, and which error comes without."""
+
+    @seed(11)
+    @settings(some, max_examples=10)
+    @given(case=OPERATIONS[name].as_strategy())
+    def check(case: Any) -> None:
+        response = case.call(headers={"authorization": ""})
+        case.validate_response(response, checks=CHECKS)
+        open_route = OPERATIONS[name].definition.raw.get("security") == []
+        assert (response.status_code == 401) is not open_route
+
+    check()

@@ -1,0 +1,133 @@
+"""200 requests at once overrun a limit by no more than one reservation, on both tables."""
+
+import asyncio
+from typing import Any, NamedTuple, cast
+
+import pytest
+
+from claudexia.access.keys import Key
+from claudexia.access.ledger import Ledger
+from claudexia.access.limiter import Limiter, TableFailurePolicy
+from claudexia.access.limits import Limits
+from claudexia.access.prices import Prices
+from claudexia.errors import APIError
+from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.observability.record import RequestRecord
+from claudexia.storage.table import ItemKey, Table
+from tests.fakes.atomic_dynamodb import atomic_tables
+from tests.helpers.tables import Clock, OpenTable
+
+MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
+PARAMS: Any = {
+    "model": MODEL,
+    "max_tokens": MAX_TOKENS,
+    "messages": [{"role": "user", "content": "a"}],
+    "stream": True,
+}
+INPUT = 10
+PIECE = 400  # characters of one network read, 100 tokens
+
+
+class FakeGeneration:
+    def __init__(self) -> None:
+        self.output_tokens = 0
+        self.finished = False
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {"input_tokens": INPUT, "output_tokens": self.output_tokens}
+
+
+class Outcome(NamedTuple):
+    codes: list[str]  # of the errors
+    tokens: int
+    micros: int
+
+
+class Gateway:
+    def __init__(self, table: Table, clock: Clock, limits: Limits) -> None:
+        limiter = Limiter(table, clock, TableFailurePolicy("closed", pytest.fail, timeout=120))
+        self.billing = Billing(limiter, Ledger(table, pytest.fail), Prices())
+        self.key = Key("k", "k", limits=limits)
+        self.clock = clock
+        self.codes: list[str] = []
+
+    async def answer(self, tokens: int, visible: bool, max_tokens: int | None = None) -> None:
+        """One streamed request whose answer has `tokens`, in pieces of 100 if it is `visible`."""
+        usage = RequestUsage(self.billing, self.key, RequestRecord("r"), self.clock())
+        generation = FakeGeneration()
+        try:
+            params = {**PARAMS, "max_tokens": max_tokens or MAX_TOKENS}
+            await usage.admit(params, 1, streamed=True, requested_max_tokens=max_tokens)
+            usage.generations = cast("Any", [generation])
+            while visible and generation.output_tokens < tokens:
+                generation.output_tokens += PIECE // 4
+                delta = {"type": "text_delta", "text": "x" * PIECE}
+                await usage.on_events(
+                    cast("Any", [{"type": "content_block_delta", "index": 0, "delta": delta}])
+                )
+            generation.output_tokens, generation.finished = tokens, True
+        except APIError as error:
+            assert error.status == 429
+            self.codes.append(error.code or "")
+        await usage.close()
+
+    async def burst(self, *answers: tuple[int, bool, int | None]) -> Outcome:
+        """All of `answers` at once, on a day of their own, and what they used."""
+        self.clock.advance(days=1)
+        self.codes.clear()
+        await asyncio.gather(*(self.answer(*answer) for answer in answers))
+        await self.billing.settled()
+        table, now = self.billing.limiter.table, self.clock()
+        names = (f"usd#{now:%Y-%m-%d}", f"tokens#{now:%Y-%m-%dT%H:%M}")
+        items = {name: await table.get(ItemKey("METER#k", name)) or {} for name in names}
+        assert not any("holds" in item for item in items.values())
+        micros, tokens = (cast("int", item.get("claimed", 0)) for item in items.values())
+        return Outcome(self.codes, tokens, micros)
+
+
+# How long the answers were before, what they are in the burst, and the most tokens of one reservation.
+BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
+    ("of a new process", [], (64_000, False, None), 64_000),
+    ("with visible text", [], (64_000, True, None), 64_000),
+    ("like those before", [64_000], (64_000, False, None), 64_000),
+    ("with max_tokens", [2], (20_000, False, 20_000), 20_000),
+    ("short", [2], (100, False, None), 4096),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
+)
+@atomic_tables
+def test_200_at_once_overrun_no_limit_by_more_than_one_request(
+    open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
+) -> None:
+    day, minute = 1_000_000, 50_000
+    for limits in (Limits(usd_per_day_micros=day), Limits(tokens_per_minute=minute)):
+        clock = Clock()
+        with open_table(clock) as table:
+            gateway = Gateway(table, clock, limits)
+            for tokens in before:
+                asyncio.run(gateway.burst((tokens, False, None)))
+            outcome = asyncio.run(gateway.burst(*[answer] * 200))
+        assert outcome.micros <= day + 5 * reservation + INPUT
+        assert outcome.tokens <= minute + reservation + INPUT
+        assert len(outcome.codes) < 200, "some pass"
+
+
+@pytest.mark.parametrize("before", [2, 100, 4096, 6000])
+@atomic_tables
+def test_answers_longer_than_those_before_end_once_the_money_is_spent(
+    open_table: OpenTable, before: int
+) -> None:
+    day, reservation = 1_000_000, 5 * max(before, 4096)
+    clock = Clock()
+    with open_table(clock) as table:
+        gateway = Gateway(table, clock, Limits(usd_per_day_micros=day))
+        asyncio.run(gateway.burst((before, False, None)))
+        outcome = asyncio.run(gateway.burst(*[(64_000, True, None)] * 200))
+    running = day // reservation + 1
+    assert outcome.micros <= day + reservation + INPUT + running * (5 * PIECE // 4 + 2 * INPUT)
+    assert "insufficient_quota" in outcome.codes
+    assert len(outcome.codes) == 200

@@ -1,0 +1,173 @@
+"""The work for a request is linear in the bytes of its body, and so is that for an upstream's event.
+
+Counted are lines of Python and calls into C, a number that is the same on every machine. What C code does in one
+call is not seen: the sizes of what it makes are checked instead, and `tests.benchmarks` times it.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from types import FrameType
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from claudexia.api.http import warnings_header
+from claudexia.errors import APIError
+from claudexia.translate.report import MAX_WARNINGS, Report
+from claudexia.translate.sse import MAX_EVENT, EventDecoder
+from claudexia.translate.types.params import CompletionCreateParams
+from tests.helpers.large_bodies import BODIES, translate, upstream_body
+
+# One unit is about a kilobyte.
+UNITS = (4, 8, 16, 32)
+# The cost per byte may grow by this factor while the size doubles; for what is quadratic it tends to two.
+GROWTH = 1.12
+
+
+def count_steps(work: Callable[[], object]) -> int:
+    """Lines of Python and calls into C that `work` takes."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return trace
+
+    def profile(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal steps
+        steps += event == "c_call"
+
+    before = sys.gettrace(), sys.getprofile()
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.settrace(before[0])
+        sys.setprofile(before[1])
+    return steps
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_work_for_a_body_is_linear_in_its_size(name: str) -> None:
+    translate(BODIES[name](1))  # imports what is imported late
+    costs: list[float] = []
+    for units in UNITS:
+        body = BODIES[name](units)
+        costs.append(count_steps(partial(translate, body)) / len(body))
+    assert all(larger < GROWTH * smaller for smaller, larger in pairwise(costs)), costs
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_no_body_fails_in_the_gateway_or_grows_on_its_way(name: str) -> None:
+    body = BODIES[name](64)
+    try:
+        sent = upstream_body(body)
+    except APIError as error:
+        assert error.status == 400
+        return
+    # The union at the top of a tool's schema goes into its description as well, and references into a copy.
+    assert len(sent) < 4 * len(body) + 50_000
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "#/anyOf/" + "1" * 5000,
+        "#/anyOf/" + "9" * 4300,
+        "#/anyOf/" + "\u0661" * 5000,
+        "#/anyOf/-1",
+        "#/anyOf/1.0",
+    ],
+    ids=["long-index", "largest-integer", "arabic-digits", "negative-index", "decimal-index"],
+)
+@pytest.mark.parametrize("place", ["response_format", "tool", "strict-tool"])
+def test_an_index_in_a_reference_that_is_none_points_to_nothing(reference: str, place: str) -> None:
+    schema = {"type": "object", "anyOf": [{"$ref": reference}, {"type": "object", "properties": {"a": {}}}]}
+    function = {"name": "f", "parameters": schema, "strict": place == "strict-tool"}
+    fields: dict[str, object] = {"tools": [{"type": "function", "function": function}]}
+    if place == "response_format":
+        fields = {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}}
+    messages = [{"role": "user", "content": "hi"}]
+    body = json.dumps({"model": "claude-sonnet-5-5", "messages": messages, **fields}).encode()
+    assert translate(body) == 200
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_few_errors_of_a_body_are_collected(name: str) -> None:
+    try:
+        CompletionCreateParams.model_validate_json(BODIES[name](64))
+    except ValidationError as error:
+        assert error.error_count() < 50
+
+
+def test_a_request_keeps_the_first_warnings_and_the_number_of_the_others() -> None:
+    report = Report()
+    for number in range(MAX_WARNINGS + 1500):
+        report.at("messages", number).warn("moved")
+        report.at("messages", number).warn("moved")
+    *shown, more = report.warnings
+    assert [warning.param for warning in shown] == [f"messages[{number}]" for number in range(MAX_WARNINGS)]
+    assert more.reason == "and 1,500 more warnings"
+    header = warnings_header(report.warnings)["x-claudexia-warnings"]
+    assert header.startswith("messages[0]: moved; messages[1]: moved")
+    assert header.endswith("; ...: and 1,500 more warnings")
+
+
+def test_all_of_few_warnings_are_kept() -> None:
+    report = Report()
+    for number in range(MAX_WARNINGS):
+        report.at("messages", number).warn("moved")
+    assert len(report.warnings) == MAX_WARNINGS
+    assert "more" not in warnings_header(report.warnings)["x-claudexia-warnings"]
+
+
+# Events
+
+
+def event_of(size: int) -> bytes:
+    return b'event: x\ndata: {"type":"x","text":"' + b"a" * size + b'"}\n\n'
+
+
+SPLITS = {"one-by-one": 1, "by-seven": 7, "by-a-thousand": 1000}
+
+
+@pytest.mark.parametrize("line_ending", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("size", SPLITS.values(), ids=SPLITS)
+def test_events_are_the_same_however_they_are_split(size: int, line_ending: bytes) -> None:
+    stream = (b": comment\n\n" + event_of(5) + event_of(0) + event_of(2000)).replace(b"\n", line_ending)
+    decoder, events = EventDecoder(), []
+    for start in range(0, len(stream), size):
+        events += decoder.feed(stream[start : start + size])
+    events += decoder.close()
+    assert [len(event["text"]) for event in events] == [5, 0, 2000]  # type: ignore[typeddict-item]  # not an event of the API
+
+
+@pytest.mark.parametrize("piece", [10, 100, 1000])
+def test_the_work_for_an_event_is_linear_in_its_size(piece: int) -> None:
+    def decode(pieces: int) -> tuple[int, int]:
+        decoder, held = EventDecoder(), 0
+        for _ in range(pieces):
+            decoder.feed(b"a" * piece)
+            # What later calls may copy is never more than one piece.
+            held = max(held, *map(len, decoder._pieces))
+        return count_steps(lambda: decoder.feed(b"a" * piece)), held
+
+    (few_steps, few_held), (many_steps, many_held) = decode(10), decode(1000)
+    assert many_steps == few_steps
+    assert many_held == few_held == piece
+
+
+@pytest.mark.parametrize("piece", [MAX_EVENT + 1, 2**20], ids=["at-once", "in-pieces"])
+@pytest.mark.parametrize("end", [b"", b"\n\n"], ids=["open", "ended"])
+def test_an_event_without_limits_is_an_upstream_failure(piece: int, end: bytes) -> None:
+    decoder = EventDecoder()
+    with pytest.raises(APIError) as caught:
+        for _ in range(0, MAX_EVENT + 1, piece):
+            decoder.feed(b"d" * piece)
+        decoder.feed(end)
+    assert (caught.value.status, caught.value.type) == (502, "server_error")
