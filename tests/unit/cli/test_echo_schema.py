@@ -53,7 +53,7 @@ Body = Mapping[str, object]
         pytest.param({"$ref": "https://elsewhere.test/schema"}, "hi", id="unknown-ref"),
     ],
 )
-def test_a_sample_of_a_schema(schema: Body, expected: object) -> None:
+def test_sample_of_a_schema(schema: Body, expected: object) -> None:
     assert sample(Schema.model_validate(schema), "hi") == expected
 
 
@@ -65,7 +65,7 @@ def test_a_sample_of_a_schema(schema: Body, expected: object) -> None:
         pytest.param({"$ref": "#"}, id="itself"),
     ],
 )
-def test_a_recursive_schema_ends(child: Body) -> None:
+def test_sample_of_a_recursive_schema_is_finite(child: Body) -> None:
     schema = {"type": "object", "properties": {"child": child}, "required": ["child"]}
     assert json.dumps(sample(Schema.model_validate(schema), "hi")).startswith('{"child": ')
 
@@ -102,7 +102,7 @@ SCHEMAS: list[Any] = [
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
-def test_a_sample_is_valid_and_always_the_same(schema: Any) -> None:
+def test_sample_is_valid_and_deterministic(schema: Any) -> None:
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     value = sample(Schema.model_validate(schema), "a")
     validator.validate(value)
