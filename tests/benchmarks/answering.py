@@ -1,4 +1,4 @@
-"""What both stand-ins speak: HTTP/1.1 with keep-alive over plain sockets, with no more of it than is asked."""
+"""The HTTP/1.1 server of both fakes: keep-alive, one request at a time, nothing else."""
 
 import asyncio
 import re
@@ -11,14 +11,14 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Answering(asyncio.Protocol):
-    """One connection, on which one request comes at a time."""
+    """One connection. Its requests come one at a time."""
 
     def __init__(self) -> None:
         self._received = b""
 
     @abstractmethod
     def answer(self, head: bytes, body: bytes) -> None:
-        """Writes the answer to `transport`."""
+        """Writes the response to `transport`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -34,7 +34,7 @@ class Answering(asyncio.Protocol):
 
 
 async def serve(connect: Callable[[], Answering], descriptor: int) -> None:
-    """On the listening socket whose fd is `descriptor`."""
+    """Serves on the listening socket with the file descriptor `descriptor`."""
     listener = socket.socket(fileno=descriptor)
     server = await asyncio.get_running_loop().create_server(connect, sock=listener)
     await server.serve_forever()

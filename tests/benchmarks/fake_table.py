@@ -1,7 +1,7 @@
-"""A stand-in for DynamoDB that answers at once, so that only the gateway's own work is left to measure.
+"""A fake DynamoDB that responds at once, so that a benchmark measures the gateway's work only.
 
-What is put can be got and queried. An update is taken and forgotten: no limit is ever reached. It has no TLS and
-no distance, which come on top in life. `processes.py` runs it.
+PutItem, GetItem and Query work. UpdateItem is ignored, so no limit is ever reached. There is no TLS and no network
+latency. `processes.py` runs it.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ from tests.benchmarks.answering import Answering, serve
 _OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n"
 
-Attributes = dict[str, Any]  # an item as DynamoDB spells it
+Attributes = dict[str, Any]  # an item in DynamoDB's JSON
 
 
 class _Items:
-    """Of every table at once: there is only one."""
+    """The items of the only table."""
 
     def __init__(self) -> None:
         self._items: dict[tuple[str, str], Attributes] = {}
 
-    def answer(self, operation: str, asked: Mapping[str, Any]) -> Attributes:
+    def answer(self, operation: str, request: Mapping[str, Any]) -> Attributes:
         """Raises KeyError for an operation that no benchmark needs."""
         if operation == "PutItem":
-            self._items[_key(asked["Item"])] = asked["Item"]
+            self._items[_key(request["Item"])] = request["Item"]
             return {}
         if operation == "GetItem":
-            item = self._items.get(_key(asked["Key"]))
+            item = self._items.get(_key(request["Key"]))
             return {"Item": item} if item else {}
         if operation == "Query":
-            partition = asked["ExpressionAttributeValues"][":partition"]
+            partition = request["ExpressionAttributeValues"][":partition"]
             return {"Items": [item for item in self._items.values() if item["pk"] == partition]}
         return {"UpdateItem": {}}[operation]
 

@@ -1,8 +1,8 @@
-"""A stand-in for the Messages API that answers at once, so that only the relays' own work is left to measure.
+"""A fake Messages API that responds at once, so that a benchmark measures the work of the relays only.
 
-One HTTP chunk per event as the API sends them. The question says how many deltas it wants, since a gateway may
-raise max_tokens. The whole answer is one write, but for PAUSING: there the first delta comes alone, as it does in
-life, and the rest a little later. `processes.py` runs it.
+One HTTP chunk per event, as from the API. The prompt names the number of deltas, since a gateway may raise
+max_tokens. The response is one write, except for PAUSING: its first delta is sent alone and the rest a little later.
+The events are built as in the echo; the head and the padding are the API's. `processes.py` runs it.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 
+from claudexia_cli.echo.events import message_events
 from tests.benchmarks.answering import Answering, serve
 
 MODEL = "claude-sonnet-5-5"
 PAUSING = "claude-haiku-5-5"
 
-_PAUSE = 0.004  # seconds, long enough for a relay to have passed the first delta on
+_PAUSE = 0.004  # seconds; long enough for a relay to send the first delta
 
 _WORDS = [
     "Once",
@@ -62,13 +63,13 @@ _HEAD = "\r\n".join(
 
 
 def words(count: int) -> list[str]:
-    """The text of each delta; numbered, so that none can be lost, doubled or moved unseen."""
+    """The text of each delta, with its number: a lost, doubled or moved delta is detected."""
     return [f" {_WORDS[n % len(_WORDS)]}#{n}" for n in range(count)]
 
 
 @cache
 def _response(count: int) -> tuple[bytes, bytes]:
-    """The answer up to and with its first delta, and the rest."""
+    """The response up to and including its first delta, and the rest."""
     chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in _events(count)]
     first = next(n for n, chunk in enumerate(chunks, start=1) if b"_delta" in chunk)
     return f"{_HEAD}\r\n\r\n".encode() + b"".join(chunks[:first]), b"".join(chunks[first:]) + b"0\r\n\r\n"
@@ -83,43 +84,37 @@ def _events(count: int) -> Iterator[bytes]:
         "output_tokens": 1,
         "service_tier": "standard",
     }
+    pieces = words(count)
     message: dict[str, object] = {
         "model": MODEL,
         "id": "msg_01LxUY9mF2Vb7tQhN5cR8sKd",
         "type": "message",
         "role": "assistant",
-        "content": [],
-        "stop_reason": None,
+        "content": [{"type": "text", "text": "".join(pieces)}],
+        "stop_reason": "end_turn",
         "stop_sequence": None,
-        "usage": usage,
+        "stop_details": None,
+        "usage": {**usage, "output_tokens": count},
     }
-    yield _event({"type": "message_start", "message": message})
-    block = {"type": "text", "text": ""}
-    yield _event({"type": "content_block_start", "index": 0, "content_block": block})
-    yield _event({"type": "ping"})
-    for n, text in enumerate(words(count)):
-        delta = {"type": "text_delta", "text": text}
-        yield _event({"type": "content_block_delta", "index": 0, "delta": delta}, padding=n * 7 % 16)
-    yield _event({"type": "content_block_stop", "index": 0})
-    ending = {"stop_reason": "end_turn", "stop_sequence": None}
-    yield _event({"type": "message_delta", "delta": ending, "usage": {**usage, "output_tokens": count}})
-    yield _event({"type": "message_stop"})
+    # The first delta is event 3; its number decides the padding of a delta.
+    for number, event in enumerate(message_events(message, usage, lambda _: pieces), start=-3):
+        yield _event(event, padding=number * 7 % 16 if event["type"] == "content_block_delta" else 5)
 
 
 def _event(data: Mapping[str, object], padding: int = 5) -> bytes:
-    """The API pads its events with blanks before the last brace, to hide the length of what they say."""
+    """`data` as the API frames it: with spaces before the last brace, which hide the length of the text."""
     compact = json.dumps(data, separators=(",", ":"))
     return f"event: {data['type']}\ndata: {compact[:-1]}{' ' * padding}}}\n\n".encode()
 
 
 class _Connection(Answering):
     def answer(self, head: bytes, body: bytes) -> None:
-        asked = json.loads(body)
+        request = json.loads(body)
         deltas = _DELTAS.search(body)
         if not deltas:
-            raise ValueError("nobody said how many deltas")
+            raise ValueError("the prompt has no number of deltas")
         opening, rest = _response(int(deltas[1]))
-        if asked["model"] == PAUSING:
+        if request["model"] == PAUSING:
             self.transport.write(opening)
             asyncio.get_running_loop().call_later(_PAUSE, self.transport.write, rest)
         else:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tests.clients.matrix import CLIENTS, README, Client, Outcome, table, with_table
 from tests.clients.running import outcome_of
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, gateway
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 def _outcomes(clients: list[Client]) -> Mapping[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    with gateway(StandIn()) as base_url:
+    with gateway(FakeAnthropic()) as base_url:
         for client in clients:
             outcomes[client.name] = outcome_of(client, base_url, KEY)
             _tell(client.name, outcomes[client.name])

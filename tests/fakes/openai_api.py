@@ -1,4 +1,4 @@
-"""An endpoint that answers what `claudexia check` asks as it should be answered, but for the faults it is given."""
+"""A fake of an OpenAI-compatible API for `claudexia check`: correct responses, except for the given faults."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.helpers.serving import serving
 KEY = "sk_cdx_test"
 USAGE = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
 WORDS = ["one", " two", " three", " four", " five", " six"]
-Answer = Callable[[], Response]
+Respond = Callable[[], Response]
 
 
 def completion(finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
@@ -49,14 +49,14 @@ STREAM = [*map(delta, WORDS), delta(finish_reason="stop"), chunk(usage=USAGE), "
 
 
 class Time:
-    """In place of `time` for who reads a stream of streaming(): it passes only as that says."""
+    """Replaces `time` in the reader of a streaming() response, which sets the time."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.asked = 0
+        self.reads = 0
 
     def perf_counter(self) -> float:
-        self.asked += 1
+        self.reads += 1
         return self.now
 
 
@@ -64,22 +64,22 @@ TIME = Time()
 
 
 def streaming(pieces: list[str], pause: float = 0.02) -> Response:
-    """Sends each piece when the reader has asked for the time at which the one before arrived."""
+    """Sends each piece after the reader has read the time at which the previous one arrived."""
 
     async def sent() -> AsyncIterator[str]:
         for later in reversed(range(len(pieces))):
             TIME.now += pause
-            asked = TIME.asked
+            reads = TIME.reads
             yield pieces[-1 - later]
-            while later and TIME.asked == asked:  # polled, since the reader is in another thread
+            while later and TIME.reads == reads:  # polled, since the reader is in another thread
                 await asyncio.sleep(0.001)
 
     return StreamingResponse(sent(), media_type="text/event-stream")
 
 
 CITY = '{"city": "Paris", "country": "France", "population": 2000000}'
-# By what is asked: what is answered.
-RIGHT: Mapping[str, Answer] = {
+# The correct response to each request.
+CORRECT: Mapping[str, Respond] = {
     "health": lambda: JSONResponse({"status": "ok"}),
     "models": lambda: JSONResponse({"object": "list", "data": [{"id": "claude-haiku-5-5"}]}),
     "wrong key": lambda: error(401, "invalid_api_key"),
@@ -91,19 +91,19 @@ RIGHT: Mapping[str, Answer] = {
 }
 
 
-def stand_in(**wrong: Answer) -> Starlette:
-    """`wrong` has what is answered in place of RIGHT, with _ for the spaces in its names."""
-    answers = {**RIGHT, **{name.replace("_", " "): answer for name, answer in wrong.items()}}
+def fake_openai(**wrong: Respond) -> Starlette:
+    """`wrong` has the responses that replace CORRECT; a name has _ in place of a space."""
+    responses = {**CORRECT, **{name.replace("_", " "): respond for name, respond in wrong.items()}}
 
     async def health(request: Request) -> Response:
-        return answers["health"]()
+        return responses["health"]()
 
     async def models(request: Request) -> Response:
         known = request.headers["authorization"] == f"Bearer {KEY}"
-        return answers["models" if known else "wrong key"]()
+        return responses["models" if known else "wrong key"]()
 
     async def complete(request: Request) -> Response:
-        return answers[_asked(await request.json())]()
+        return responses[_request_name(await request.json())]()
 
     routes = [
         Route("/stage/v1/health", health),
@@ -114,14 +114,14 @@ def stand_in(**wrong: Answer) -> Starlette:
 
 
 @contextmanager
-def standing_in(**wrong: Answer) -> Iterator[str]:
-    """The URL of a stand_in(), by whose time its streams are measured."""
-    with serving(stand_in(**wrong)) as url, pytest.MonkeyPatch.context() as patch:
+def fake_openai_url(**wrong: Respond) -> Iterator[str]:
+    """The URL of a fake_openai(). Its streams are measured with its own time."""
+    with serving(fake_openai(**wrong)) as url, pytest.MonkeyPatch.context() as patch:
         patch.setattr(check_client, "time", TIME)
         yield url
 
 
-def _asked(body: Mapping[str, Any]) -> str:
+def _request_name(body: Mapping[str, Any]) -> str:
     if body.get("stream"):
         return "stream"
     if "response_format" in body:

@@ -1,4 +1,4 @@
-"""The command `claudexia` as a person runs it: a process of its own, real sockets, real signals."""
+"""The command `claudexia` in a process, with real sockets and signals."""
 
 import os
 import re
@@ -14,12 +14,12 @@ import httpx
 from tests.helpers.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "claudexia_cli.cli"]
-OURS = ("ANTHROPIC_", "CLAUDEXIA_", "MODEL_ALIASES")
+SETTINGS_PREFIXES = ("ANTHROPIC_", "CLAUDEXIA_", "MODEL_ALIASES")
 
 
 @dataclass
 class Command:
-    """A running `claudexia`, and what it has said."""
+    """A running `claudexia`, and its output so far."""
 
     process: subprocess.Popen[str]
     output: str
@@ -36,7 +36,7 @@ class Command:
     def curl(self) -> str:
         return self._find(r"(?s)^(curl -N .*?)\n\n")
 
-    def ask(self, content: str, *, stream: bool = False) -> httpx.Response:
+    def complete(self, content: str, *, stream: bool = False) -> httpx.Response:
         return httpx.post(
             f"{self.url}/chat/completions",
             headers={"authorization": f"Bearer {self.key}"},
@@ -51,13 +51,13 @@ class Command:
 
     @contextmanager
     def streaming(self) -> Iterator[Iterator[str]]:
-        """The lines of an answer that takes longer than any test waits, of which the first with data has come."""
-        words = {"role": "user", "content": "word " * 20_000}
+        """The lines of a response that is longer than any test waits, after its first data line."""
+        message = {"role": "user", "content": "word " * 20_000}
         with httpx.stream(
             "POST",
             f"{self.url}/chat/completions",
             headers={"authorization": f"Bearer {self.key}"},
-            json={"model": "claude-sonnet-5-5", "stream": True, "messages": [words]},
+            json={"model": "claude-sonnet-5-5", "stream": True, "messages": [message]},
             trust_env=False,
             timeout=PATIENCE,
         ) as response:
@@ -66,9 +66,9 @@ class Command:
             yield lines
 
     def end(self, sig: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Exit status, and what was said after the greeting on either output.
+        """Exit status, and the output on stdout and stderr after the greeting.
 
-        Raises subprocess.TimeoutExpired where it does not end.
+        Raises subprocess.TimeoutExpired if the process does not end.
         """
         self.process.send_signal(sig)
         rest, errors = self.process.communicate(timeout=PATIENCE)
@@ -81,7 +81,7 @@ class Command:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | more
+    return {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_PREFIXES)} | more
 
 
 @contextmanager
@@ -106,14 +106,14 @@ def claudexia(*arguments: str, **env: str) -> Iterator[Command]:
 
 
 def failing(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return _finished([*COMMAND, *arguments], env)
+    return _run([*COMMAND, *arguments], env)
 
 
 def paste(line: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return _finished(["/bin/sh", "-c", line], env)
+    return _run(["/bin/sh", "-c", line], env)
 
 
-def _finished(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         arguments, capture_output=True, text=True, env=environment(**env), timeout=PATIENCE, check=False
     )

@@ -1,6 +1,7 @@
-"""Which schemas structured output takes, as the documentation and the error messages state it.
+"""The JSON Schemas that structured output accepts, from the documentation and the API's error messages.
 
-An oracle for tests: it knows the server's side only and shares nothing with the translation.
+An oracle for tests: it describes the API and shares no code with the translation. It allows a list of keywords;
+the fake API's schema rules reject a list of keywords, with the API's messages.
 """
 
 import re
@@ -17,7 +18,7 @@ _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
 
 
 def assert_schema_accepted(schema: dict[str, Any]) -> None:
-    """Fails where the server would answer 400."""
+    """Fails if the API would return 400."""
     defs = schema.get("$defs", {})
     _check({key: value for key, value in schema.items() if key != "$defs"}, defs, ())
     optional, unions = _counts(schema)

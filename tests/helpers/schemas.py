@@ -1,4 +1,4 @@
-"""Short ways to write schemas for tests, and to adapt them."""
+"""Helpers to write schemas for tests and to adapt them."""
 
 import json
 from typing import Any
@@ -14,8 +14,8 @@ def closed(*required: str, **properties: Any) -> dict[str, Any]:
     return {**schema, **({"required": [*required]} if required else {}), "additionalProperties": False}
 
 
-def whole(schema: Any) -> Any:
-    """adapt(), and a check that it leaves its input alone and makes what the server accepts."""
+def checked_adapt(schema: Any) -> Any:
+    """adapt(), with a check that its input is unchanged and that its result is accepted by the API."""
     given = json.dumps(schema)
     adapted = adapt(schema)
     assert json.dumps(schema) == given

@@ -1,13 +1,13 @@
-"""Ways of the OpenAI SDK to ask that more than one test takes."""
+"""Calls of the OpenAI SDK that several tests share."""
 
 from typing import Any
 
 from openai import OpenAI
 
 
-def first_choice(client: OpenAI, streamed: bool, **asked: Any) -> Any:
-    """The answer's only choice, whole or as the SDK's stream helper puts it together."""
+def first_choice(client: OpenAI, streamed: bool, **params: Any) -> Any:
+    """The only choice of the completion, whole or collected by the SDK's stream helper."""
     if not streamed:
-        return client.chat.completions.create(**asked).choices[0]
-    with client.chat.completions.stream(**asked) as stream:
+        return client.chat.completions.create(**params).choices[0]
+    with client.chat.completions.stream(**params) as stream:
         return stream.get_final_completion().choices[0]

@@ -1,7 +1,8 @@
-"""Real sockets for tests: an ASGI app under uvicorn in a thread, and an upstream that answers as it is told."""
+"""Real sockets for tests: an ASGI app under uvicorn in a thread, and an upstream with scripted replies."""
 
 import asyncio
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
@@ -14,6 +15,7 @@ import uvicorn
 
 from claudexia.app import create_app
 from claudexia.settings import Settings
+from claudexia_cli.echo.events import message_events, sse_frame
 from tests.helpers.waiting import PATIENCE, turns
 
 KEY, OTHER_KEY = "sk_cdx_test", "sk_cdx_other"
@@ -24,11 +26,11 @@ Message = MutableMapping[str, Any]
 
 @dataclass
 class Reply:
-    """What the upstream says to one request.
+    """The upstream's response to one request.
 
-    A number among `pieces` is a pause of that many turns of the event loop, an event is waited for. `then` is
-    what follows the last piece: "end" closes the answer as it should be, "break" cuts the connection, "hang"
-    keeps silent until the gateway is gone.
+    `pieces` are sent in order. A number is a pause of that many turns of the event loop; an event is waited for.
+    `then` is what follows the last piece: "end" completes the response, "break" closes the connection, "hang"
+    sends nothing more until the gateway disconnects.
     """
 
     pieces: Sequence[bytes | int | threading.Event] = ()
@@ -38,8 +40,8 @@ class Reply:
 
 
 def sse(*events: dict[str, Any]) -> bytes:
-    """Events as the upstream frames them."""
-    return b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+    """Events as server-sent events."""
+    return b"".join(map(sse_frame, events))
 
 
 def error_body(kind: str, message: str, **details: str) -> bytes:
@@ -48,27 +50,29 @@ def error_body(kind: str, message: str, **details: str) -> bytes:
 
 
 def text_events(text: str = "Hello there", stop_reason: str = "end_turn") -> list[dict[str, Any]]:
-    """A short answer, one delta a word."""
-    words = [word if index == 0 else f" {word}" for index, word in enumerate(text.split(" "))]
-    return [
-        {"type": "message_start", "message": start()},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "ping"},
-        *(
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}
-            for word in words
-        ),
-        {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": stop_reason},
-            "usage": {"output_tokens": len(words)},
-        },
-        {"type": "message_stop"},
+    """The events of a text reply, one delta per word."""
+    words = re.findall(r"^[^ ]*| [^ ]*", text)
+    message = _message([{"type": "text", "text": text}], stop_reason, output_tokens=len(words))
+    return list(message_events(message, start()["usage"], lambda _: words))
+
+
+def tool_events(*calls: tuple[str, str]) -> list[dict[str, Any]]:
+    """The events of a reply with tool calls, each given as its name and the JSON of its input."""
+    inputs = {f"toolu_{index}": arguments for index, (_, arguments) in enumerate(calls)}
+    content = [
+        {"type": "tool_use", "id": id_, "name": name, "input": {}}
+        for id_, (name, _) in zip(inputs, calls, strict=True)
     ]
+    events = message_events(
+        _message(content, "tool_use", output_tokens=9),
+        start()["usage"],
+        lambda block: (inputs[block["id"]][:3], inputs[block["id"]][3:]),
+    )
+    return [event for event in events if event["type"] != "ping"]
 
 
 def start() -> dict[str, Any]:
+    """The message in message_start."""
     return {
         "id": "msg_test", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5-20250929",
         "content": [], "stop_reason": None, "stop_sequence": None,
@@ -76,33 +80,24 @@ def start() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tool_events(*calls: tuple[str, str]) -> list[dict[str, Any]]:
-    """An answer that calls tools, each given as its name and the JSON of its input."""
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": start()}]
-    for index, (name, arguments) in enumerate(calls):
-        block = {"type": "tool_use", "id": f"toolu_{index}", "name": name, "input": {}}
-        events.append({"type": "content_block_start", "index": index, "content_block": block})
-        for text in ("", arguments[:3], arguments[3:]):
-            delta = {"type": "input_json_delta", "partial_json": text}
-            events.append({"type": "content_block_delta", "index": index, "delta": delta})
-        events.append({"type": "content_block_stop", "index": index})
-    ending = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}}
-    return [*events, ending, {"type": "message_stop"}]
+def _message(content: list[dict[str, Any]], stop_reason: str, output_tokens: int) -> dict[str, Any]:
+    ending = {"stop_reason": stop_reason, "stop_details": None, "usage": {"output_tokens": output_tokens}}
+    return {**start(), "content": content, **ending}
 
 
 class Upstream:
-    """An ASGI app in Anthropic's place: gives its replies in order, the last one for ever, and remembers."""
+    """An ASGI app in place of Anthropic's API. Sends its replies in order and repeats the last; records requests."""
 
     def __init__(self, *replies: Reply) -> None:
         self.replies = deque(replies or [Reply([sse(*text_events())])])
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.peers: list[tuple[str, int]] = []
-        self.asked = threading.Event()
-        self.abandoned = threading.Event()
-        # What GET /v1/models answers, and the URLs under which it was asked for.
+        self.requested = threading.Event()
+        self.disconnected = threading.Event()
+        # The response to GET /v1/models, and the URLs of the requests for it.
         self.models = Reply([error_body("not_found_error", "No such page")], 404)
-        self.looks: list[str] = []
+        self.model_requests: list[str] = []
 
     async def __call__(
         self,
@@ -113,9 +108,9 @@ class Upstream:
         if scope["type"] != "http":
             return
         if scope["method"] == "GET":
-            self.looks.append(f"{scope['path']}?{scope['query_string'].decode()}")
+            self.model_requests.append(f"{scope['path']}?{scope['query_string'].decode()}")
             self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
-            await self._say(self.models, receive, send)
+            await self._send(self.models, receive, send)
             return
         body = b""
         while (message := await receive()).get("body"):
@@ -124,12 +119,12 @@ class Upstream:
                 break
         self.bodies.append(json.loads(body))
         self.peers.append(tuple(scope["client"]))
-        self.asked.set()
+        self.requested.set()
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
-        await self._say(reply, receive, send)
+        await self._send(reply, receive, send)
 
-    async def _say(
+    async def _send(
         self,
         reply: Reply,
         receive: Callable[[], Awaitable[Message]],
@@ -147,14 +142,14 @@ class Upstream:
                 assert await asyncio.to_thread(piece.wait, PATIENCE)
         if reply.then == "hang":
             await receive()
-            self.abandoned.set()
+            self.disconnected.set()
         if reply.then == "break":
             raise ConnectionAbortedError
         await send({"type": "http.response.body", "body": b""})
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, started and stopped without the pauses of its own main loop: those add 0.4 s to each test."""
+    """uvicorn without its main loop, whose pauses add 0.4 s to each test."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(uvicorn.Config(app, port=0, log_level=60, ws="none"))
@@ -162,7 +157,7 @@ class _Server(uvicorn.Server):
         self.lifespan = self.config.lifespan_class(self.config)
 
     async def start(self) -> str:
-        """Returns the URL it listens on."""
+        """Returns the URL of the server."""
         await self.startup()
         await self.on_tick(0)  # sets the default response headers
         return f"http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
@@ -182,13 +177,13 @@ class _Server(uvicorn.Server):
 
 
 def let_servers_go_on() -> None:
-    """Returns when what was sent to the servers of this process so far has been read by them."""
+    """Returns when the servers of this process have read everything sent to them so far."""
     asyncio.run_coroutine_threadsafe(turns(), _loop()).result(PATIENCE)
 
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """The event loop, in a thread of its own, that all servers of this process run in."""
+    """The event loop of all servers in this process, in its own thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
     return loop
@@ -196,7 +191,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """`app` on a free port of this machine; yields its URL."""
+    """Serves `app` on a free port of this machine. Yields its URL."""
     server = _Server(app)
     url = asyncio.run_coroutine_threadsafe(server.start(), _loop()).result(PATIENCE)
     try:
@@ -207,13 +202,13 @@ def serving(app: Any) -> Iterator[str]:
 
 @contextmanager
 def gateway(upstream: Any, **settings: Any) -> Iterator[str]:
-    """The whole gateway over real sockets on both sides; yields its base URL with /v1.
+    """The whole gateway, with real sockets on both sides. Yields its base URL with /v1.
 
-    `upstream` is an ASGI app. What create_app() takes beside settings is passed on to it.
+    `upstream` is an ASGI app. `now` and `table` are passed to create_app(), all other arguments are settings.
     """
-    edges = {name: settings.pop(name) for name in ("now", "table") if name in settings}
+    app_arguments = {name: settings.pop(name) for name in ("now", "table") if name in settings}
     with serving(upstream) as upstream_url:
         keys = {"api_keys": {"test": KEY, "other": OTHER_KEY}}
-        chosen = {"anthropic_base_url": upstream_url, "anthropic_api_key": UPSTREAM_KEY, **keys, **settings}
-        with serving(create_app(Settings(**chosen), **edges)) as url:
+        values = {"anthropic_base_url": upstream_url, "anthropic_api_key": UPSTREAM_KEY, **keys, **settings}
+        with serving(create_app(Settings(**values), **app_arguments)) as url:
             yield f"{url}/v1"

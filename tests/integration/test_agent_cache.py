@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, gateway
 from tests.integration.test_thinking_loop import TOOLS, plain
 
@@ -38,7 +38,7 @@ def marks(value: Any) -> int:
 
 @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-4-8", "claude-sonnet-4-5"])
 def test_reads_grow_from_the_second_call_on(model: str) -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         usages = agent(url, model)
     read = [usage.prompt_tokens_details.cached_tokens for usage in usages]
@@ -61,7 +61,7 @@ def test_reads_grow_from_the_second_call_on(model: str) -> None:
     ids=["setting", "header", "too short"],
 )
 def test_off(settings: dict[str, Any], asked: dict[str, Any]) -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream, **settings) as url:
         usages = agent(url, "claude-opus-4-5", prompt="weather [rounds=1]", **asked)
     assert not any(usage.prompt_tokens_details.cached_tokens for usage in usages)
@@ -77,7 +77,7 @@ def test_off(settings: dict[str, Any], asked: dict[str, Any]) -> None:
     ids=["cache_control", "prompt_cache_breakpoint"],
 )
 def test_a_clients_own_mark_is_the_only_one(part: dict[str, Any]) -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     messages: Any = [{"role": "system", "content": [part]}, {"role": "user", "content": "hi"}]
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
@@ -106,7 +106,7 @@ GROWING: dict[str, tuple[list[Any], dict[str, Any]]] = {
 def test_what_else_is_asked_does_not_cost_the_cache(name: str) -> None:
     more, given = GROWING[name]
     messages: list[Any] = [{"role": "system", "content": LONG}, {"role": "user", "content": "a"}]
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.create
         before = create(model="claude-sonnet-5-5", messages=messages, **given).usage
@@ -122,7 +122,7 @@ def test_what_else_is_asked_does_not_cost_the_cache(name: str) -> None:
 def test_more_marks_than_claude_takes_are_reported() -> None:
     part = {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}
     messages: Any = [{"role": "system", "content": [part] * 6}, {"role": "user", "content": "hi"}]
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.with_raw_response.create
         raw = create(model="claude-sonnet-5-5", messages=messages)

@@ -293,7 +293,7 @@ def test_pieces_leave_at_once(client: httpx.Client, upstream: Upstream) -> None:
     upstream.replies = Upstream(Reply([sse(*text_events()[:4])], then="hang")).replies
     with client.stream("POST", "/chat/completions", json={**BODY, "stream": True}) as response:
         assert next(line for line in response.iter_lines() if "Hello" in line)
-    assert upstream.abandoned.wait(PATIENCE)
+    assert upstream.disconnected.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -313,9 +313,9 @@ def test_a_client_who_leaves_takes_the_upstream_request_along(
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + body)
-        assert upstream.asked.wait(PATIENCE)
-        assert not upstream.abandoned.is_set()
-    assert upstream.abandoned.wait(PATIENCE)
+        assert upstream.requested.wait(PATIENCE)
+        assert not upstream.disconnected.is_set()
+    assert upstream.disconnected.wait(PATIENCE)
     assert client.get("/models").status_code == 200  # nothing is stuck
 
 

@@ -54,9 +54,9 @@ def leave(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **m
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        assert upstream.asked.wait(PATIENCE)
+        assert upstream.requested.wait(PATIENCE)
         let_servers_go_on()
-    assert upstream.abandoned.wait(PATIENCE)
+    assert upstream.disconnected.wait(PATIENCE)
 
 
 def doing(act: Any, **more: Any) -> Act:

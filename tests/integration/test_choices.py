@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai import APIError, BadRequestError, OpenAI
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
 
 ASKED: dict[str, Any] = {"model": "claude-haiku-5-5", "messages": [{"role": "user", "content": "hi"}]}
@@ -49,7 +49,7 @@ def test_streamed_choices_are_interleaved_by_index() -> None:
 
 
 def test_choices_of_one_stream_share_its_id() -> None:
-    with gateway(StandIn()) as url:
+    with gateway(FakeAnthropic()) as url:
         chunks = list(OpenAI(base_url=url, api_key=KEY).chat.completions.create(n=3, stream=True, **ASKED))
     assert len({chunk.id for chunk in chunks}) == 1
 

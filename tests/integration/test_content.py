@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, gateway
 from tests.helpers.waiting import PATIENCE
 
@@ -49,7 +49,7 @@ def answer(messages: list[Any], model: str, **asked: Any) -> dict[str, Any]:
     """What Claude says to `messages`, where nothing of them is lost."""
     body = {"model": model, "messages": messages, **asked}
     headers = {"authorization": f"Bearer {KEY}", "x-claudexia-strict": "true"}
-    with gateway(StandIn()) as url:
+    with gateway(FakeAnthropic()) as url:
         response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
     assert response.status_code == 200, response.text
     message: dict[str, Any] = response.json()["choices"][0]["message"]

@@ -13,7 +13,7 @@ from openai import AuthenticationError, BadRequestError, PermissionDeniedError, 
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.deployment import ASKED, deployment
 from tests.helpers.serving import Reply, Upstream, sse, start, text_events
 from tests.helpers.waiting import PATIENCE
@@ -150,7 +150,7 @@ def test_every_request_is_in_the_ledger_once(
     with deployment(upstream) as deployed:
         act(f"{deployed.url}/chat/completions", {"authorization": f"Bearer {deployed.key()}"})
         if reply.then == "hang":
-            assert upstream.abandoned.wait(PATIENCE)
+            assert upstream.disconnected.wait(PATIENCE)
     told = totals(deployed.usage())
     assert (told.requests, told.errors, told.input_tokens, told.output_tokens) == counted
 
@@ -173,7 +173,7 @@ def test_the_ledger_knows_the_cache() -> None:
 def test_thinking_survives_on_the_table() -> None:
     from tests.integration.test_thinking_loop import run, thoughts_sent  # noqa: PLC0415 - the same loop
 
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with deployment(upstream) as deployed:
         run([deployed.client(deployed.key())], "weather [rounds=3]", model="claude-sonnet-5-5")
     assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 3
@@ -208,7 +208,7 @@ def test_the_gateways_role_allows_the_calls_that_it_makes() -> None:
     from tests.integration.test_thinking_loop import TOOLS, run  # noqa: PLC0415 - the same loop
     from tests.unit.test_template import ALLOWED  # noqa: PLC0415 - it translates the whole stack
 
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with deployment(upstream) as one, deployment(upstream, one.kept) as other:
         secret = one.key(limits=Limits(requests_per_minute=50, concurrent_streams=1))
         made = [each.client(secret) for each in (one, other)]

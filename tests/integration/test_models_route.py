@@ -156,7 +156,7 @@ def test_without_the_upstream_the_data_answers_alone(failure: Reply) -> None:
         told = client.get("/models/claude-sonnet-4-5").json()
     assert (told["shutdown_date"], told["lifecycle"]) == ("2026-11-30", "deprecated")
     assert told["capabilities"]["structured_outputs"] is True
-    assert len(upstream.looks) == 1
+    assert len(upstream.model_requests) == 1
 
 
 def test_a_silent_upstream_is_waited_for_five_seconds() -> None:
@@ -164,7 +164,7 @@ def test_a_silent_upstream_is_waited_for_five_seconds() -> None:
     upstream.models = Reply(then="hang")
     with asking(upstream) as client:
         assert client.get("/models", timeout=PATIENCE).json()["data"][0]["id"] == next(iter(SERVED))
-    assert upstream.abandoned.wait(PATIENCE)
+    assert upstream.disconnected.wait(PATIENCE)
 
 
 def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
@@ -183,8 +183,8 @@ def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
         for passed, reply, expected, looks in steps:
             clock.time += passed
             upstream.models = reply
-            assert (ids(client), len(upstream.looks)) == (expected, looks)
-    assert set(upstream.looks) == {"/v1/models?limit=1000"}
+            assert (ids(client), len(upstream.model_requests)) == (expected, looks)
+    assert set(upstream.model_requests) == {"/v1/models?limit=1000"}
 
 
 def test_one_look_at_a_time() -> None:
@@ -193,7 +193,7 @@ def test_one_look_at_a_time() -> None:
     with asking(upstream) as client, ThreadPoolExecutor(5) as threads:
         lists = list(threads.map(lambda _: ids(client), range(5)))
     assert lists == [["claude-opus-5-5", "gpt-4o"]] * 5
-    assert len(upstream.looks) == 1
+    assert len(upstream.model_requests) == 1
 
 
 def test_the_look_carries_the_gateways_key_and_not_the_clients() -> None:
@@ -213,4 +213,4 @@ def test_no_key_no_look() -> None:
         for headers in ({"authorization": "Bearer wrong"}, {"authorization": ""}):
             assert client.get("/models", headers=headers).status_code == 401
         assert client.get("/models/gpt-9").status_code == 404
-    assert upstream.looks == []
+    assert upstream.model_requests == []

@@ -8,7 +8,7 @@ import pytest
 from openai import BadRequestError, ContentFilterFinishReasonError, LengthFinishReasonError, OpenAI
 from pydantic import BaseModel, Field
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.sdk import first_choice
 from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
 
@@ -42,7 +42,7 @@ def asked(prompt: str = "Give me an order.", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_parse(model: str, streamed: bool) -> None:
-    with gateway(StandIn()) as url:
+    with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         if streamed:
             with client.chat.completions.stream(model=model, response_format=Order, **asked()) as stream:
@@ -57,7 +57,7 @@ def test_parse(model: str, streamed: bool) -> None:
 def test_what_was_relaxed_is_reported_and_strict_mode_refuses_it() -> None:
     schema = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 18}}, "required": ["age"]}
     form: Any = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema}}
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.with_raw_response.create
         raw = create(model=MODELS[0], response_format=form, **asked())
@@ -84,7 +84,7 @@ TOOL: Any = {
 def test_a_schema_in_a_tool_loop(model: str, streamed: bool) -> None:
     """The tool is called as without the schema, and the last answer follows it."""
     order: Any = {"type": "json_schema", "json_schema": {"name": "order", "schema": Order.model_json_schema()}}
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     messages: list[Any] = [{"role": "user", "content": "Use the tool."}]
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
@@ -120,7 +120,7 @@ def test_an_answer_that_is_no_whole_object_is_not_parsed(
 
 
 def test_each_of_several_streamed_choices_is_one_object() -> None:
-    with gateway(StandIn()) as url:
+    with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         texts = ["", ""]
         for chunk in client.chat.completions.create(
@@ -133,8 +133,8 @@ def test_each_of_several_streamed_choices_is_one_object() -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_json_object_is_one_object_out_of_a_fence(model: str, streamed: bool) -> None:
-    """The stand-in wraps its JSON in a sentence and a fence, as Claude does."""
-    with gateway(StandIn()) as url:
+    """The fake API replies with JSON in a sentence and a code fence, as Claude does."""
+    with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         form: Any = {"type": "json_object"}
         if streamed:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, Upstream, gateway
 
 
@@ -30,7 +30,7 @@ def test_a_single_prompt(streamed: bool) -> None:
 
 @pytest.mark.parametrize("asked", [None, {"include_usage": True}], ids=["not asked", "asked"])
 def test_usage_comes_last_and_only_when_asked_for(asked: Any) -> None:
-    with gateway(StandIn()) as url:
+    with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         *told, last = client.completions.create(
             model="claude-haiku-4-5", prompt="Say hi", stream=True, stream_options=asked

@@ -10,7 +10,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 
 from claudexia.storage.memory import MemoryTable
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.sdk import first_choice
 from tests.helpers.serving import KEY, OTHER_KEY, gateway
 
@@ -27,7 +27,9 @@ def memory() -> MemoryTable:
 
 
 @contextmanager
-def clients(upstream: StandIn, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)) -> Iterator[list[OpenAI]]:
+def clients(
+    upstream: FakeAnthropic, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)
+) -> Iterator[list[OpenAI]]:
     """One gateway for each table, as containers are; each of `keys` asks each of them."""
     with ExitStack() as stack:
         urls = [stack.enter_context(gateway(upstream, table=table)) for table in tables]
@@ -80,8 +82,8 @@ MODELS = [
 @pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
 @pytest.mark.parametrize("marks", ["", " [interleave]", " [redacted]"])
 def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
-    """The stand-in refuses a block that is not byte for byte its own, in its place and its conversation."""
-    upstream = StandIn(bound=True)
+    """The fake API rejects a thinking block that is changed, moved or from another conversation."""
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as asking:
         messages = run(asking, f"weather [rounds=5]{marks}", streamed, model=model, **asked)
     assert len(upstream.bodies) == 6
@@ -95,7 +97,7 @@ def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bo
 
 
 def test_two_containers_take_turns_on_one_store() -> None:
-    upstream, table = StandIn(bound=True), memory()
+    upstream, table = FakeAnthropic(bound=True), memory()
     with clients(upstream, table, table) as asking:
         run(asking, "weather [rounds=5]", model="claude-sonnet-5-5")
     assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 5
@@ -121,7 +123,7 @@ def half_way(client: OpenAI) -> list[Any]:
 
 
 def test_a_lost_store_is_told() -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory(), memory()) as (knowing, forgetful):
         messages = half_way(knowing)
         assert Listener(knowing).warnings(messages) == ""
@@ -130,7 +132,7 @@ def test_a_lost_store_is_told() -> None:
 
 
 def test_thoughts_belong_to_the_key_that_asked() -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with clients(upstream, memory(), keys=(KEY, OTHER_KEY)) as (owner, other):
         messages = half_way(owner)
         assert "messages[1]" in Listener(other).warnings(messages)
@@ -146,7 +148,7 @@ def test_thoughts_belong_to_the_key_that_asked() -> None:
     ids=["text", "arguments"],
 )
 def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[str, Any], told: str) -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         messages = half_way(client)
         if "content" in edited:
@@ -163,7 +165,7 @@ def test_refused_thinking_is_left_out_once_and_for_all(
     model: str, asked: dict[str, Any], streamed: bool
 ) -> None:
     """The question before it was edited, so the block's signature no longer holds."""
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         create = client.chat.completions.with_raw_response.create
         messages = run([client], "weather [rounds=1]", model=model, **asked)[:-1]
@@ -226,7 +228,7 @@ def test_thinking_is_restored_however_clients_handle_it(
     handled: Any, model: str, asked: dict[str, Any]
 ) -> None:
     """In strict mode, so that nothing is lost without an error."""
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         question, answer, *results = run([client], "weather [rounds=1] [interleave]", model=model, **asked)[:-1]
         messages = [question, *handled(answer, results)]
@@ -238,7 +240,7 @@ def test_thinking_is_restored_however_clients_handle_it(
 
 
 def test_each_of_several_choices_is_restored() -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         asked: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
         completion = client.chat.completions.create(model="claude-sonnet-5-5", messages=asked, tools=TOOLS, n=2)
@@ -256,7 +258,7 @@ def test_each_of_several_choices_is_restored() -> None:
 
 
 def test_custom_calls_are_restored() -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     tools: Any = [{"type": "custom", "custom": {"name": "run_code"}}]
     with clients(upstream, memory()) as (client,):
         messages: list[Any] = [{"role": "user", "content": "Use the tool [rounds=1]."}]
@@ -275,7 +277,7 @@ def test_custom_calls_are_restored() -> None:
 
 def test_tools_that_are_absent_later_do_not_break_the_loop() -> None:
     """Other tools before it are another conversation for the signature: reported, and answered."""
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         raw = client.chat.completions.with_raw_response.create(
             model="claude-sonnet-5-5", messages=half_way(client)
@@ -285,7 +287,7 @@ def test_tools_that_are_absent_later_do_not_break_the_loop() -> None:
 
 
 def test_legacy_calls_have_no_id_to_be_known_by() -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     functions: Any = [tool["function"] for tool in TOOLS]
     with clients(upstream, memory()) as (client,):
         create = client.chat.completions.with_raw_response.create
@@ -305,7 +307,7 @@ def test_legacy_calls_have_no_id_to_be_known_by() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory(), memory()) as (client, forgetful):
         asked: dict[str, Any] = {
             "model": "claude-sonnet-5-5", "tools": TOOLS, "messages": [{"role": "user", "content": "weather [redacted]"}],
@@ -328,7 +330,7 @@ def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_blocks_that_a_client_returns_find_their_place(streamed: bool) -> None:
     """Claude thought twice, before its words and after them: `thinking_blocks` alone would not tell."""
-    upstream = StandIn(bound=True)
+    upstream = FakeAnthropic(bound=True)
     with clients(upstream, memory()) as (client,):
         messages: list[Any] = [{"role": "user", "content": "weather [interleave]"}]
         message = first_choice(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from claudexia.models import SERVED
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, gateway
 from tests.helpers.waiting import PATIENCE
 from tests.integration.test_thinking_loop import TOOLS
@@ -22,7 +22,7 @@ STRICT = {"x-claudexia-strict": "true"}
 def client() -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {KEY}"}
     with (
-        gateway(StandIn(), now=lambda: NOW) as url,
+        gateway(FakeAnthropic(), now=lambda: NOW) as url,
         httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client,
     ):
         yield client
@@ -113,7 +113,7 @@ def test_what_is_served_otherwise_is_told_or_refused(
 
 
 def test_a_model_near_its_end_is_told_and_served_to_the_strict() -> None:
-    with gateway(StandIn(), now=lambda: datetime(2026, 11, 22, tzinfo=UTC)) as url:
+    with gateway(FakeAnthropic(), now=lambda: datetime(2026, 11, 22, tzinfo=UTC)) as url:
         body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hi"}]}
         headers = {"authorization": f"Bearer {KEY}", **STRICT}
         response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.sdk import first_choice
 from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
 from tests.integration.test_thinking_loop import TOOLS, plain, thoughts_sent
@@ -22,7 +22,7 @@ ASKED: dict[str, Any] = {
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("prompt", ["search for it", "search for it [pause]"], ids=["at once", "paused"])
 def test_citations(prompt: str, streamed: bool) -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         choice = first_choice(client, streamed, messages=[{"role": "user", "content": prompt}], **ASKED)
@@ -42,7 +42,7 @@ def test_citations(prompt: str, streamed: bool) -> None:
 
 
 def test_usage_of_a_resumed_answer_is_the_sum() -> None:
-    upstream = StandIn()
+    upstream = FakeAnthropic()
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         paused, straight = (
@@ -103,8 +103,8 @@ def test_a_turn_that_stays_paused_ends_as_after_a_limit() -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-haiku-4-5"])
 def test_search_tools_and_thinking_at_once(model: str, streamed: bool) -> None:
-    """A client's tool first, then a search that pauses; the stand-in checks every block that goes back."""
-    upstream = StandIn(bound=True)
+    """A client tool, then a paused search. The fake API checks every block that is sent back."""
+    upstream = FakeAnthropic(bound=True)
     asked: dict[str, Any] = {
         "model": model, "reasoning_effort": "low", "tools": TOOLS, "web_search_options": {},
         "extra_headers": {"x-claudexia-strict": "true"},

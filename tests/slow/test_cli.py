@@ -31,7 +31,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 def test_the_first_line_announces_the_echo(arguments: list[str], env: dict[str, str], line: str) -> None:
     with claudexia(*arguments, **env) as command:
         assert command.output.splitlines()[0] == line
-        answer = command.ask("hello world").raise_for_status().json()
+        answer = command.complete("hello world").raise_for_status().json()
     assert answer["choices"][0]["message"]["content"] == "Echo: hello world"
 
 
@@ -69,7 +69,7 @@ def test_another_upstream_is_asked(option: str | None, env: dict[str, str], key:
     with serving(upstream) as url:
         arguments, more = ([option, url], env) if option else ([], {**env, "ANTHROPIC_BASE_URL": url})
         with claudexia(*arguments, **more) as command:
-            answer = command.ask("hello").raise_for_status().json()
+            answer = command.complete("hello").raise_for_status().json()
     assert command.output.splitlines()[0] == f"Answers come from {url}."
     assert answer["choices"][0]["message"]["content"] == "From afar"
     assert upstream.headers[0].get("x-api-key") == key

@@ -109,8 +109,8 @@ def client(command: Command, upstream: Upstream) -> Iterator[OpenAI]:
 def test_what_it_says_first() -> None:
     with ended(claudexia("--lambda")) as command:
         who, how, *_ = command.output.splitlines()
-        answer = command.ask("hello world").raise_for_status().json()
-        streamed = command.ask("hello world", stream=True)
+        answer = command.complete("hello world").raise_for_status().json()
+        streamed = command.complete("hello world", stream=True)
     assert who == "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude."
     assert how == LAMBDA_LINE
     assert answer["choices"][0]["message"]["content"] == "Echo: hello world"

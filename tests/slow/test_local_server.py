@@ -39,14 +39,14 @@ def test_ctrl_c_ends_a_request_that_waits_and_lets_go_of_the_upstream(stream: bo
         client.start()
         assert asked.wait(PATIENCE)
         status, said = command.end()
-        assert upstream.abandoned.wait(PATIENCE)
+        assert upstream.disconnected.wait(PATIENCE)
         client.join(PATIENCE)
     assert (status, said) == (0, "")
 
 
 def ask_in_vain(command: Command, *, stream: bool) -> None:
     with pytest.raises(httpx.TransportError):
-        command.ask("hello", stream=stream)
+        command.complete("hello", stream=stream)
 
 
 def test_ctrl_c_ends_an_idle_server_quietly() -> None:
@@ -69,7 +69,7 @@ def test_a_second_instance_does_not_take_the_port() -> None:
     with claudexia() as first:
         second = failing("--port", str(httpx.URL(first.url).port))
         assert (second.returncode, second.stdout) == (2, "")
-        assert first.ask("still here").status_code == 200
+        assert first.complete("still here").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_base_url_is_one_that_works_here(host: str, shown: str) -> None:
         pytest.skip("this machine has no IPv6")
     with claudexia("--host", host) as command:
         assert re.fullmatch(rf"http://{shown}:\d+/v1", command.url)
-        assert command.ask("hello").status_code == 200
+        assert command.complete("hello").status_code == 200
 
 
 def has_ipv6() -> bool:

@@ -204,8 +204,8 @@ def test_a_client_who_leaves(stream: bool) -> None:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
-            assert upstream.asked.wait(PATIENCE)
-        assert upstream.abandoned.wait(PATIENCE)
+            assert upstream.requested.wait(PATIENCE)
+        assert upstream.disconnected.wait(PATIENCE)
     assert_silent(process, 1)
 
 

@@ -97,7 +97,7 @@ def test_a_client_who_leaves_is_told() -> None:
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
             assert connection.recv(100)
-        assert upstream.abandoned.wait(PATIENCE)
+        assert upstream.disconnected.wait(PATIENCE)
     (line,) = process.requests
     assert (line["level"], line["status"], line["outcome"]) == ("INFO", 200, "abandoned")
 

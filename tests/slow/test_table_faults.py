@@ -12,7 +12,7 @@ from claudexia.access.key_store import TableKeyStore
 from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.storage.memory import MemoryTable
-from tests.fakes.anthropic.server import StandIn
+from tests.fakes.anthropic.server import FakeAnthropic
 from tests.fakes.dynamodb import CODES, dynamo, table_at
 from tests.helpers.deployment import ASKED, Deployment, deployment
 from tests.helpers.gateway_process import gateway_process
@@ -131,7 +131,7 @@ def test_a_table_that_gets_slow_does_not_slow_the_chunks() -> None:
 
 
 def test_thoughts_are_not_needed() -> None:
-    with deployment(StandIn()) as deployed:
+    with deployment(FakeAnthropic()) as deployed:
         client = deployed.client(deployed.key())
         client.models.list()
         deployed.table.fault = "denied"

@@ -4,15 +4,19 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from typing import Literal
 
-from claudexia_cli.echo.request import Block, EchoRequest, Text, Tool, ToolResult, turns
+from claudexia_cli.echo.request import Block, EchoRequest, Text, Tool, ToolResult
 from claudexia_cli.echo.schema import sample
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`pieces`, one token each, join to the text or, if `tool` is set, to the JSON of the tool's input."""
+    """`pieces`, one token each, join to the text or, if `tool` is set, to the JSON of the tool's input.
+
+    An empty input has no piece.
+    """
 
     pieces: Sequence[str]
     stop_reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
@@ -21,9 +25,9 @@ class Reply:
 
 
 def reply_to(request: EchoRequest) -> Reply:
-    user = next(turn for turn in reversed(turns(request.messages)) if turn.role == "user")
-    text = _text(user.blocks)
-    has_tool_result = any(isinstance(block, ToolResult) for block in user.blocks)
+    blocks = _last_user_turn(request)
+    text = _text(blocks)
+    has_tool_result = any(isinstance(block, ToolResult) for block in blocks)
     # Without this check a forced tool would be called again for each of its results, in an endless loop.
     if not has_tool_result and (tool := _choose_tool(request, text)):
         return _tool_reply(tool, text, request.max_tokens)
@@ -39,6 +43,13 @@ def count_input(request: EchoRequest) -> int:
     texts += [block.text for block in request.system]
     texts += [tool.model_dump_json(exclude_unset=True) for tool in request.tools]
     return 1 + sum(map(len, texts)) // 4
+
+
+def _last_user_turn(request: EchoRequest) -> list[Block]:
+    """The blocks of the last user message and of the user messages right before it."""
+    from_end = dropwhile(lambda message: message.role != "user", reversed(request.messages))
+    turn = [*takewhile(lambda message: message.role == "user", from_end)]
+    return [block for message in reversed(turn) for block in message.content]
 
 
 def _text(blocks: Iterable[Block]) -> str:
@@ -87,8 +98,8 @@ def _choose_tool(request: EchoRequest, text: str) -> Tool | None:
 
 def _tool_reply(tool: Tool, text: str, max_tokens: int) -> Reply:
     arguments = sample(tool.input_schema, text) if tool.input_schema else {}
-    # Anthropic's first piece is always empty. For an empty input it is the only piece.
-    pieces = ["", *(_pieces(json.dumps(arguments, ensure_ascii=False)) if arguments else [])]
-    if len(pieces) > max_tokens:
-        return Reply(pieces[:max_tokens], "max_tokens", tool=tool.name)
+    # The stream begins with an empty piece, which counts as one. For an empty input it is the only piece.
+    pieces = _pieces(json.dumps(arguments, ensure_ascii=False)) if arguments else []
+    if len(pieces) + 1 > max_tokens:
+        return Reply(pieces[: max(max_tokens - 1, 0)], "max_tokens", tool=tool.name)
     return Reply(pieces, "tool_use", tool=tool.name)

@@ -1,7 +1,4 @@
-"""EchoTransport: the echo as an httpx transport. EchoServer: a transport on a loopback port.
-
-Events: https://platform.claude.com/docs/en/build-with-claude/streaming
-"""
+"""EchoTransport: the echo as an httpx transport. EchoServer: a transport on a loopback port."""
 
 import asyncio
 import json
@@ -12,6 +9,7 @@ from typing import TypedDict, cast
 
 import httpx
 
+from claudexia_cli.echo.events import error_body, message_events, sse_frame
 from claudexia_cli.echo.reply import Reply, count_input, reply_to
 from claudexia_cli.echo.request import EchoRequest, InvalidRequestError, parse_request
 from claudexia_cli.http_server import HttpServer, Request, Response
@@ -43,11 +41,13 @@ class EchoTransport(httpx.AsyncBaseTransport):
         request_id = _id("req")
         headers = {"request-id": request_id}
         if request.method != "POST" or not request.url.path.endswith("/v1/messages"):
-            return httpx.Response(404, headers=headers, json=_error("not_found_error", "Not found", request_id))
+            return httpx.Response(
+                404, headers=headers, json=error_body("not_found_error", "Not found", request_id)
+            )
         try:
             params = parse_request(await request.aread())
         except InvalidRequestError as error:
-            body = _error("invalid_request_error", str(error), request_id)
+            body = error_body("invalid_request_error", str(error), request_id)
             return httpx.Response(400, headers=headers, json=body)
         reply = reply_to(params)
         if not params.stream:
@@ -65,42 +65,12 @@ class _EventStream(httpx.AsyncByteStream):
         for event in self._events:
             if event["type"] == "content_block_delta":
                 await asyncio.sleep(self._delay)
-            yield f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+            yield sse_frame(event)
 
 
 def _events(params: EchoRequest, reply: Reply) -> Iterator[Mapping[str, object]]:
     message = _message(params, reply)
-    content, usage = message["content"], message["usage"]
-    yield {
-        "type": "message_start",
-        "message": {
-            **message,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": {**usage, "output_tokens": 1},
-        },
-    }
-    for index, block in enumerate(content):
-        start = {**block, "input": {}} if reply.tool else {**block, "text": ""}
-        yield {"type": "content_block_start", "index": index, "content_block": start}
-        yield {"type": "ping"}
-        for piece in reply.pieces:
-            delta = (
-                {"type": "input_json_delta", "partial_json": piece}
-                if reply.tool
-                else {"type": "text_delta", "text": piece}
-            )
-            yield {"type": "content_block_delta", "index": index, "delta": delta}
-        yield {"type": "content_block_stop", "index": index}
-    stop = {
-        "stop_reason": message["stop_reason"],
-        "stop_sequence": message["stop_sequence"],
-        "stop_details": None,
-    }
-    cumulative = {name: count for name, count in usage.items() if name != "service_tier"}
-    yield {"type": "message_delta", "delta": stop, "usage": cumulative}
-    yield {"type": "message_stop"}
+    return message_events(message, {**message["usage"], "output_tokens": 1}, split=lambda _: reply.pieces)
 
 
 def _message(params: EchoRequest, reply: Reply) -> Message:
@@ -117,7 +87,8 @@ def _message(params: EchoRequest, reply: Reply) -> Message:
             "input_tokens": count_input(params),
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": len(reply.pieces),
+            # The empty first piece of a tool input counts as a token.
+            "output_tokens": len(reply.pieces) + bool(reply.tool),
             "service_tier": "standard",
         },
     }
@@ -133,12 +104,8 @@ def _content(reply: Reply) -> list[Mapping[str, object]]:
     return [{"type": "text", "text": content}] if content else []
 
 
-def _id(kind: str) -> str:
-    return f"{kind}_echo_{secrets.token_hex(12)}"
-
-
-def _error(kind: str, message: str, request_id: str) -> dict[str, object]:
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+def _id(prefix: str) -> str:
+    return f"{prefix}_echo_{secrets.token_hex(12)}"
 
 
 class EchoServer:

@@ -1,15 +1,20 @@
-"""For each rule of requests, tools and schemas a request that breaks it and no other."""
+"""For each rule about parameters, turns, tools and schemas: requests that violate this rule only."""
 
 from typing import Any
 
 Json = Any
 
-NEW, FORCES, SAMPLES, PREFILLS = "claude-opus-5-5", "claude-haiku-5-5", "claude-sonnet-4-6", "claude-sonnet-4-5"
+NEW, WITH_FORCED_TOOL, WITH_SAMPLING, WITH_PREFILL = (
+    "claude-opus-5-5",
+    "claude-haiku-5-5",
+    "claude-sonnet-4-6",
+    "claude-sonnet-4-5",
+)
 FULL_EFFORT = "claude-opus-4-5"
 
 
 def request(*messages: Json, **fields: Json) -> Json:
-    """A request for the newest model with these messages, or with one that says hello."""
+    """A request for a new model with these messages, or with a greeting."""
     return {"model": NEW, "max_tokens": 9, "messages": list(messages) or [user("Hello")], **fields}
 
 
@@ -17,7 +22,7 @@ def user(*content: Json) -> Json:
     return {"role": "user", "content": content[0] if content and isinstance(content[0], str) else list(content)}
 
 
-def claude(*content: Json) -> Json:
+def assistant(*content: Json) -> Json:
     return {**user(*content), "role": "assistant"}
 
 
@@ -38,12 +43,12 @@ def tool(name: str = "f", **fields: Json) -> Json:
 
 
 def schema(**fields: Json) -> Json:
-    """A request whose tool has these fields in its schema."""
+    """A request with a tool that has these fields in its schema."""
     return request(tools=[tool(input_schema={"type": "object", **fields})])
 
 
 def output(value: Json, **fields: Json) -> Json:
-    """A request for an answer in a closed object that has one field of this schema."""
+    """A request with structured output: a closed object with one property of this schema."""
     return request(output_config={"format": {"type": "json_schema", "schema": closed(a=value)}}, **fields)
 
 
@@ -70,28 +75,31 @@ PARAMETERS = {
     "unknown key": [request(seed=1), request(metadata={"a": "b"}), request(user_profile_id="a")],
     "missing key": [{"model": NEW, "messages": [user("a")]}],
     "max_tokens negative": [request(max_tokens=-1)],
-    "max_tokens zero": [request(max_tokens=0, stream=True), request(model=FORCES, max_tokens=0, **FORCED)],
-    "max_tokens above": [request(max_tokens=128_001), request(model=PREFILLS, max_tokens=64_001)],
+    "max_tokens zero": [
+        request(max_tokens=0, stream=True),
+        request(model=WITH_FORCED_TOOL, max_tokens=0, **FORCED),
+    ],
+    "max_tokens above": [request(max_tokens=128_001), request(model=WITH_PREFILL, max_tokens=64_001)],
     "blank stop sequence": [request(stop_sequences=["a", " \n"])],
-    "sampling range": [request(model=SAMPLES, temperature=1.1), request(model=SAMPLES, top_p=-0.1)],
+    "sampling range": [request(model=WITH_SAMPLING, temperature=1.1), request(model=WITH_SAMPLING, top_p=-0.1)],
     "sampling of model": [
         request(temperature=0.5),
         request(top_k=3),
         request(model="claude-opus-4-7", top_p=0.9),
     ],
-    "temperature and top_p": [request(model=SAMPLES, temperature=1, top_p=1)],
-    "sampling while thinking": [
-        request(model=SAMPLES, thinking={"type": "adaptive"}, temperature=0.5),
-        request(model=SAMPLES, thinking={"type": "adaptive"}, top_p=0.94),
-        request(model=PREFILLS, max_tokens=2000, thinking=ENABLED, top_k=5),
+    "temperature and top_p": [request(model=WITH_SAMPLING, temperature=1, top_p=1)],
+    "sampling with thinking": [
+        request(model=WITH_SAMPLING, thinking={"type": "adaptive"}, temperature=0.5),
+        request(model=WITH_SAMPLING, thinking={"type": "adaptive"}, top_p=0.94),
+        request(model=WITH_PREFILL, max_tokens=2000, thinking=ENABLED, top_k=5),
     ],
     "effort": [request(output_config={"effort": "minimal"})],
     "effort of model": [
-        request(model=PREFILLS, output_config={"effort": "low"}),
-        request(model=SAMPLES, output_config={"effort": "xhigh"}),
+        request(model=WITH_PREFILL, output_config={"effort": "low"}),
+        request(model=WITH_SAMPLING, output_config={"effort": "xhigh"}),
         request(model=FULL_EFFORT, output_config={"effort": "max"}),
     ],
-    "inference_geo": [request(model=PREFILLS, inference_geo="us"), request(inference_geo="mars")],
+    "inference_geo": [request(model=WITH_PREFILL, inference_geo="us"), request(inference_geo="mars")],
     "speed": [request(model="claude-opus-4-7", speed="fast")],
     "types": [request(max_tokens="9"), request(metadata={"user_id": 1}), request(service_tier="flex")],
 }
@@ -99,45 +107,48 @@ PARAMETERS = {
 TURNS = {
     "no messages": [request(messages=[])],
     "role": [request(user("a"), {"role": "tool", "content": "b"})],
-    "first turn": [request(claude("a"), user("b"))],
+    "first turn": [request(assistant("a"), user("b"))],
     "empty content": [request(user("")), request({"role": "user", "content": []})],
     "system turn of model": [request(user("a"), SYSTEM, model="claude-sonnet-5")],
     "system turn place": [
         request(SYSTEM, user("a")),
         request(user("a"), SYSTEM, user("b")),
-        request(user("a"), claude("b"), SYSTEM),
+        request(user("a"), assistant("b"), SYSTEM),
     ],
     "tool_use unanswered": [
-        request(user("a"), claude(call()), user("b"), tools=TOOLS),
-        request(user("a"), claude(call(), call("t2")), user(result()), tools=TOOLS),
+        request(user("a"), assistant(call()), user("b"), tools=TOOLS),
+        request(user("a"), assistant(call(), call("t2")), user(result()), tools=TOOLS),
     ],
-    "tool_result unasked": [
+    "tool_result without call": [
         request(user(result()), tools=TOOLS),
-        request(user("a"), claude(call()), user(result(), result("t2")), tools=TOOLS),
+        request(user("a"), assistant(call()), user(result(), result("t2")), tools=TOOLS),
     ],
-    "tool_result twice": [request(user("a"), claude(call()), user(result(), result()), tools=TOOLS)],
-    "tool_result first": [request(user("a"), claude(call()), user(text(), result()), tools=TOOLS)],
-    "tool_use ids": [
-        request(user("a"), claude(call()), user(result()), claude(call()), user(result()), tools=TOOLS),
+    "duplicate tool_result": [request(user("a"), assistant(call()), user(result(), result()), tools=TOOLS)],
+    "tool_result first": [request(user("a"), assistant(call()), user(text(), result()), tools=TOOLS)],
+    "duplicate tool_use id": [
+        request(user("a"), assistant(call()), user(result()), assistant(call()), user(result()), tools=TOOLS),
     ],
-    "calls without tools": [request(user("a"), claude(call()), user(result()))],
-    "server tool without result": [request(user("a"), claude(SERVER_CALL), user("b"), tools=SEARCH)],
-    "server tool waits": [
-        request(user("a"), claude(SERVER_CALL, call()), user(result(), text()), tools=TOOLS),
+    "calls without tools": [request(user("a"), assistant(call()), user(result()))],
+    "server tool without result": [request(user("a"), assistant(SERVER_CALL), user("b"), tools=SEARCH)],
+    "pending server tool": [
+        request(user("a"), assistant(SERVER_CALL, call()), user(result(), text()), tools=TOOLS),
     ],
-    "prefill of model": [request(user("a"), claude("b")), request(user("a"), claude("b"), model=SAMPLES)],
-    "prefill while thinking": [
-        request(user("a"), claude("b"), model=PREFILLS, max_tokens=2000, thinking=ENABLED),
+    "prefill of model": [
+        request(user("a"), assistant("b")),
+        request(user("a"), assistant("b"), model=WITH_SAMPLING),
     ],
-    "prefill with format": [output(STRING, model=PREFILLS, messages=[user("a"), claude("b")])],
-    "prefill space": [request(user("a"), claude("b "), model=PREFILLS)],
+    "prefill with thinking": [
+        request(user("a"), assistant("b"), model=WITH_PREFILL, max_tokens=2000, thinking=ENABLED),
+    ],
+    "prefill with format": [output(STRING, model=WITH_PREFILL, messages=[user("a"), assistant("b")])],
+    "prefill whitespace": [request(user("a"), assistant("b "), model=WITH_PREFILL)],
 }
 
 DEFINITIONS = {
     "tool type": [request(tools=[{"type": "web_search_20990101", "name": "web_search"}])],
     "tool key": [request(tools=[tool(parameters={})])],
     "tool name": [request(tools=[tool("a.b")]), request(tools=[tool("a" * 65)])],
-    "tool names": [request(tools=[tool(), tool()])],
+    "duplicate tool name": [request(tools=[tool(), tool()])],
     "input_schema missing": [request(tools=[{"name": "f"}])],
     "input_schema type": [request(tools=[tool(input_schema={"properties": {}})])],
     "input_schema union": [schema(anyOf=[{}]), schema(oneOf=[{}]), schema(allOf=[{}])],
@@ -151,9 +162,9 @@ DEFINITIONS = {
         request(tools=TOOLS, tool_choice={"type": "auto", "name": "f"}),
     ],
     "tool_choice without tools": [request(tool_choice={"type": "auto"})],
-    "tool_choice name": [request(model=FORCES, tools=TOOLS, tool_choice={"type": "tool", "name": "g"})],
+    "tool_choice name": [request(model=WITH_FORCED_TOOL, tools=TOOLS, tool_choice={"type": "tool", "name": "g"})],
     "forced tool of model": [request(**FORCED), request(model="claude-mythos-preview", **FORCED)],
-    "forced tool while thinking": [request(model=SAMPLES, max_tokens=2000, thinking=ENABLED, **FORCED)],
+    "forced tool with thinking": [request(model=WITH_SAMPLING, max_tokens=2000, thinking=ENABLED, **FORCED)],
     "web search shape": [search(max_uses=0), search(query="a"), search(name="search")],
     "web search domains": [search(allowed_domains=["a.com"], blocked_domains=["b.com"])],
     "web search location": [search(user_location={"type": "exact"}), search(user_location={"type": "approximate", "zip": "1"})],

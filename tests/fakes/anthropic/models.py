@@ -1,4 +1,6 @@
-"""What each model takes, as the models overview, the thinking page and the migration guides state it.
+"""The capabilities and limits of each model, from the models overview, the thinking page and the migration guides.
+
+Independent of the gateway's own table of models.
 
 https://platform.claude.com/docs/en/about-claude/models/overview
 """
@@ -6,13 +8,15 @@ https://platform.claude.com/docs/en/about-claude/models/overview
 import re
 from dataclasses import dataclass, replace
 
+from claudexia_cli.echo.params import Params, as_object
+
 _ALL = ("low", "medium", "high", "xhigh", "max")
 _NO_XHIGH = ("low", "medium", "high", "max")
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """One model, and what the server holds a request for it against."""
+    """One model, and its limits for a request. `window`, `max_output` and `minimum_prefix` are in tokens."""
 
     id: str
     created: str
@@ -23,14 +27,14 @@ class ModelFacts:
     max_output: int = 128_000
     thinking: frozenset[str] = frozenset({"adaptive"})
     thinking_by_default: str = "adaptive"
-    # The thinking types that are refused at effort xhigh and max.
-    calm_only: frozenset[str] = frozenset()
+    # The thinking types that are rejected at effort xhigh and max.
+    not_at_high_effort: frozenset[str] = frozenset()
     display: str = "omitted"
     efforts: tuple[str, ...] = _ALL
-    # False: values other than the default are refused.
+    # False: values other than the default are rejected.
     sampling: bool = False
-    # False: the keys alone are refused, as anthropic-version 2026-10-21 does for every model.
-    sampling_keys: bool = True
+    # False: the parameters are unknown, as with anthropic-version 2026-10-21 for every model.
+    sampling_parameters: bool = True
     forced_tool: bool = False
     prefill: bool = False
     system_turns: bool = True
@@ -59,12 +63,12 @@ _OPUS_4_5 = replace(
 )  # fmt: skip
 _OPUS_5 = replace(
     _NEWEST, id="claude-opus-5", created="2026-07-01", line="opus", thinking=_OFF_OR_ADAPTIVE,
-    calm_only=_types("disabled"), forced_tool=True,
+    not_at_high_effort=_types("disabled"), forced_tool=True,
 )  # fmt: skip
 
 # Newest first, as the API lists them.
 MODELS = (
-    # A model that came out after the gateway did.
+    # A model newer than the gateway.
     replace(
         _NEWEST, id="claude-nova-6", created="2026-11-20", line=None, forced_tool=True, fast=True,
         thinking=_types("adaptive", "between_tools", "disabled", "enabled"),
@@ -72,16 +76,16 @@ MODELS = (
     _NEWEST,
     replace(_NEWEST, id="claude-mythos-5-2", line="mythos"),
     replace(_NEWEST, id="claude-haiku-5-5", created="2026-10-07", line="haiku", thinking=_OFF_OR_ADAPTIVE,
-            calm_only=_types("disabled"), forced_tool=True),
+            not_at_high_effort=_types("disabled"), forced_tool=True),
     replace(_NEWEST, id="claude-sonnet-5-5", created="2026-09-28", line="sonnet",
-            thinking=_types("adaptive", "between_tools"), calm_only=_types("between_tools")),
+            thinking=_types("adaptive", "between_tools"), not_at_high_effort=_types("between_tools")),
     replace(_NEWEST, id="claude-opus-5-5", created="2026-09-22", line="opus", fast=True),
     replace(_NEWEST, id="claude-fable-5-1", created="2026-09-01"),
     replace(_NEWEST, id="claude-mythos-5-1", created="2026-09-01", line="mythos"),
     replace(_NEWEST, id="claude-fable-5", created="2026-07-15", forced_tool=True),
     replace(_NEWEST, id="claude-mythos-5", created="2026-07-15", line="mythos", forced_tool=True),
     _OPUS_5,
-    replace(_OPUS_5, id="claude-sonnet-5", created="2026-06-15", line="sonnet", calm_only=frozenset(),
+    replace(_OPUS_5, id="claude-sonnet-5", created="2026-06-15", line="sonnet", not_at_high_effort=frozenset(),
             system_turns=False, minimum_prefix=1024),
     replace(_OPUS_4_7, id="claude-opus-4-8", created="2026-05-20", system_turns=True, minimum_prefix=1024),
     _OPUS_4_7,
@@ -100,11 +104,16 @@ _RETIRED = re.compile(r"claude-([123]|instant|(opus|sonnet)-4(-[01])?(-\d{8})?$)
 
 
 def facts_of(name: object) -> ModelFacts:
-    """The facts of a model, dated or not; an unknown one counts as of the newest generation, with a larger output."""
-    text = str(name)
-    return _BY_NAME.get(_DATE.sub("", text)) or replace(_NEWEST, id=text, line=None, max_output=_NEWEST.window)
+    """The facts for a model name with or without date. An unknown name gets the newest model's, with a larger output."""
+    id_ = str(name)
+    return _BY_NAME.get(_DATE.sub("", id_)) or replace(_NEWEST, id=id_, line=None, max_output=_NEWEST.window)
 
 
 def is_served(name: object) -> bool:
-    """Whether the server has a model of this name; what it may get one day is served as well."""
+    """Whether the API accepts this model name. Names of possible future models are accepted too."""
     return str(name).startswith("claude-") and not _RETIRED.match(str(name))
+
+
+def thinking_type(params: Params, model: ModelFacts) -> str:
+    """The type of the `thinking` parameter, or the model's default type."""
+    return str(as_object(params.get("thinking")).get("type", model.thinking_by_default))

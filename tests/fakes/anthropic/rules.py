@@ -1,6 +1,7 @@
-"""Everything the Messages API refuses about a request, as one table, and the questions asked of it.
+"""All checks that the Messages API makes of a request, as one table of rules.
 
-An oracle for tests: it knows the server's side only and shares nothing with the gateway.
+An oracle for tests: it describes the API and shares no code with the gateway's translation. The rules of the echo
+(`claudexia_cli.echo.rules`) are part of it; the rules here are stricter and depend on the model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,17 +12,19 @@ from typing import Any
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from pydantic import TypeAdapter, ValidationError
 
+from claudexia_cli.echo import rules
+from claudexia_cli.echo.params import Params, message_turns
+from claudexia_cli.echo.rules import Rule, Violation
 from tests.fakes.anthropic import (
-    rules_blocks,
-    rules_parameters,
-    rules_schema,
-    rules_thinking,
-    rules_tools,
-    rules_turns,
+    block_rules,
+    cache_rules,
+    parameter_rules,
+    schema_rules,
+    thinking_rules,
+    tool_rules,
+    turn_rules,
 )
-from tests.fakes.anthropic import rules_cache_breakpoints as rules_cache_marks
 from tests.fakes.anthropic.models import ModelFacts, facts_of
-from tests.fakes.anthropic.walk import Params, Rule, turns
 
 _TYPES: dict[bool, TypeAdapter[Any]] = {
     True: TypeAdapter(MessageCreateParamsStreaming),
@@ -31,14 +34,14 @@ _WITHOUT_SAMPLING = "2026-10-21"
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A rule that a request breaks, and what the server says about it."""
+class Rejection:
+    """The name of a rule that a request violates, and the API's error message."""
 
     rule: str
     message: str
 
 
-def _types(params: Params, _: ModelFacts) -> Iterator[str]:
+def _wrong_types(params: Params, _: ModelFacts) -> Iterator[Violation]:
     try:
         _exhaust(_TYPES[params.get("stream") is True].validate_python(dict(params), strict=True))
     except ValidationError as error:
@@ -46,7 +49,7 @@ def _types(params: Params, _: ModelFacts) -> Iterator[str]:
 
 
 def _exhaust(value: object) -> None:
-    """pydantic checks an Iterable only while it is read."""
+    """Iterate over all values: pydantic validates an Iterable lazily."""
     if isinstance(value, Mapping):
         for item in value.values():
             _exhaust(item)
@@ -55,44 +58,44 @@ def _exhaust(value: object) -> None:
             _exhaust(item)
 
 
-RULES: tuple[Rule, ...] = (
-    rules_turns.TOO_MANY,
-    *rules_parameters.RULES,
-    *rules_turns.RULES,
-    *rules_blocks.RULES,
-    *rules_tools.RULES,
-    *rules_schema.RULES,
-    *rules_thinking.RULES,
-    *rules_cache_marks.RULES,
+RULES: tuple[Rule[ModelFacts], ...] = (
+    turn_rules.TOO_MANY,
+    *rules.RULES,
+    *parameter_rules.RULES,
+    *turn_rules.RULES,
+    *block_rules.RULES,
+    *tool_rules.RULES,
+    *schema_rules.RULES,
+    *thinking_rules.RULES,
+    *cache_rules.RULES,
 )
-# Last, and only when nothing has a better word for what is wrong.
-TYPES = Rule("types", "Input has the wrong type", _types)
+# Only checked if no other rule is violated: the other messages are more specific.
+TYPES = Rule("types", "Input has the wrong type", _wrong_types)
 
 
-def refusals(params: Params, version: str = "2023-06-01") -> list[Refusal]:
-    """Every rule that `params` breaks, each once; `version` is the anthropic-version header."""
+def rejections(params: Params, version: str = "2023-06-01") -> list[Rejection]:
+    """Every violated rule, once. `version` is the anthropic-version header."""
     model = facts_of(params.get("model"))
     if version >= _WITHOUT_SAMPLING:
-        model = replace(model, sampling_keys=False)
-    if too_many := _broken(rules_turns.TOO_MANY, params, model):
+        model = replace(model, sampling_parameters=False)
+    if too_many := _check(turn_rules.TOO_MANY, params, model):
         return too_many
-    broken = [refusal for rule in RULES for refusal in _broken(rule, params, model)]
-    return broken or _broken(TYPES, params, model)
+    found = [rejection for rule in RULES for rejection in _check(rule, params, model)]
+    return found or _check(TYPES, params, model)
 
 
-def assert_accepted(params: Params, left_to_the_server: frozenset[str] = frozenset()) -> None:
-    """Fails where the server would answer 400, and where the gateway would send what it never should.
+def assert_accepted(params: Params, switched_off: frozenset[str] = frozenset()) -> None:
+    """Asserts that the API would accept `params` and that they have the form in which the gateway sends requests.
 
-    `left_to_the_server` names the rules that a client is told of by the server and not by the gateway.
+    `switched_off` names rules that are not checked: the gateway leaves those checks to the API.
     """
-    broken = [refusal for refusal in refusals(params) if refusal.rule not in left_to_the_server]
-    assert not broken, broken
-    assert params.get("stream") is True, "the upstream is always asked for a stream"
-    roles = [turn.role for turn in turns(params)]
-    assert all(one != other for one, other in pairwise(roles)), "neighbors of one role are one turn"
+    rejected = [rejection for rejection in rejections(params) if rejection.rule not in switched_off]
+    assert not rejected, rejected
+    assert params.get("stream") is True, "every upstream request is a stream"
+    roles = [turn.role for turn in message_turns(params)]
+    assert all(one != other for one, other in pairwise(roles)), "adjacent turns have different roles"
 
 
-def _broken(rule: Rule, params: Params, model: ModelFacts) -> list[Refusal]:
-    for path in rule.check(params, model):
-        return [Refusal(rule.name, f"{path}: {rule.words}" if path else rule.words)]
-    return []
+def _check(rule: Rule[ModelFacts], params: Params, model: ModelFacts) -> list[Rejection]:
+    message = rule.first_error(params, model)
+    return [] if message is None else [Rejection(rule.name, message)]

@@ -1,4 +1,4 @@
-"""What the server's own web search finds, and how Claude cites it.
+"""Results of the web search server tool, and text that cites them.
 
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 """
@@ -14,19 +14,19 @@ PAGES = (
 
 
 def search_blocks(signer: Signer, call_id: str, query: str) -> list[dict[str, Any]]:
-    """A call of the server's tool and its result."""
-    found = [
+    """A web search call and its result."""
+    results = [
         {"type": "web_search_result", "url": url, "title": title, "encrypted_content": signer.seal(url), "page_age": "2 days ago"}
         for url, title, _quote in PAGES
     ]  # fmt: skip
     return [
         {"type": "server_tool_use", "id": call_id, "name": "web_search", "input": {"query": query}},
-        {"type": "web_search_tool_result", "tool_use_id": call_id, "content": found},
+        {"type": "web_search_tool_result", "tool_use_id": call_id, "content": results},
     ]
 
 
-def cited_answer(signer: Signer) -> list[dict[str, Any]]:
-    """Text in several blocks, of which those with a source cite it."""
+def cited_text(signer: Signer) -> list[dict[str, Any]]:
+    """Several text blocks, of which two have citations."""
     first, second = (_cited(signer, *page) for page in PAGES)
     return [_text("I found this: "), first, _text(" Moreover: "), second, _text(" That is all.")]
 

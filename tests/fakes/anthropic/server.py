@@ -1,4 +1,7 @@
-"""A stand-in for Anthropic's API: refuses what the server refuses, and answers like Claude."""
+"""FakeAnthropic: an ASGI app that behaves like Anthropic's API.
+
+It rejects the requests that the API rejects, and replies with thinking, tool calls and usage like Claude.
+"""
 
 import asyncio
 import hashlib
@@ -9,38 +12,42 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from claudexia_cli.echo.events import error_body, message_events, sse_frame
+from claudexia_cli.echo.params import Json, Params, merged_turns
 from tests.fakes.anthropic.cache import PromptCache
-from tests.fakes.anthropic.events import events, framed
-from tests.fakes.anthropic.listing import model_info, model_list
-from tests.fakes.anthropic.model import Answer, Claude, question
+from tests.fakes.anthropic.claude import Claude, ClaudeReply, last_prompt, split
+from tests.fakes.anthropic.model_list import model_info, model_list
 from tests.fakes.anthropic.models import MODELS, facts_of, is_served
-from tests.fakes.anthropic.rules import refusals
+from tests.fakes.anthropic.rules import rejections
 from tests.fakes.anthropic.signing import MODIFIED, Signer
-from tests.fakes.anthropic.walk import Json, Params, merged
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-_LARGEST = 32 * 1024 * 1024
+_MAX_BODY_BYTES = 32 * 1024 * 1024
 _KEY = re.compile(r"(?:bearer\s+)?(\S+)", re.IGNORECASE)
-# What a search's results add to the input.
+# Input tokens that search results add.
 _SEARCH_TOKENS = 40
 
 
-class StatusError(Exception):
-    """An answer other than 200."""
+_REQUEST_ID = "req_fake"
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+
+class StatusError(Exception):
+    """The response has another status than 200."""
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_stand_in"}
+        self.body = error_body(error_type, message, _REQUEST_ID)
 
 
-class StandIn:
-    """An ASGI app in Anthropic's place, which remembers what it was asked.
+class FakeAnthropic:
+    """Serves /v1/messages and /v1/models, and records the requests.
 
-    `bound` holds thinking blocks to their conversation and account; `clock` gives the cache its seconds; `delay`
-    is the pause in seconds before each event. `[overloaded]` in a question is a 529, `[overloaded-later]` an error
-    in the middle of the stream, and `[break]` cuts the connection there.
+    With `bound`, the signature of a thinking block is valid only in its conversation and account. `clock` returns
+    seconds, for the prompt cache. `delay` is the pause before each event, in seconds. Markers in the last prompt:
+    `[overloaded]` returns 529, `[overloaded-later]` sends an error event in the middle of the stream, and `[break]`
+    closes the connection there.
     """
 
     def __init__(
@@ -48,13 +55,13 @@ class StandIn:
     ) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.listed = 0
+        self.model_requests = 0
         self._delay = delay
         self._ids: Counter[str] = Counter()
-        self._signer = Signer(b"only the stand-in knows", bound)
+        self._signer = Signer(b"secret of the fake", bound)
         self._claude = Claude(self._signer, self._new_id)
         self._cache = PromptCache(clock)
-        self._paused: set[str] = set()
+        self._paused_turns: set[str] = set()
 
     async def __call__(self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +86,7 @@ class StandIn:
         name = path.removeprefix("/v1/models").removeprefix("/")
         if method != "GET" or not path.startswith("/v1/models"):
             raise StatusError(404, "not_found_error", "Not found")
-        self.listed += 1
+        self.model_requests += 1
         found = facts_of(name)
         if name and found not in MODELS:
             raise StatusError(404, "not_found_error", f"model: {name}")
@@ -89,54 +96,54 @@ class StandIn:
         params = _parsed(body)
         self.bodies.append(params)
         self._check(params, version, account)
-        asked = question(params)
-        if "[overloaded]" in asked or ("[overloaded-later]" in asked and not params.get("stream")):
+        prompt = last_prompt(params)
+        if "[overloaded]" in prompt or ("[overloaded-later]" in prompt and not params.get("stream")):
             raise StatusError(529, "overloaded_error", "Overloaded")
-        message, usage_at_start = self._answered(params, account)
-        if not params.get("stream") and "[break]" not in asked:
+        message, usage_at_start = self._reply(params, account)
+        if not params.get("stream") and "[break]" not in prompt:
             await _send_json(send, 200, message)
             return
-        told = list(events(message, usage_at_start))
+        events = list(message_events(message, usage_at_start, split))
         await _start(send, 200, "text/event-stream")
-        broken = "[break]" in asked or "[overloaded-later]" in asked
-        for event in told[: len(told) // 2] if broken else told:
+        broken = "[break]" in prompt or "[overloaded-later]" in prompt
+        for event in events[: len(events) // 2] if broken else events:
             await asyncio.sleep(self._delay)
-            await send({"type": "http.response.body", "body": framed(event), "more_body": True})
-        if "[break]" in asked:
+            await send({"type": "http.response.body", "body": sse_frame(event), "more_body": True})
+        if "[break]" in prompt:
             raise ConnectionAbortedError
         if broken:
             error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
-            await send({"type": "http.response.body", "body": framed(error), "more_body": True})
+            await send({"type": "http.response.body", "body": sse_frame(error), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     def _check(self, params: Params, version: str, account: str) -> None:
         if isinstance(params.get("model"), str) and not is_served(params["model"]):
             raise StatusError(404, "not_found_error", f"model: {params['model']}")
-        for refusal in refusals(params, version):
-            raise StatusError(400, "invalid_request_error", refusal.message)
-        if said := self._signer.refusal(params, account):
-            raise StatusError(400, "invalid_request_error", said)
-        last = merged(params)[-1]
+        for rejection in rejections(params, version):
+            raise StatusError(400, "invalid_request_error", rejection.message)
+        if error := self._signer.error(params, account):
+            raise StatusError(400, "invalid_request_error", error)
+        last = merged_turns(params)[-1]
         if (
             last.role == "assistant"
-            and last.of("server_tool_use")
-            and _fingerprint([block for _, block in last.blocks]) not in self._paused
+            and last.of_type("server_tool_use")
+            and _fingerprint([block for _, block in last.blocks]) not in self._paused_turns
         ):
             raise StatusError(400, "invalid_request_error", f"{last.path}: {MODIFIED}")
 
-    def _answered(self, params: Params, account: str) -> tuple[Json, Json]:
-        """The message, and the usage that is known when it starts."""
+    def _reply(self, params: Params, account: str) -> tuple[Json, Json]:
+        """The message, and the usage at its start."""
         model = facts_of(params["model"])
-        answer, id_ = self._claude.answer(params, model), self._new_id("msg")
+        reply, id_ = self._claude.reply(params, model), self._new_id("msg")
         usage = self._cache.usage(params, model, account)
         message = {
             "id": id_, "type": "message", "role": "assistant", "model": params["model"],
-            "content": self._signer.sign(id_, params, account, answer.content),
-            "stop_reason": answer.stop_reason, "stop_sequence": answer.stop_sequence,
-            "stop_details": answer.stop_details, "usage": {**usage, **_output(usage, answer)},
+            "content": self._signer.sign(id_, params, account, reply.content),
+            "stop_reason": reply.stop_reason, "stop_sequence": reply.stop_sequence,
+            "stop_details": reply.stop_details, "usage": {**usage, **_output(usage, reply)},
         }  # fmt: skip
-        if answer.stop_reason == "pause_turn":
-            self._paused.add(_fingerprint(message["content"]))
+        if reply.stop_reason == "pause_turn":
+            self._paused_turns.add(_fingerprint(message["content"]))
         return message, {**usage, "output_tokens": 1, "service_tier": "standard"}
 
     def _new_id(self, prefix: str) -> str:
@@ -144,14 +151,14 @@ class StandIn:
         return f"{prefix}_01{self._ids[prefix]:022d}"
 
 
-def _output(usage: Json, answer: Answer) -> Json:
-    """The parts of usage that an answer adds to or changes."""
-    words = len(json.dumps(answer.content)) // 4 if answer.content else 0
-    output: Json = {"output_tokens": words + answer.thinking_tokens, "service_tier": "standard"}
-    if answer.thinking_tokens:
-        output["output_tokens_details"] = {"thinking_tokens": answer.thinking_tokens}
-    if answer.searches:
-        output["server_tool_use"] = {"web_search_requests": answer.searches, "web_fetch_requests": 0}
+def _output(usage: Json, reply: ClaudeReply) -> Json:
+    """The fields of `usage` that the reply adds or changes. A token is estimated as four characters."""
+    tokens = len(json.dumps(reply.content)) // 4 if reply.content else 0
+    output: Json = {"output_tokens": tokens + reply.thinking_tokens, "service_tier": "standard"}
+    if reply.thinking_tokens:
+        output["output_tokens_details"] = {"thinking_tokens": reply.thinking_tokens}
+    if reply.searches:
+        output["server_tool_use"] = {"web_search_requests": reply.searches, "web_fetch_requests": 0}
         output["input_tokens"] = usage["input_tokens"] + _SEARCH_TOKENS
     return output
 
@@ -166,7 +173,7 @@ def _account(headers: dict[str, str]) -> str:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    if len(body) > _LARGEST:
+    if len(body) > _MAX_BODY_BYTES:
         raise StatusError(413, "request_too_large", "Request exceeds the maximum size")
     try:
         params = json.loads(body)
@@ -182,8 +189,8 @@ def _fingerprint(content: list[Json]) -> str:
     return hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()
 
 
-async def _start(send: Send, status: int, kind: str) -> None:
-    pairs = [(b"content-type", kind.encode()), (b"request-id", b"req_stand_in")]
+async def _start(send: Send, status: int, content_type: str) -> None:
+    pairs = [(b"content-type", content_type.encode()), (b"request-id", _REQUEST_ID.encode())]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
 
 

@@ -1,4 +1,4 @@
-"""`claudexia check`: every line and the exit status, on a gateway that works and on ones that do not."""
+"""`claudexia check`: every output line and the exit status, for working and faulty gateways."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from tests.fakes.openai_api import (
     completion,
     delta,
     error,
-    standing_in,
+    fake_openai_url,
     streaming,
 )
 from tests.helpers.serving import serving
@@ -75,7 +75,7 @@ def line_of(name: str, output: str) -> str:
     return next(line for line in output.splitlines() if line[2:].startswith(name))
 
 
-def test_the_gateway_itself_passes(check: Check) -> None:
+def test_the_gateway_passes_all_checks(check: Check) -> None:
     app = create_app(
         Settings(anthropic_base_url="http://echo.invalid", api_keys={"test": KEY}),
         transport=EchoTransport(),
@@ -86,7 +86,7 @@ def test_the_gateway_itself_passes(check: Check) -> None:
     assert "it streams: " in line_of("streamed answer", output)
 
 
-def test_a_gateway_with_a_table_passes(check: Check) -> None:
+def test_a_gateway_with_a_table_passes_all_checks(check: Check) -> None:
     table = MemoryTable(now)
     limits = Limits(requests_per_minute=50, tokens_per_minute=10**7, concurrent_streams=1)
     _, secret = asyncio.run(TableKeyStore(table, now).create("ci", limits=limits))
@@ -100,15 +100,15 @@ def test_a_gateway_with_a_table_passes(check: Check) -> None:
 
 
 @pytest.mark.parametrize("path", ["/stage", "/stage/", "/stage/v1", "/stage/v1/", "/stage/v1/chat/completions"])
-def test_a_base_url_is_taken_with_and_without_v1(path: str, check: Check) -> None:
-    with standing_in() as url:
+def test_base_url_is_accepted_with_and_without_v1(path: str, check: Check) -> None:
+    with fake_openai_url() as url:
         status, output = check(url + path)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
     assert output.endswith("\nAll 7 checks passed. They used 50 tokens.\n")
 
 
-def test_streaming_is_told_in_numbers(check: Check) -> None:
-    with standing_in() as url:
+def test_stream_line_has_chunk_count_and_times(check: Check) -> None:
+    with fake_openai_url() as url:
         _, output = check(f"{url}/stage")
     line = line_of("streamed answer", output)
     assert "it streams: 8 chunks in " in line
@@ -178,44 +178,46 @@ WRONG: list[tuple[str, str, Callable[[], Response], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "answer", "words"), WRONG, ids=[f"{row[1]}-{row[3][:30]}" for row in WRONG]
+    ("name", "request_name", "respond", "words"), WRONG, ids=[f"{row[1]}-{row[3][:30]}" for row in WRONG]
 )
-def test_what_is_wrong_is_told_and_fails_alone(
-    name: str, asked: str, answer: Callable[[], Response], words: str, check: Check
+def test_fault_is_reported_and_fails_one_check_only(
+    name: str, request_name: str, respond: Callable[[], Response], words: str, check: Check
 ) -> None:
-    with standing_in(**{asked: answer}) as url:
+    with fake_openai_url(**{request_name: respond}) as url:
         status, output = check(f"{url}/stage")
     assert (status, marks(output)) == (1, {**dict.fromkeys(CHECKS, "✓"), name: "✗"}), output
     assert words in line_of(name, output)
     assert output.splitlines()[-1].startswith("1 of 7 checks failed.")
 
 
-def test_a_script_gets_json(check: Check) -> None:
-    with standing_in(tool=lambda: JSONResponse(completion(content="Sunny."))) as url:
+def test_json_output_has_every_check(check: Check) -> None:
+    with fake_openai_url(tool=lambda: JSONResponse(completion(content="Sunny."))) as url:
         status, output = check(f"{url}/stage", "--json", "--model", "claude-opus-5-5")
-    told = json.loads(output)
+    report = json.loads(output)
     assert status == 1
-    assert (told["url"], told["model"], told["passed"]) == (f"{url}/stage/v1", "claude-opus-5-5", False)
-    assert [(row["name"], row["passed"]) for row in told["checks"]] == [
+    assert (report["url"], report["model"], report["passed"]) == (f"{url}/stage/v1", "claude-opus-5-5", False)
+    assert [(row["name"], row["passed"]) for row in report["checks"]] == [
         (name, name != "tool call") for name in CHECKS
     ]
-    assert all(row["fact"] and row["ms"] >= 0 for row in told["checks"])
-    assert (told["tokens"], told["cost_usd"]) == (40, None)
+    assert all(row["fact"] and row["ms"] >= 0 for row in report["checks"])
+    assert (report["tokens"], report["cost_usd"]) == (40, None)
 
 
-def test_the_cost_is_added_up_where_it_is_told(check: Check) -> None:
+def test_reported_costs_are_added_up(check: Check) -> None:
     priced = [*STREAM[:-2], chunk(usage={**USAGE, "cost": 0.5}), STREAM[-1]]
     whole = json_of(completion(content="Hi"), headers={"x-claudexia-cost": "0.25"})
     structured = json_of(completion(content=CITY), headers={"x-claudexia-cost": "soon"})
-    with standing_in(stream=lambda: streaming(priced), whole=whole, structured=structured) as url:
+    with fake_openai_url(stream=lambda: streaming(priced), whole=whole, structured=structured) as url:
         _, output = check(f"{url}/stage")
     assert output.endswith("They used 50 tokens and $0.7500.\n")
 
 
-def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_without_unicode_has_words_instead_of_marks(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = BytesIO()
     monkeypatch.setattr("sys.stdout", TextIOWrapper(written, "ascii", write_through=True))
-    with standing_in(health=lambda: error(500, None, "Größe")) as url:
+    with fake_openai_url(health=lambda: error(500, None, "Größe")) as url:
         check(f"{url}/stage")
     lines = written.getvalue().decode("ascii").splitlines()
     assert lines[0] == "FAIL health             It returned HTTP 500: Gr??e"
@@ -231,7 +233,9 @@ def test_a_pipe_without_the_marks_gets_words(check: Check, monkeypatch: pytest.M
         ),
     ],
 )
-def test_nobody_there_is_one_line(url: str, words: str, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_is_one_line(
+    url: str, words: str, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     with socket.socket() as unused:  # bound, so that it stays unused, and not listening
         unused.bind(("127.0.0.1", 0))
@@ -240,8 +244,8 @@ def test_nobody_there_is_one_line(url: str, words: str, check: Check, monkeypatc
     assert words in line_of("health", output)
 
 
-def test_http_where_https_is_asked_for(check: Check) -> None:
-    with standing_in() as url:
+def test_http_server_behind_an_https_url_is_one_line(check: Check) -> None:
+    with fake_openai_url() as url:
         status, output = check(url.replace("http:", "https:"))
     assert (status, marks(output)) == (1, {"health": "✗"})
     assert "does not speak TLS; it may need http instead of https" in output
@@ -257,20 +261,22 @@ def test_http_where_https_is_asked_for(check: Check) -> None:
         (["--key", KEY], "Missing argument 'URL'."),
     ],
 )
-def test_a_wrong_argument(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_argument_is_rejected_in_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["check", *arguments])
     assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert words in stderr
+    assert stderr.count("\n") == 1
 
 
-def test_the_key_may_come_from_the_environment(
+def test_key_is_read_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CLAUDEXIA_KEY", f"{KEY}\n")
-    with standing_in() as url:
+    with fake_openai_url() as url:
         assert main(["check", f"{url}/stage"]) == 0
     output = capsys.readouterr().out
     assert marks(output) == dict.fromkeys(CHECKS, "✓")

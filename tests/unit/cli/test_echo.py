@@ -1,4 +1,4 @@
-"""The echo upstream, read by Anthropic's own SDK and types."""
+"""The echo upstream, read with Anthropic's SDK and types."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "18 degree
 
 
 class Bridge(httpx2.AsyncBaseTransport):
-    """Lets the SDK, whose client is httpx2, talk to a transport of httpx."""
+    """Connects the SDK, whose client is httpx2, to an httpx transport."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         sent = httpx.Request(request.method, str(request.url), content=await request.aread())
@@ -63,9 +63,9 @@ def post(content: bytes, url: str = URL, method: str = "POST") -> httpx.Response
 
 
 def message(params: Body) -> Message:
-    """The answer, the same whether it was streamed or not."""
+    """The reply. Asserts that it is the same with and without streaming."""
 
-    async def ask() -> tuple[Message, Message]:
+    async def send_both() -> tuple[Message, Message]:
         async with anthropic.AsyncAnthropic(
             api_key="none", max_retries=0, http_client=httpx2.AsyncClient(transport=Bridge())
         ) as client:
@@ -75,22 +75,24 @@ def message(params: Body) -> Message:
                 streamed: Message = await events.get_final_message()
         return whole, streamed
 
-    whole, streamed = run(ask())
+    whole, streamed = run(send_both())
     assert without_ids(streamed) == without_ids(whole)
     return streamed
 
 
 def without_ids(answer: Message) -> dict[str, object]:
-    told = answer.model_dump(mode="json", exclude={"id": True, "content": {"__all__": {"id", "parsed_output"}}})
-    return {name: value for name, value in told.items() if value is not None}
+    fields = answer.model_dump(
+        mode="json", exclude={"id": True, "content": {"__all__": {"id", "parsed_output"}}}
+    )
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def said(params: Body) -> str:
+def reply_text(params: Body) -> str:
     return "".join(block.text for block in message(params).content if block.type == "text")
 
 
 def events(params: Body) -> list[dict[str, Any]]:
-    """The streamed events; each one but `ping` is one of the SDK's, and says its own name."""
+    """The streamed events. Asserts that each has its SSE name and, except for `ping`, the SDK's type."""
     response = post(json.dumps({**params, "stream": True}).encode())
     assert response.headers["content-type"].startswith("text/event-stream")
     parsed = []
@@ -109,7 +111,7 @@ def deltas(params: Body) -> list[str]:
     return [delta.get("text", delta.get("partial_json")) for delta in found]
 
 
-def test_a_stream_has_the_events_of_the_api_in_their_order() -> None:
+def test_stream_has_the_api_events_in_order() -> None:
     assert [event["type"] for event in events(body())] == [
         "message_start",
         "content_block_start",
@@ -153,8 +155,8 @@ def test_one_word_is_one_delta() -> None:
         pytest.param('grüße 🌍 \u2028 \\ "quoted"', 'Echo: grüße 🌍 \u2028 \\ "quoted"', id="unicode"),
     ],
 )
-def test_the_last_user_turn_comes_back(content: object, expected: str) -> None:
-    assert said(body(content)) == expected
+def test_last_user_turn_is_repeated(content: object, expected: str) -> None:
+    assert reply_text(body(content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -210,9 +212,9 @@ def test_the_last_user_turn_comes_back(content: object, expected: str) -> None:
         ),
     ],
 )
-def test_a_conversation(messages: Sequence[Body], expected: str) -> None:
+def test_reply_repeats_the_last_user_turn_of_a_conversation(messages: Sequence[Body], expected: str) -> None:
     choice = {"type": "any"} if messages[-1]["role"] == "user" and CALL in messages else {"type": "auto"}
-    assert said(body(messages=messages, tools=[PING], tool_choice=choice)) == expected
+    assert reply_text(body(messages=messages, tools=[PING], tool_choice=choice)) == expected
 
 
 @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ def test_a_conversation(messages: Sequence[Body], expected: str) -> None:
         ),
     ],
 )
-def test_where_an_answer_ends(more: Body, text: str, reason: str, sequence: str | None) -> None:
+def test_stop_reason_and_sequence(more: Body, text: str, reason: str, sequence: str | None) -> None:
     answer = message({**body("one two three"), **more})
     assert "".join(block.text for block in answer.content if block.type == "text") == text
     assert (answer.stop_reason, answer.stop_sequence) == (reason, sequence)
@@ -253,14 +255,14 @@ def test_where_an_answer_ends(more: Body, text: str, reason: str, sequence: str 
         pytest.param("get_weather", {"type": "none"}, None, id="none"),
     ],
 )
-def test_which_tool_is_called(text: str, choice: Body, called: str | None) -> None:
+def test_tool_choice_and_prompt_decide_the_call(text: str, choice: Body, called: str | None) -> None:
     answer = message(body(text, tools=[WEATHER, PING], tool_choice=choice))
     names = [block.name for block in answer.content if block.type == "tool_use"]
     assert names == ([called] if called else [])
     assert answer.stop_reason == ("tool_use" if called else "end_turn")
 
 
-def test_arguments_arrive_in_pieces_that_begin_with_an_empty_one() -> None:
+def test_tool_input_is_streamed_after_an_empty_piece() -> None:
     params = body("In Rome", tools=[WEATHER], tool_choice={"type": "any"})
     assert deltas(params) == ["", '{"city":', ' "In', ' Rome",', ' "unit":', ' "celsius"}']
     (block,) = message(params).content
@@ -268,23 +270,26 @@ def test_arguments_arrive_in_pieces_that_begin_with_an_empty_one() -> None:
     assert block.input == {"city": "In Rome", "unit": "celsius"}
 
 
-def test_a_tool_without_arguments_streams_an_empty_piece_only() -> None:
+def test_empty_tool_input_is_one_empty_piece() -> None:
     assert deltas(body("ping", tools=[PING])) == [""]
 
 
-def test_max_tokens_cuts_arguments() -> None:
+def test_max_tokens_truncates_tool_input() -> None:
     params = body("In Rome", tools=[WEATHER], tool_choice={"type": "any"}, max_tokens=3)
     assert deltas(params) == ["", '{"city":', ' "In']
     assert events(params)[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
-def test_a_structured_output_follows_its_schema() -> None:
+def test_structured_output_follows_its_schema() -> None:
     output = {"format": {"type": "json_schema", "schema": WEATHER["input_schema"]}}
-    assert json.loads(said(body("In Rome", output_config=output))) == {"city": "In Rome", "unit": "celsius"}
+    assert json.loads(reply_text(body("In Rome", output_config=output))) == {
+        "city": "In Rome",
+        "unit": "celsius",
+    }
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_what_the_api_refuses_is_refused_as_the_api_does(stream: bool) -> None:
+def test_invalid_request_gets_the_api_error(stream: bool) -> None:
     response = post(json.dumps(body(seed=1, stream=stream)).encode())
     assert response.status_code == 400
     assert response.json() == {
@@ -295,7 +300,7 @@ def test_what_the_api_refuses_is_refused_as_the_api_does(stream: bool) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"model": "\xff"}', b"[]"])
-def test_a_body_that_is_not_a_json_object_is_refused(content: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_rejected(content: bytes) -> None:
     response = post(content)
     assert response.status_code == 400
     assert response.json()["error"]["type"] == "invalid_request_error"
@@ -309,7 +314,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(content: bytes) -> None:
         ("POST", "https://proxy.test/anthropic/v1/messages", 200),
     ],
 )
-def test_only_the_messages_endpoint_is_there(method: str, url: str, status: int) -> None:
+def test_other_endpoints_are_not_found(method: str, url: str, status: int) -> None:
     response = post(json.dumps(body()).encode(), url, method)
     assert response.status_code == status
     assert response.headers["request-id"].startswith("req_echo_")

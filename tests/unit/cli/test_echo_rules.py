@@ -1,4 +1,4 @@
-"""What the Messages API refuses, and in which words."""
+"""The echo rejects invalid requests with the error messages of the Messages API."""
 
 import json
 from collections.abc import Mapping
@@ -96,8 +96,8 @@ RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "18 degree
         ),
     ],
 )
-def test_a_refusal(change: Mapping[str, object], sentence: str) -> None:
+def test_invalid_request_is_rejected_with_the_api_message(change: Mapping[str, object], sentence: str) -> None:
     params = {name: value for name, value in {**GOOD, **change}.items() if value is not ...}
-    with pytest.raises(InvalidRequestError) as refusal:
+    with pytest.raises(InvalidRequestError) as error:
         parse_request(json.dumps(params).encode())
-    assert sentence in str(refusal.value)
+    assert sentence in str(error.value)

@@ -1,9 +1,11 @@
-"""What the echo makes of a JSON Schema."""
+"""The echo's sample for a JSON Schema."""
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from claudexia_cli.echo.schema import Schema, sample
 
@@ -51,7 +53,7 @@ Body = Mapping[str, object]
         pytest.param({"$ref": "https://elsewhere.test/schema"}, "hi", id="unknown-ref"),
     ],
 )
-def test_a_sample_of_a_schema(schema: Body, expected: object) -> None:
+def test_sample_of_a_schema(schema: Body, expected: object) -> None:
     assert sample(Schema.model_validate(schema), "hi") == expected
 
 
@@ -63,6 +65,45 @@ def test_a_sample_of_a_schema(schema: Body, expected: object) -> None:
         pytest.param({"$ref": "#"}, id="itself"),
     ],
 )
-def test_a_recursive_schema_ends(child: Body) -> None:
+def test_sample_of_a_recursive_schema_is_finite(child: Body) -> None:
     schema = {"type": "object", "properties": {"child": child}, "required": ["child"]}
     assert json.dumps(sample(Schema.model_validate(schema), "hi")).startswith('{"child": ')
+
+
+STRING = {"type": "string"}
+PAIR = {"type": "object", "properties": {"a": STRING, "b": {"type": "boolean"}}, "required": ["a", "b"]}
+SCHEMAS: list[Any] = [
+    {},
+    {"type": "object"},
+    PAIR,
+    {"const": {"x": 1}},
+    {"enum": ["b", None]},
+    {"type": ["null", "integer"], "minimum": 3},
+    {"type": "number", "exclusiveMinimum": 1, "multipleOf": 0.5},
+    {"type": "integer", "maximum": -2},
+    {"type": "string", "minLength": 30},
+    {"type": "string", "maxLength": 0},
+    {"type": "string", "pattern": r"^\d{4}$"},
+    *({"type": "string", "format": name} for name in ("date-time", "uuid", "email", "ipv6", "duration")),
+    {"type": "array", "items": PAIR, "minItems": 2},
+    {"type": "array", "prefixItems": [STRING, {"type": "null"}], "minItems": 2},
+    {"anyOf": [{"type": "null"}, STRING]},
+    {"oneOf": [PAIR, STRING], "description": "a choice"},
+    {"allOf": [PAIR, {"properties": {"c": {"const": 1}}, "required": ["c"]}], "type": "object"},
+    {"$ref": "#/$defs/pair", "$defs": {"pair": PAIR}},
+    {
+        "type": "object",
+        "properties": {"p": {"$ref": "#/$defs/pair"}},
+        "required": ["p"],
+        "$defs": {"pair": PAIR},
+    },
+    {"type": "object", "properties": {"next": {"$ref": "#"}, "a": STRING}, "required": ["a"]},
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
+def test_sample_is_valid_and_deterministic(schema: Any) -> None:
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    value = sample(Schema.model_validate(schema), "a")
+    validator.validate(value)
+    assert sample(Schema.model_validate(schema), "a") == value

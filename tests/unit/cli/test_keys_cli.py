@@ -1,4 +1,4 @@
-"""The command `claudexia keys` as a person uses it, against a table and a stack that moto and a socket stand for."""
+"""`claudexia keys`, with moto for the table and a socket server for AWS errors."""
 
 import asyncio
 import json
@@ -38,8 +38,8 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """No account of this machine's own."""
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Hides the AWS credentials of this machine."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -55,13 +55,13 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def somebody(monkeypatch: pytest.MonkeyPatch, region: None) -> None:
+def credentials(monkeypatch: pytest.MonkeyPatch, region: None) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
 
 
 @pytest.fixture
-def store(somebody: None) -> Iterator[TableKeyStore]:
+def store(credentials: None) -> Iterator[TableKeyStore]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name=REGION)
         create_table(client)
@@ -88,7 +88,7 @@ def found(store: TableKeyStore, secret: str) -> Key | None:
     return asyncio.run(store.find(digest(secret)))
 
 
-def test_a_key_is_made_and_its_secret_is_alone_in_the_output(run: Run, store: TableKeyStore) -> None:
+def test_create_prints_only_the_secret_on_stdout(run: Run, store: TableKeyStore) -> None:
     done = run("create", "alice", *TABLE)
     assert (done.status, done.errors) == (0, ONCE)
     secret = done.output.removesuffix("\n")
@@ -98,7 +98,7 @@ def test_a_key_is_made_and_its_secret_is_alone_in_the_output(run: Run, store: Ta
     assert (key.name, key.owner, key.expires, key.models) == ("alice", "", None, ())
 
 
-def test_everything_a_key_can_have(run: Run, store: TableKeyStore) -> None:
+def test_create_stores_every_option(run: Run, store: TableKeyStore) -> None:
     done = run(
         *["create", "bot", "--owner", "Team A", "--note", "nightly", "--expires", "2100-01-31"],
         *["--models", "claude-haiku-*, gpt-4o", "--rpm", "60", "--tpm", "100000", "--streams", "3"],
@@ -138,14 +138,14 @@ def test_everything_a_key_can_have(run: Run, store: TableKeyStore) -> None:
     assert "expires    2100-01-31 00:00 UTC\n" in shown
 
 
-def test_a_time_from_now(run: Run, store: TableKeyStore) -> None:
+def test_expiry_may_be_relative_to_now(run: Run, store: TableKeyStore) -> None:
     run("create", "alice", "--expires", "90d", *TABLE)
     expires = asyncio.run(store.get("alice")).expires
     assert expires
     assert abs(expires - now() - timedelta(days=90)) < timedelta(seconds=30)
 
 
-def test_the_list_for_people(run: Run, store: TableKeyStore) -> None:
+def test_list_prints_a_table(run: Run, store: TableKeyStore) -> None:
     empty = run("list", *TABLE)
     assert (empty.status, empty.output) == (0, "")
     assert empty.errors == "There are no keys; 'claudexia keys create NAME' creates one.\n"
@@ -163,7 +163,7 @@ def test_the_list_for_people(run: Run, store: TableKeyStore) -> None:
     assert "carol" in run("list", "--all", *TABLE).output
 
 
-def test_a_change_and_what_none_clears(run: Run, store: TableKeyStore) -> None:
+def test_update_changes_options_and_none_clears_them(run: Run, store: TableKeyStore) -> None:
     run(
         "create",
         "alice",
@@ -188,7 +188,7 @@ def test_a_change_and_what_none_clears(run: Run, store: TableKeyStore) -> None:
     assert (key.limits.requests_per_minute, key.limits.tokens_per_minute) == (None, 7)
 
 
-def test_a_key_is_revoked(run: Run, store: TableKeyStore) -> None:
+def test_revoke_disables_the_key(run: Run, store: TableKeyStore) -> None:
     secret = run("create", "alice", *TABLE).output.strip()
     done = run("revoke", "alice", *TABLE)
     assert done == Done(0, "The key 'alice' is revoked; this takes effect everywhere within a minute.\n", "")
@@ -199,7 +199,7 @@ def test_a_key_is_revoked(run: Run, store: TableKeyStore) -> None:
     assert run("revoke", "bob", "--json", *TABLE).json()["state"] == "revoked"
 
 
-def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
+def test_rotate_replaces_the_secret(run: Run, store: TableKeyStore) -> None:
     first = run("create", "alice", *TABLE).output.strip()
     done = run("rotate", "alice", "--grace", "24h", *TABLE)
     second = done.output.strip()
@@ -240,7 +240,7 @@ def test_a_key_gets_a_new_secret(run: Run, store: TableKeyStore) -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_done_is_one_sentence(
+def test_failed_command_is_one_sentence(
     run: Run, store: TableKeyStore, arguments: list[str], sentence: str
 ) -> None:
     asyncio.run(store.create("alice"))
@@ -278,7 +278,7 @@ def test_what_cannot_be_done_is_one_sentence(
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_argument_is_one_sentence(run: Run, arguments: list[str], words: str) -> None:
+def test_invalid_argument_is_one_sentence(run: Run, arguments: list[str], words: str) -> None:
     done = run(*arguments)
     assert (done.status, done.output) == (2, "")
     assert re.fullmatch(r"claudexia keys( \w+)?: .+\. See 'claudexia keys( \w+)? --help'\.\n", done.errors)
@@ -295,18 +295,18 @@ def test_every_command_has_help(run: Run, command: str) -> None:
     assert all(word in done.output for word in wanted)
 
 
-def test_the_command_without_more_says_that_there_are_keys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_the_main_command_names_keys(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "claudexia keys --help" in capsys.readouterr().out
 
 
-# What AWS answers, by what it is asked: its status and body.
+# Status and body of the AWS response to each action.
 Answers = dict[str, tuple[int, str]]
 
 
 def aws(answers: Answers) -> Callable[..., Awaitable[None]]:
-    """CloudFormation, which is asked in the body, and DynamoDB, which is asked in a header."""
+    """CloudFormation, whose action is in the body, and DynamoDB, whose action is in a header."""
 
     async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -341,9 +341,7 @@ def denied(code: str) -> tuple[int, str]:
     return 400, json.dumps({"__type": f"com.amazon.coral.service#{code}", "message": "no"})
 
 
-def test_the_table_is_found_by_its_stack(
-    run: Run, store: TableKeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_is_found_by_its_stack(run: Run, store: TableKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(aws({"DescribeStacks": stack_with(BaseUrl="https://x", TableName=NAME)})) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
         secret = run("create", "alice").output.strip()
@@ -390,31 +388,31 @@ def test_the_table_is_found_by_its_stack(
         ),
     ],
 )
-def test_what_aws_refuses_is_one_sentence(run: Run, somebody: None, answers: Answers, sentence: str) -> None:
+def test_aws_error_is_one_sentence(run: Run, credentials: None, answers: Answers, sentence: str) -> None:
     with serving(aws(answers)) as url:
         done = run("list", "--endpoint-url", url)
     assert done == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
 @pytest.mark.parametrize("chosen", [[], TABLE], ids=["stack", "table"])
-def test_without_credentials(run: Run, region: None, chosen: list[str]) -> None:
+def test_missing_credentials_are_one_sentence(run: Run, region: None, chosen: list[str]) -> None:
     sentence = "There are no AWS credentials; log in as for the AWS CLI, or select a profile with --profile."
     assert run("list", *chosen) == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
-def test_without_a_region(run: Run) -> None:
+def test_missing_region_is_one_sentence(run: Run) -> None:
     sentence = "No AWS region is selected; select one with --region or AWS_REGION."
     assert run("list") == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
-def test_without_such_a_profile(run: Run) -> None:
+def test_unknown_profile_is_one_sentence(run: Run) -> None:
     sentence = "There is no such AWS profile; 'aws configure list-profiles' lists them."
     assert run("list", "--profile", "nobody") == Done(1, "", f"claudexia keys: {sentence}\n")
 
 
 @pytest.mark.parametrize("chosen", [[], TABLE], ids=["stack", "table"])
-def test_without_a_network(
-    run: Run, somebody: None, chosen: list[str], monkeypatch: pytest.MonkeyPatch
+def test_unreachable_aws_is_one_sentence(
+    run: Run, credentials: None, chosen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     done = run("list", "--endpoint-url", "http://127.0.0.1:9", *chosen)
@@ -422,7 +420,7 @@ def test_without_a_network(
     assert re.fullmatch(r"claudexia keys: AWS cannot be reached \(\w+\); check .*\.\n", done.errors)
 
 
-def test_a_region_that_is_none(run: Run, somebody: None) -> None:
+def test_invalid_region_is_one_sentence(run: Run, credentials: None) -> None:
     done = run("list", "--region", "not a region", *TABLE)
     assert (done.status, done.output) == (1, "")
     assert done.errors == (

@@ -1,4 +1,4 @@
-"""The stand-in for API Gateway in front of functions that answer as they are told, over real sockets."""
+"""The local API Gateway in front of scripted functions, over real sockets."""
 
 import asyncio
 import json
@@ -68,7 +68,9 @@ def metadata(**keys: Any) -> bytes:
         pytest.param({"headers": {"transfer-encoding": "gzip"}}, 200, {"transfer-encoding": "chunked"}, id="dropped"),
     ],
 )  # fmt: skip
-def test_the_metadata_become_the_head(prelude: dict[str, Any], status: int, headers: dict[str, str]) -> None:
+def test_metadata_becomes_status_and_headers(
+    prelude: dict[str, Any], status: int, headers: dict[str, str]
+) -> None:
     response = answered(says(metadata(**prelude), b"body"))
     assert (response.status_code, response.content) == (status, b"body")
     assert {name: response.headers.get(name) for name in headers} == headers
@@ -84,7 +86,7 @@ def test_the_metadata_become_the_head(prelude: dict[str, Any], status: int, head
         pytest.param([b'{"statusCode"', b": 201}\0\0\0", b"\0\0\0\0\0bo", b"dy"], id="cut-anywhere"),
     ],
 )
-def test_the_metadata_may_come_in_any_pieces(pieces: list[bytes]) -> None:
+def test_metadata_is_read_from_any_chunks(pieces: list[bytes]) -> None:
     response = answered(says(*pieces))
     assert (response.status_code, response.content) == (201, b"body")
 
@@ -98,15 +100,15 @@ def test_the_metadata_may_come_in_any_pieces(pieces: list[bytes]) -> None:
         pytest.param([], None, id="empty"),
         pytest.param([b'{"statusCode": 200, "body": "buffered"}'], None, id="buffered"),
         pytest.param([b"not JSON" + NULS], None, id="not-json"),
-        pytest.param([b"[]" + NULS], None, id="no-object"),
+        pytest.param([b"[]" + NULS], None, id="not-an-object"),
         pytest.param([metadata(statusCode="ok")], None, id="no-status"),
         pytest.param([metadata(headers=["a"])], None, id="no-headers"),
         pytest.param([metadata(cookies="a=b")], None, id="no-cookies"),
-        pytest.param([metadata(headers={"x-a": "☃"})], None, id="header-of-no-bytes"),
+        pytest.param([metadata(headers={"x-a": "☃"})], None, id="header-not-latin-1"),
         pytest.param([metadata(headers={"x-a": "x" * 16400})], None, id="longer-than-16-kb"),
     ],
 )  # fmt: skip
-def test_what_fails_before_the_body_is_a_502(
+def test_failure_before_the_body_is_a_502(
     pieces: list[bytes], error: FunctionError | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     response = answered(says(*pieces, error=error))
@@ -117,7 +119,7 @@ def test_what_fails_before_the_body_is_a_502(
     assert f"invocation {response.headers['x-amzn-requestid']} failed: " in capfd.readouterr().err
 
 
-def test_what_fails_later_breaks_the_connection_off(capfd: pytest.CaptureFixture[str]) -> None:
+def test_failure_in_the_body_closes_the_connection(capfd: pytest.CaptureFixture[str]) -> None:
     function = says(metadata(), b"data: 1\n\n", error=FunctionError("Function.KeyError", "boom"))
     with (
         serving(behind_the_gateway(function)) as url,
@@ -127,9 +129,9 @@ def test_what_fails_later_breaks_the_connection_off(capfd: pytest.CaptureFixture
         assert (response.status_code, next(pieces)) == (200, b"data: 1\n\n")
         with pytest.raises(httpx.RemoteProtocolError):
             next(pieces)
-    said = capfd.readouterr().err
-    assert "Function.KeyError: boom" in said
-    assert "ASGI" not in said
+    stderr = capfd.readouterr().err
+    assert "Function.KeyError: boom" in stderr
+    assert "ASGI" not in stderr
 
 
 @pytest.mark.parametrize(
@@ -141,14 +143,14 @@ def test_what_fails_later_breaks_the_connection_off(capfd: pytest.CaptureFixture
         pytest.param(b"x" * 20 * 2**20, 413, id="20-mb"),
     ],
 )
-def test_a_request_is_as_large_as_lambda_takes(body: bytes, status: int) -> None:
+def test_request_above_the_event_limit_is_a_413(body: bytes, status: int) -> None:
     response = answered(says(metadata()), content=body)
     assert response.status_code == status
     if status == 413:
         assert response.json()["error"]["code"] == "request_too_large"
 
 
-def test_a_slow_client_slows_the_function_down_and_one_who_leaves_does_not_stop_it() -> None:
+def test_slow_client_applies_backpressure_and_disconnected_client_does_not_stop_the_function() -> None:
     written = 0
     ended = threading.Event()
 

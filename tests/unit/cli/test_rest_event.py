@@ -1,4 +1,4 @@
-"""An HTTP request as API Gateway's event: the event itself, and what Mangum makes of it again."""
+"""API Gateway events for HTTP requests, and the requests that Mangum reads from them."""
 
 import asyncio
 import json
@@ -52,12 +52,12 @@ def event(body: bytes = b"", **more: Any) -> dict[str, Any]:
         pytest.param({"body": b"\xff\x00"}, {"body": "/wA=", "isBase64Encoded": True}, id="bytes"),
     ],
 )  # fmt: skip
-def test_the_request_in_the_event(request_: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_event_has_the_request(request_: dict[str, Any], expected: dict[str, Any]) -> None:
     made = event(**request_)
     assert {name: made[name] for name in expected} == expected
 
 
-def test_headers() -> None:
+def test_event_has_single_and_multi_value_headers() -> None:
     sent = [(b"x-one", b"1"), (b"x-one", b"2"), (b"connection", b"keep-alive"), (b"content-length", b"3")]
     made = event(headers=[*sent, (b"x-forwarded-for", b"198.51.100.1"), (b"accept", b"*/*")])
     assert made["headers"] == {
@@ -72,7 +72,7 @@ def test_headers() -> None:
     assert made["multiValueHeaders"].keys() == made["headers"].keys()
 
 
-def test_the_request_context() -> None:
+def test_event_has_the_request_context() -> None:
     context = event()["requestContext"]
     assert context["identity"] == {"sourceIp": "192.0.2.7", "userAgent": "tests"}
     assert context["requestId"] == "request-1"
@@ -83,7 +83,7 @@ def test_the_request_context() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": "\xc3\xa9"}', b"\xff\x00\xfe"], ids=["none", "text", "bytes"])
-def test_mangum_makes_the_same_request_of_it(body: bytes) -> None:
+def test_mangum_reads_the_same_request(body: bytes) -> None:
     made = event(
         body, raw_path=b"/v1/models/claude%20x", query_string=b"a=1&a=%26", headers=[(b"host", b"localhost:8000"), (b"authorization", b"Bearer k")]
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The Runtime API's stand-in over raw sockets, as any runtime client would meet it."""
+"""The fake Runtime API, over raw sockets."""
 
 import asyncio
 import base64
@@ -60,7 +60,7 @@ class Client:
 
 
 class Bench:
-    """A Runtime API, and clients on its port."""
+    """A Runtime API, and clients connected to its port."""
 
     def __init__(self, seconds: float) -> None:
         self.timed_out: list[Invocation] = []
@@ -111,7 +111,7 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(test())
 
 
-def test_next_hands_an_event_out() -> None:
+def test_next_returns_an_event() -> None:
     async def test() -> None:
         async with bench(900) as made:
             client = await made.client()
@@ -133,7 +133,7 @@ def test_next_hands_an_event_out() -> None:
     run(test)
 
 
-def test_chunks_pass_at_once_and_as_they_are() -> None:
+def test_chunks_pass_at_once_and_unchanged() -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -162,7 +162,7 @@ def test_chunks_pass_at_once_and_as_they_are() -> None:
         pytest.param("", f"0\r\nLambda-Runtime-Function-Error-Type: Function.KeyError\r\n{ERROR_BODY}\r\n", "", id="not-announced"),
     ],
 )  # fmt: skip
-def test_how_a_response_ends(headers: str, ending: str, error: str) -> None:
+def test_end_of_a_response_has_its_error(headers: str, ending: str, error: str) -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -184,13 +184,13 @@ def test_how_a_response_ends(headers: str, ending: str, error: str) -> None:
         pytest.param(b"", id="hang-up"),
         pytest.param(b"5\r\nab", id="hang-up-in-a-chunk"),
         pytest.param(b"zz\r\n", id="no-length"),
-        pytest.param(b"2\r\nabc\r\n", id="longer-than-it-said"),
+        pytest.param(b"2\r\nabc\r\n", id="longer-than-its-length"),
         pytest.param(
             b"0\r\nLambda-Runtime-Function-Error-Body: " + b"x" * 5000 + b"\r\n\r\n", id="trailers-too-long"
         ),
     ],
 )
-def test_a_response_that_breaks_off_is_an_error(rest: bytes) -> None:
+def test_incomplete_response_is_an_error(rest: bytes) -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -205,7 +205,7 @@ def test_a_response_that_breaks_off_is_an_error(rest: bytes) -> None:
     run(test)
 
 
-def test_a_caller_who_leaves_does_not_stop_the_function() -> None:
+def test_disconnected_caller_does_not_stop_the_function() -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -221,7 +221,7 @@ def test_a_caller_who_leaves_does_not_stop_the_function() -> None:
     run(test)
 
 
-def test_twenty_megabytes_go_both_ways_no_faster_than_they_are_taken() -> None:
+def test_twenty_megabytes_pass_both_ways_with_backpressure() -> None:
     size = 20 * 2**20
 
     async def test() -> None:
@@ -253,10 +253,10 @@ async def count(response: AsyncIterator[bytes]) -> int:
     [
         pytest.param("invocation/r1/error", '{"errorMessage": "no"}', "Lambda-Runtime-Function-Error-Type: Function.E\r\n", "Runtime.Unknown: no", id="short-name"),
         pytest.param("invocation/r1/error", '{"errorMessage": "no"}', "Lambda-Runtime-Function-Error-Type: Function.KeyError\r\n", "Function.KeyError: no", id="error"),
-        pytest.param("invocation/r1/error", "not JSON", "", "Runtime.Unknown", id="nothing-told"),
+        pytest.param("invocation/r1/error", "not JSON", "", "Runtime.Unknown", id="no-error-type"),
     ],
 )  # fmt: skip
-def test_an_error_instead_of_a_response(path: str, body: str, headers: str, error: str) -> None:
+def test_function_error_replaces_the_response(path: str, body: str, headers: str, error: str) -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -266,7 +266,7 @@ def test_an_error_instead_of_a_response(path: str, body: str, headers: str, erro
     run(test)
 
 
-def test_an_init_error() -> None:
+def test_init_error_is_recorded() -> None:
     async def test() -> None:
         async with bench() as made:
             client = await made.client()
@@ -285,10 +285,10 @@ def test_an_init_error() -> None:
             "invocation/r1/response", "Lambda-Runtime-Invocation-Id: another\r\n", 410, id="another-invocation"
         ),
         pytest.param("invocation/r1/next", "", 404, id="no-such-path"),
-        pytest.param("elsewhere", "", 404, id="elsewhere"),
+        pytest.param("elsewhere", "", 404, id="another-path"),
     ],
 )
-def test_what_is_refused_changes_nothing(path: str, headers: str, status: int) -> None:
+def test_rejected_request_changes_nothing(path: str, headers: str, status: int) -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, client = await made.invoked()
@@ -300,7 +300,7 @@ def test_what_is_refused_changes_nothing(path: str, headers: str, status: int) -
     run(test)
 
 
-def test_a_second_response_is_refused_while_the_first_runs() -> None:
+def test_second_response_is_rejected_during_the_first() -> None:
     async def test() -> None:
         async with bench() as made:
             invocation, first = await made.invoked()
@@ -314,21 +314,21 @@ def test_a_second_response_is_refused_while_the_first_runs() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["before", "in-the-middle"])
-def test_who_answers_too_late_gets_410_and_the_next_event(begun: bool) -> None:
+@pytest.mark.parametrize("started", [False, True], ids=["before", "in-the-middle"])
+def test_late_response_gets_410_and_then_the_next_event(started: bool) -> None:
     async def test() -> None:
         async with bench(0.2) as made:
             invocation, client = await made.invoked()
-            if begun:
+            if started:
                 await client.begin("r1")
                 await client.chunk(b"early")
             body, error = await outcome(invocation)
             assert (body, error) == (
-                b"early" if begun else b"",
+                b"early" if started else b"",
                 "Sandbox.Timedout: Task timed out after 0.20 seconds",
             )
             assert made.timed_out == [invocation]
-            if not begun:
+            if not started:
                 await client.begin("r1")
             await client.chunk(b"late")
             await client.send("0\r\n\r\n")
@@ -342,7 +342,7 @@ def test_who_answers_too_late_gets_410_and_the_next_event(begun: bool) -> None:
 @pytest.mark.parametrize(
     ("polled", "waiting_fails"), [(True, False), (False, True)], ids=["while-it-ran", "before-it-polled"]
 )
-def test_what_becomes_of_invocations_when_the_process_is_gone(polled: bool, waiting_fails: bool) -> None:
+def test_invocations_fail_when_the_process_exits(polled: bool, waiting_fails: bool) -> None:
     async def test() -> None:
         async with bench() as made:
             running = (await made.invoked())[0] if polled else None

@@ -1,4 +1,4 @@
-"""`claudexia usage` on a table under moto, as a person, a spreadsheet and a script read it."""
+"""`claudexia usage` with moto for the table: text, CSV and JSON output."""
 
 import asyncio
 import csv
@@ -76,8 +76,8 @@ def used(aws: None) -> None:
     asyncio.run(record())
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What `claudexia usage` prints, having succeeded."""
+def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The output of a successful `claudexia usage`."""
     assert main(["usage", *OPTIONS, *arguments]) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -85,17 +85,17 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("used")
-def test_a_person_reads_a_table_and_a_bar_per_day(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, *MONTH) == REPORT
+def test_text_output_has_a_table_and_a_bar_per_day(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output_of(capsys, *MONTH) == REPORT
 
 
 @pytest.mark.usefixtures("used")
 @pytest.mark.parametrize("columns", ["20", "60", "200"])
-def test_bars_are_as_wide_as_the_terminal(
+def test_bars_fit_the_terminal_width(
     columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    bars = [line for line in said(capsys, *MONTH).splitlines() if "#" in line]
+    bars = [line for line in output_of(capsys, *MONTH).splitlines() if "#" in line]
     longest = max(map(len, bars))
     assert longest == int(columns) if int(columns) > 40 else bars[-1].count("#") == 10
     assert bars[1].count("#") == 2 * bars[0].count("#")
@@ -103,16 +103,16 @@ def test_bars_are_as_wide_as_the_terminal(
 
 @pytest.mark.usefixtures("used")
 @pytest.mark.parametrize("key", ["alice", "AAAABBBBCCCC"])
-def test_one_key_by_its_name_or_id(key: str, capsys: pytest.CaptureFixture[str]) -> None:
-    output = said(capsys, *MONTH, "--key", key)
+def test_key_option_accepts_name_and_id(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output = output_of(capsys, *MONTH, "--key", key)
     assert "alice" in output
     assert "bob" not in output
     assert "2026-11-05" not in output
 
 
 @pytest.mark.usefixtures("used")
-def test_a_spreadsheet_has_a_line_for_each_day_key_and_model(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = list(csv.DictReader(StringIO(said(capsys, *MONTH, "--csv"))))
+def test_csv_has_a_row_for_each_day_key_and_model(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(StringIO(output_of(capsys, *MONTH, "--csv"))))
     assert [(row["day"], row["key"], row["model"], row["cost_usd"], row["unpriced"]) for row in rows] == [
         ("2026-11-03", "alice", "claude-sonnet-5-5", "1.500000", "0"),
         ("2026-11-03", "bob", "claude-unheard-of", "0.000000", "1"),
@@ -136,8 +136,8 @@ def test_a_spreadsheet_has_a_line_for_each_day_key_and_model(capsys: pytest.Capt
 
 
 @pytest.mark.usefixtures("used")
-def test_a_script_gets_the_days_and_their_total(capsys: pytest.CaptureFixture[str]) -> None:
-    usage = json.loads(said(capsys, *MONTH, "--json"))
+def test_json_has_the_days_and_their_total(capsys: pytest.CaptureFixture[str]) -> None:
+    usage = json.loads(output_of(capsys, *MONTH, "--json"))
     assert usage["month"] == "2026-11"
     assert [day["cost_usd"] for day in usage["days"]] == [1.5, 0.0, 3.0]
     assert usage["total"] == {
@@ -157,7 +157,7 @@ def test_a_script_gets_the_days_and_their_total(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        pytest.param([], "There is no usage in 2026-10.\n", id="people"),
+        pytest.param([], "There is no usage in 2026-10.\n", id="text"),
         pytest.param(
             ["--csv"],
             "day,key_id,key,model,requests,errors,input_tokens,cached_tokens,cache_write_tokens,"
@@ -166,23 +166,23 @@ def test_a_script_gets_the_days_and_their_total(capsys: pytest.CaptureFixture[st
         ),
     ],
 )
-def test_an_empty_month(arguments: list[str], output: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "--month", "2026-10", *arguments) == output
+def test_month_without_usage(arguments: list[str], output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert output_of(capsys, "--month", "2026-10", *arguments) == output
 
 
 @pytest.mark.usefixtures("used")
 def test_this_month_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     before = datetime.now(UTC)
-    output = said(capsys, "--json")
+    output = output_of(capsys, "--json")
     assert json.loads(output)["month"] in {f"{time:%Y-%m}" for time in (before, datetime.now(UTC))}
 
 
 @pytest.mark.usefixtures("used")
-def test_two_keys_that_had_one_name_stay_two(capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_with_the_same_name_stay_separate(capsys: pytest.CaptureFixture[str]) -> None:
     client = boto3.client("dynamodb", region_name=REGION)
     ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
     asyncio.run(ledger.record(replace(RECORD, key_id="GGGGHHHHIIII")))
-    assert said(capsys, *MONTH).count("alice") == 2
+    assert output_of(capsys, *MONTH).count("alice") == 2
 
 
 FAILURES = [
@@ -194,9 +194,7 @@ FAILURES = [
 
 @pytest.mark.usefixtures("used")
 @pytest.mark.parametrize(("arguments", "words"), [pytest.param(*rest, id=name) for name, *rest in FAILURES])
-def test_a_failure_is_one_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failure_is_one_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["usage", *arguments]) == 1
     output = capsys.readouterr()
     assert output.out == ""
@@ -213,7 +211,9 @@ def test_a_failure_is_one_sentence(
         (["--days", "3"], "No such option '--days'"),
     ],
 )
-def test_a_wrong_argument(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_argument_is_rejected(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["usage", *arguments])
     assert ended.value.code == 2

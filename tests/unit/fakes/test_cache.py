@@ -1,4 +1,4 @@
-"""What the stand-in's prompt cache reads, writes and forgets."""
+"""Reads, writes and expiry of the fake API's prompt cache."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +31,14 @@ def cache(clock: Clock) -> PromptCache:
 
 
 def text(words: str, ttl: str | None = None) -> dict[str, Any]:
-    mark = {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {}
-    return {"type": "text", "text": words, **mark}
+    breakpoint_ = {"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {}
+    return {"type": "text", "text": words, **breakpoint_}
 
 
-def used(
+def cache_tokens(
     cache: PromptCache, *blocks: Any, model: str = NEW, account: str = "a", **fields: Any
 ) -> tuple[int, ...]:
-    """Tokens read, written for five minutes, written for an hour."""
+    """Tokens read, written for five minutes, and written for an hour."""
     params = {"model": model, "messages": [{"role": "user", "content": list(blocks)}], **fields}
     usage = cache.usage(params, facts_of(model), account)
     written = usage["cache_creation"]
@@ -50,30 +50,30 @@ def used(
     )
 
 
-def test_a_mark_writes_once_and_is_read_while_it_lives(cache: PromptCache, clock: Clock) -> None:
+def test_breakpoint_writes_once_and_is_read_until_it_expires(cache: PromptCache, clock: Clock) -> None:
     marked = [text(LONG, "5m"), text("a")]
-    size = used(cache, *marked)[1]
+    size = cache_tokens(cache, *marked)[1]
     assert size > 750
     clock.now = 299
-    assert used(cache, *marked) == (size, 0, 0)
-    clock.now = 299 + 299  # being read keeps it alive
-    assert used(cache, *marked) == (size, 0, 0)
+    assert cache_tokens(cache, *marked) == (size, 0, 0)
+    clock.now = 299 + 299  # a read renews the entry
+    assert cache_tokens(cache, *marked) == (size, 0, 0)
     clock.now += 301
-    assert used(cache, *marked) == (0, size, 0)
+    assert cache_tokens(cache, *marked) == (0, size, 0)
 
 
-def test_two_ttls(cache: PromptCache, clock: Clock) -> None:
+def test_each_ttl_expires_on_its_own(cache: PromptCache, clock: Clock) -> None:
     marked = [text(LONG, "1h"), text(LONG, "5m")]
-    read, minutes, hour = used(cache, *marked)
+    read, minutes, hour = cache_tokens(cache, *marked)
     assert (read, minutes > 0, hour > 0) == (0, True, True)
     clock.now = 301
-    assert used(cache, *marked) == (hour, minutes, 0)
+    assert cache_tokens(cache, *marked) == (hour, minutes, 0)
 
 
-def test_what_is_not_cached(cache: PromptCache) -> None:
-    assert used(cache, text(LONG)) == (0, 0, 0)
-    assert used(cache, text("short", "5m")) == (0, 0, 0)
-    assert used(cache, text(LONG, "5m"), model="claude-haiku-4-5") == (0, 0, 0)
+def test_no_breakpoint_or_a_short_prompt_is_not_cached(cache: PromptCache) -> None:
+    assert cache_tokens(cache, text(LONG)) == (0, 0, 0)
+    assert cache_tokens(cache, text("short", "5m")) == (0, 0, 0)
+    assert cache_tokens(cache, text(LONG, "5m"), model="claude-haiku-4-5") == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,21 @@ def test_what_is_not_cached(cache: PromptCache) -> None:
      {"output_config": {"effort": "low"}}, {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}],
     ids=str,
 )  # fmt: skip
-def test_what_makes_another_prefix(cache: PromptCache, change: Any) -> None:
-    assert used(cache, text(LONG, "5m"))[1] > 0
-    read, written, _ = used(cache, text(LONG, "5m"), **change)
+def test_changed_parameter_makes_another_prefix(cache: PromptCache, change: Any) -> None:
+    assert cache_tokens(cache, text(LONG, "5m"))[1] > 0
+    read, written, _ = cache_tokens(cache, text(LONG, "5m"), **change)
     assert (read, written > 0) == (0, True)
-    assert used(cache, text(LONG, "5m"))[0] > 0
+    assert cache_tokens(cache, text(LONG, "5m"))[0] > 0
 
 
-def test_a_lookup_goes_back_twenty_blocks(cache: PromptCache) -> None:
-    used(cache, text(LONG, "5m"))
-    assert used(cache, text(LONG), *[text("a")] * 19, text("b", "5m"))[0] == 0
-    assert used(cache, text(LONG), *[text("c")] * 18, text("d", "5m"))[0] > 0
+def test_lookup_goes_back_twenty_blocks(cache: PromptCache) -> None:
+    cache_tokens(cache, text(LONG, "5m"))
+    assert cache_tokens(cache, text(LONG), *[text("a")] * 19, text("b", "5m"))[0] == 0
+    assert cache_tokens(cache, text(LONG), *[text("c")] * 18, text("d", "5m"))[0] > 0
 
 
-def test_the_spelling_of_text_and_an_automatic_mark(cache: PromptCache) -> None:
+def test_string_content_and_automatic_breakpoint_match_explicit_ones(cache: PromptCache) -> None:
     automatic: Any = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
-    written = used(cache, text(LONG), system="s", **automatic)[2]
+    written = cache_tokens(cache, text(LONG), system="s", **automatic)[2]
     assert written > 0
-    assert used(cache, text(LONG, "1h"), system=[text("s")]) == (written, 0, 0)
+    assert cache_tokens(cache, text(LONG, "1h"), system=[text("s")]) == (written, 0, 0)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, whole
+from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, checked_adapt
 
 ANY = {"type": ["string", "number", "boolean", "null"]}
 
@@ -73,7 +73,7 @@ PROPERTIES = [
 
 @pytest.mark.parametrize(("given", "sent", "relaxed", "narrowed"), PROPERTIES)
 def test_properties(given: Any, sent: Any, relaxed: str, narrowed: str) -> None:
-    adapted = whole({"type": "object", "properties": {"a": given}, "required": ["a"]})
+    adapted = checked_adapt({"type": "object", "properties": {"a": given}, "required": ["a"]})
     assert adapted.fits, adapted.reason
     assert adapted.schema == closed("a", a=sent)
     assert ", ".join(adapted.relaxed) == relaxed
@@ -81,13 +81,13 @@ def test_properties(given: Any, sent: Any, relaxed: str, narrowed: str) -> None:
 
 
 def test_long_constraints_stay_out_of_the_description() -> None:
-    adapted = whole({"properties": {"a": {**STRING, "not": {"enum": ["x" * 300]}}}})
+    adapted = checked_adapt({"properties": {"a": {**STRING, "not": {"enum": ["x" * 300]}}}})
     assert adapted.schema == closed(a=STRING)
     assert adapted.relaxed == ("a: not",)
 
 
 def test_order_is_kept() -> None:
-    adapted = whole({"properties": {"z": STRING, "a": STRING, "m": STRING}, "required": ["m", "z"]})
+    adapted = checked_adapt({"properties": {"z": STRING, "a": STRING, "m": STRING}, "required": ["m", "z"]})
     assert list(adapted.schema["properties"]) == ["z", "a", "m"]
     assert adapted.schema["required"] == ["z", "m"]
 
@@ -111,7 +111,7 @@ REFERENCES = [
 
 @pytest.mark.parametrize(("given", "sent", "relaxed"), REFERENCES)
 def test_references(given: Any, sent: Any, relaxed: str) -> None:
-    adapted = whole(given)
+    adapted = checked_adapt(given)
     assert adapted.fits, adapted.reason
     assert adapted.schema == sent
     assert ", ".join(adapted.relaxed) == relaxed
@@ -153,7 +153,7 @@ MISFITS = [
 
 @pytest.mark.parametrize(("schema", "why"), MISFITS)
 def test_what_does_not_fit(schema: Any, why: str) -> None:
-    adapted = whole(schema)
+    adapted = checked_adapt(schema)
     assert why in adapted.reason
     assert not adapted.fits
     assert adapted.schema == schema

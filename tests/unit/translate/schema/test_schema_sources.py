@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from claudexia.translate.schema import adapt_tool, fit_strict
-from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, whole
+from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, checked_adapt
 
 
 class Color(enum.Enum):
@@ -53,7 +53,7 @@ class Counts(BaseModel):
 
 
 def test_pydantic_models() -> None:
-    adapted = whole(Person.model_json_schema())
+    adapted = checked_adapt(Person.model_json_schema())
     address = closed(
         "street",
         street={**STRING, "description": "Street and number (maxLength: 80)"},
@@ -81,7 +81,7 @@ def test_pydantic_models() -> None:
     ids=["tree", "counts"],
 )
 def test_pydantic_models_that_do_not_fit(model: type[BaseModel], why: str) -> None:
-    assert why in whole(model.model_json_schema()).reason
+    assert why in checked_adapt(model.model_json_schema()).reason
 
 
 REAL = [
@@ -117,7 +117,7 @@ REAL = [
 
 @pytest.mark.parametrize(("given", "sent"), REAL)
 def test_schemas_of_other_tools(given: Any, sent: Any) -> None:
-    adapted = whole(given)
+    adapted = checked_adapt(given)
     assert adapted.fits, adapted.reason
     assert adapted.schema == sent
 

@@ -1,4 +1,4 @@
-"""The rules of a schema that Claude's output is held to: `output_config.format` and strict tools.
+"""Rules for schemas that constrain Claude's output: `output_config.format` and strict tools.
 
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 """
@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from claudexia_cli.echo.params import Json, Params, as_object, is_custom, output_format, tools
+from claudexia_cli.echo.rules import Rule, Violation
 from tests.fakes.anthropic.models import ModelFacts
-from tests.fakes.anthropic.rules_tools import is_draft_2020_12
-from tests.fakes.anthropic.walk import Json, Params, Rule, is_custom, record, schema_format, tools
+from tests.fakes.anthropic.tool_rules import is_draft_2020_12
 
 _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
 _FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
@@ -27,11 +28,11 @@ class Node(NamedTuple):
 
 
 def _roots(params: Params) -> list[Node]:
-    chosen = schema_format(params).get("schema")
-    formats = [Node("output_config.format.schema", chosen)] if isinstance(chosen, dict) else []
+    schema = output_format(params).get("schema")
+    formats = [Node("output_config.format.schema", schema)] if isinstance(schema, dict) else []
     strict = [tool for tool in tools(params) if is_custom(tool[1]) and tool[1].get("strict") is True]
     return formats + [
-        Node(f"{path}.custom.input_schema", record(tool.get("input_schema"))) for path, tool in strict
+        Node(f"{path}.custom.input_schema", as_object(tool.get("input_schema"))) for path, tool in strict
     ]
 
 
@@ -44,7 +45,7 @@ def _within(node: Node) -> Iterator[Node]:
     yield node
     path, schema = node
     for key in ("properties", "$defs", "definitions"):
-        for name, inner in record(schema.get(key)).items():
+        for name, inner in as_object(schema.get(key)).items():
             if isinstance(inner, dict):
                 yield from _within(Node(f"{path}.{key}.{name}", inner))
     if isinstance(schema.get("items"), dict):
@@ -56,14 +57,14 @@ def _within(node: Node) -> Iterator[Node]:
                 yield from _within(Node(f"{path}.{key}.{index}", item))
 
 
-def _draft(params: Params, _: ModelFacts) -> Iterator[str]:
-    # The schemas of tools have the same rule of their own.
+def _draft(params: Params, _: ModelFacts) -> Iterator[Violation]:
+    # A tool rule checks the schemas of tools.
     yield from (
         path for path, schema in _roots(params) if path.startswith("output") and not is_draft_2020_12(schema)
     )
 
 
-def _open(params: Params, _: ModelFacts) -> Iterator[str]:
+def _open(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
         is_object = "object" in _list(schema.get("type")) or "properties" in schema
         closed = schema.get("additionalProperties") is False
@@ -71,105 +72,108 @@ def _open(params: Params, _: ModelFacts) -> Iterator[str]:
             yield f"{path}.additionalProperties"
 
 
-def _unknown_types(params: Params, _: ModelFacts) -> Iterator[str]:
+def _unknown_types(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
         if not _GIVES_TYPE & schema.keys() or not set(map(str, _list(schema.get("type")))) <= _TYPES:
             yield path
 
 
-def _bounds(params: Params, _: ModelFacts) -> Iterator[str]:
+def _bounds(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
         yield from (f"{path}.{key}" for key in _BOUNDS if key in schema)
         if schema.get("minItems", 0) not in (0, 1):
             yield f"{path}.minItems"
 
 
-def _keywords(params: Params, _: ModelFacts) -> Iterator[str]:
+def _keywords(params: Params, _: ModelFacts) -> Iterator[Violation]:
     yield from (f"{path}.{key}" for path, schema in _nodes(params) for key in _KEYWORDS if key in schema)
 
 
-def _formats(params: Params, _: ModelFacts) -> Iterator[str]:
+def _formats(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
         if "format" in schema and str(schema["format"]) not in _FORMATS:
             yield f"{path}.format"
 
 
-def _patterns(params: Params, _: ModelFacts) -> Iterator[str]:
+def _patterns(params: Params, _: ModelFacts) -> Iterator[Violation]:
     yield from (
         f"{path}.pattern" for path, schema in _nodes(params) if _PATTERN.search(str(schema.get("pattern", "")))
     )
 
 
-def _enums(params: Params, _: ModelFacts) -> Iterator[str]:
+def _enums(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
         if any(isinstance(value, dict | list) for value in _list(schema.get("enum"))):
             yield f"{path}.enum"
 
 
-def _all_of_ref(params: Params, _: ModelFacts) -> Iterator[str]:
+def _all_of_ref(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for path, schema in _nodes(params):
-        if any("$ref" in record(item) for item in _list(schema.get("allOf"))):
+        if any("$ref" in as_object(item) for item in _list(schema.get("allOf"))):
             yield f"{path}.allOf"
 
 
-def _references(params: Params, _: ModelFacts) -> Iterator[str]:
+def _references(params: Params, _: ModelFacts) -> Iterator[Violation]:
     for root in _roots(params):
         for path, schema in _within(root):
             if "$ref" in schema and resolve(str(schema["$ref"]), root.schema) is None:
                 yield f"{path}.$ref"
 
 
-def _recursion(params: Params, _: ModelFacts) -> Iterator[str]:
-    yield from (root.path for root in _roots(params) if _returns(root.schema, root.schema, ()))
+def _recursion(params: Params, _: ModelFacts) -> Iterator[Violation]:
+    yield from (root.path for root in _roots(params) if _is_recursive(root.schema, root.schema, ()))
 
 
-def _returns(schema: Json, root: Json, through: tuple[str, ...]) -> bool:
-    """Whether a reference leads back to itself; definitions count where they are used."""
+def _is_recursive(schema: Json, root: Json, visited: tuple[str, ...]) -> bool:
+    """Whether a reference leads back to itself. Unused definitions do not count."""
     reached = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
     for _path, inner in _within(Node("", reached)):
         if "$ref" in inner:
             name = str(inner["$ref"])
             target = resolve(name, root)
-            if name in through or name == "#" or (target and _returns(target, root, (*through, name))):
+            if name in visited or name == "#" or (target and _is_recursive(target, root, (*visited, name))):
                 return True
     return False
 
 
-def _optional(params: Params, _: ModelFacts) -> Iterator[str]:
+def _optional(params: Params, _: ModelFacts) -> Iterator[Violation]:
     objects = [schema for _path, schema in _nodes(params)]
     count = sum(
-        len(record(one.get("properties")).keys() - set(map(str, _list(one.get("required"))))) for one in objects
+        len(as_object(one.get("properties")).keys() - set(map(str, _list(one.get("required")))))
+        for one in objects
     )
     if count > 24:
         yield ""
 
 
-def _unions(params: Params, _: ModelFacts) -> Iterator[str]:
+def _unions(params: Params, _: ModelFacts) -> Iterator[Violation]:
     if sum("anyOf" in schema or isinstance(schema.get("type"), list) for _path, schema in _nodes(params)) > 16:
         yield ""
 
 
-def _strict_tools(params: Params, _: ModelFacts) -> Iterator[str]:
+def _strict_tools(params: Params, _: ModelFacts) -> Iterator[Violation]:
     if sum(tool.get("strict") is True for _path, tool in tools(params)) > 20:
         yield "tools"
 
 
-def _format_shape(params: Params, _: ModelFacts) -> Iterator[str]:
-    chosen = schema_format(params)
-    yield from (f"output_config.format.{key}" for key in chosen.keys() - {"type", "schema"})
+def _format_shape(params: Params, _: ModelFacts) -> Iterator[Violation]:
+    format_ = output_format(params)
+    yield from (f"output_config.format.{key}" for key in format_.keys() - {"type", "schema"})
 
 
 def resolve(reference: str, root: Json) -> dict[str, Json] | None:
-    """What an internal reference names; None for any other."""
+    """The target of a reference within `root`; None for any other reference."""
     if not reference.startswith("#"):
         return None
     found: Json = root
     for part in filter(None, reference[1:].split("/")):
-        # A list is an object with numbers for names here.
-        named = (
-            {str(index): item for index, item in enumerate(found)} if isinstance(found, list) else record(found)
+        # JSON Pointer: the keys of a list are its indices.
+        children = (
+            {str(index): item for index, item in enumerate(found)}
+            if isinstance(found, list)
+            else as_object(found)
         )
-        found = named.get(part.replace("~1", "/").replace("~0", "~"))
+        found = children.get(part.replace("~1", "/").replace("~0", "~"))
     return found if isinstance(found, dict) else None
 
 

@@ -1,4 +1,4 @@
-"""The models as the Models API lists them.
+"""Responses of the Models API.
 
 https://platform.claude.com/docs/en/api/models/list
 """
@@ -30,19 +30,22 @@ def model_info(model: ModelFacts) -> Json:
 
 def _capabilities(model: ModelFacts) -> Json:
     return {
-        **{name: _is(True) for name in _ALWAYS},
+        **{name: _support(True) for name in _ALWAYS},
         "context_management": {
-            **_is(True),
+            **_support(True),
             **{
-                name: _is(True)
+                name: _support(True)
                 for name in ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112")
             },
         },
-        "effort": {**_is(bool(model.efforts)), **{name: _is(name in model.efforts) for name in _EFFORTS}},
-        "server_tools": {name: _is(True) for name in ("web_search", "code_execution")},
-        "thinking": {**_is(True), "types": {name: _is(name in model.thinking) for name in _THINKING}},
+        "effort": {
+            **_support(bool(model.efforts)),
+            **{name: _support(name in model.efforts) for name in _EFFORTS},
+        },
+        "server_tools": {name: _support(True) for name in ("web_search", "code_execution")},
+        "thinking": {**_support(True), "types": {name: _support(name in model.thinking) for name in _THINKING}},
     }
 
 
-def _is(supported: bool) -> Json:
+def _support(supported: bool) -> Json:
     return {"supported": supported}
