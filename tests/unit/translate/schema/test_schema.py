@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, checked_adapt
+from tests.helpers.schemas import INTEGER, NULL, STRING, checked_adapt, closed, many
 
 ANY = {"type": ["string", "number", "boolean", "null"]}
 

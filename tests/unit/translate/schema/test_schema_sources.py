@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from claudexia.translate.schema import adapt_tool, fit_strict
-from tests.helpers.schemas import INTEGER, NULL, STRING, closed, many, checked_adapt
+from tests.helpers.schemas import INTEGER, NULL, STRING, checked_adapt, closed, many
 
 
 class Color(enum.Enum):
