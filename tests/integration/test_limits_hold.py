@@ -96,12 +96,13 @@ def test_a_keys_largest_max_tokens_wins(model: str, fields: dict[str, Any], sent
     ],
 )
 def test_200_at_once(limits: Limits, most: tuple[int, int]) -> None:
-    """On a busy machine, the table may be too slow for some of them: those are refused."""
+    """On a busy machine, the table may be too slow for any of them: those are refused with 503."""
     upstream = Upstream(answer_of(64_000))
     with deployment(upstream, limits_on_failure="closed") as deployed, ThreadPoolExecutor(50) as threads:
         secret = deployed.key(limits=limits)
         statuses = list(threads.map(lambda _: post(deployed, secret).status_code, range(200)))
-    assert {200, 429} <= {*statuses} <= {200, 429, 503}
+    assert {*statuses} <= {200, 429, 503}
+    assert 200 in statuses or 503 in statuses
     used = totals(deployed.usage())
     assert used.cost_micros <= most[0]
     assert used.tokens <= most[1]
