@@ -81,8 +81,7 @@ def _serve(options: Options) -> None:
             serve_lambda(function, listener, partial(click.echo, greeting))
         else:
             app = create_app(key.settings, transport=upstream.transport)
-            click.echo(greeting)
-            serve(app, listener)
+            serve(app, listener, on_ready=partial(click.echo, greeting))
 
 
 def _environ(settings: Settings) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_address
 from types import FrameType
 from typing import Any
@@ -59,10 +59,17 @@ def base_url(listener: socket.socket) -> str:
     return f"http://{name}:{port}/v1"
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, request_timeout: float = REQUEST_TIMEOUT) -> None:
+def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], object] = lambda: None,
+    request_timeout: float = REQUEST_TIMEOUT,
+) -> None:
     """Serves until SIGINT or SIGTERM; returns about a quarter of a second later.
 
-    A connection whose request is not complete after `request_timeout` seconds is closed.
+    Calls `on_ready` once requests and signals are handled. A connection whose request is not complete after
+    `request_timeout` seconds is closed.
     """
     config = uvicorn.Config(
         app,
@@ -75,15 +82,20 @@ def serve(app: ASGIApp, listener: socket.socket, *, request_timeout: float = REQ
         timeout_graceful_shutdown=0,
         ws="none",
     )
-    _Server(config).run(sockets=[listener])
+    _Server(config, on_ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Stops without waiting for open streams, and without raising the signal again, unlike uvicorn.Server."""
 
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(_Reporter().report)
         await super().startup(sockets)
+        self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
