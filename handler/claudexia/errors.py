@@ -84,21 +84,19 @@ class ResponseRefusedError(OSError):
 
 def invalid_request(message: str, param: str | None, code: str | None = None) -> APIError:
     """A 400 that names the invalid field of the request."""
-    return APIError(400, message, param=param, code=code)
+    return APIError(400, message, param=param or None, code=code)  # a field named "" has no path
 
 
 def missing(param: str) -> APIError:
     """A 400 for a required field that is missing."""
     return invalid_request(
-        f"Missing required parameter: '{shorten(param)}'.", param or None, "missing_required_parameter"
+        f"Missing required parameter: '{shorten(param)}'.", param, "missing_required_parameter"
     )
 
 
 def unsupported(param: str, reason: str) -> APIError:
     """A 400 for a field that Claude does not support and whose omission would break the client."""
-    return invalid_request(
-        f"'{shorten(param)}' is not supported: {reason}", param or None, "unsupported_parameter"
-    )
+    return invalid_request(f"'{shorten(param)}' is not supported: {reason}", param, "unsupported_parameter")
 
 
 def model_not_found(model: str) -> APIError:

@@ -102,7 +102,7 @@ def test_200_at_once(limits: Limits, most: tuple[int, int]) -> None:
         secret = deployed.key(limits=limits)
         statuses = list(threads.map(lambda _: post(deployed, secret).status_code, range(200)))
     assert {*statuses} <= {200, 429, 503}
-    assert 200 in statuses or 503 in statuses
+    assert {*statuses} & {429, 503}
     used = totals(deployed.usage())
     assert used.cost_micros <= most[0]
     assert used.tokens <= most[1]

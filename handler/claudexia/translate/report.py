@@ -82,7 +82,7 @@ class Report:
 
     def error(self, message: str, code: str | None = None) -> APIError:
         """A 400 with its own message."""
-        return invalid_request(message, self.param or None, code)
+        return invalid_request(message, self.param, code)
 
     def missing(self) -> APIError:
         """A 400 for a required field."""
