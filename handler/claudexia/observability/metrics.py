@@ -28,8 +28,8 @@ from claudexia.observability.record import RequestRecord
 from claudexia.settings import Settings
 
 NAMESPACE = "Claudexia"
-# /health and /models are not counted.
-_COUNTED = {"/chat/completions", "/completions"}
+# Others, such as /models and /messages/count_tokens, generate nothing.
+_COUNTED = {"/chat/completions", "/completions", "/messages"}
 _FAILED = {"error", "refused", "deadline"}
 _THROTTLED = {"rate_limit_exceeded", "insufficient_quota"}
 _MAX_DIMENSION_LENGTH = 255
