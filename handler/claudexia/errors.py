@@ -17,7 +17,7 @@ https://platform.openai.com/docs/guides/error-codes
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class ErrorObject(TypedDict):
@@ -31,9 +31,14 @@ class ErrorResponse(TypedDict):
     error: ErrorObject
 
 
+class AnthropicErrorDetails(TypedDict):
+    error_code: str
+
+
 class AnthropicErrorObject(TypedDict):
     type: str
     message: str
+    details: NotRequired[AnthropicErrorDetails]
 
 
 class AnthropicErrorResponse(TypedDict):
@@ -117,11 +122,10 @@ class APIError(Exception):
         """The response body in Anthropic's envelope."""
         status = self.anthropic_status
         kind = ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-        return {
-            "type": "error",
-            "error": {"type": kind, "message": self.message},
-            "request_id": request_id,
-        }
+        error: AnthropicErrorObject = {"type": kind, "message": self.message}
+        if self.code:
+            error["details"] = {"error_code": self.code}
+        return {"type": "error", "error": error, "request_id": request_id}
 
 
 class ResponseRefusedError(OSError):

@@ -12,12 +12,15 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.deployment import ASKED, Deployment, deployment
+from tests.helpers.apis import CHAT, MESSAGES, Api
+from tests.helpers.deployment import Deployment, deployment
 from tests.helpers.serving import (
+    WHOLE_JSON,
     Reply,
     Upstream,
     error_body,
     let_servers_go_on,
+    message_body,
     sse,
     start,
     text_events,
@@ -41,17 +44,19 @@ SILENT = Reply(then="hang")
 Act = Callable[[Deployment, Upstream, dict[str, str]], None]
 
 
-def ask(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
+def ask(
+    deployed: Deployment, upstream: Upstream, headers: dict[str, str], api: Api = CHAT, **more: Any
+) -> None:
     with suppress(httpx.RemoteProtocolError):  # a stream that breaks off
-        httpx.post(
-            f"{deployed.url}/chat/completions", json={**ASKED, **more}, headers=headers, timeout=PATIENCE
-        )
+        httpx.post(deployed.url + api.path, json={**api.body, **more}, headers=headers, timeout=PATIENCE)
 
 
-def leave(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
+def leave(
+    deployed: Deployment, upstream: Upstream, headers: dict[str, str], api: Api = CHAT, **more: Any
+) -> None:
     """Goes without a word, a little after the upstream was asked."""
-    address, body = urlsplit(deployed.url), json.dumps({**ASKED, **more}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
+    address, body = urlsplit(deployed.url), json.dumps({**api.body, **more}).encode()
+    head = f"POST /v1{api.path} HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         assert upstream.requested.wait(PATIENCE)
@@ -64,6 +69,10 @@ def doing(act: Any, **more: Any) -> Act:
 
 
 S: dict[str, Any] = {"stream": True}
+M: dict[str, Any] = {"api": MESSAGES}
+JSON = Reply([message_body()], headers=WHOLE_JSON)
+NO_JSON = Reply([b"<html>"], headers=WHOLE_JSON)
+HALF_JSON = Reply([message_body()[:50]], headers=WHOLE_JSON, then="hang")
 ENDS: list[Any] = [
     # How the upstream answers, what the client does, and requests, errors, input and output tokens.
     pytest.param([WHOLE], doing(ask), (1, 0, 7, 2), id="whole"),
@@ -86,6 +95,21 @@ ENDS: list[Any] = [
     pytest.param([WHOLE, Reply([500, HALF])], doing(ask, n=2, **S), (1, 1, 14, 11), id="one of two streams cut short"),
     pytest.param([WHOLE], doing(ask, temperature=9), (1, 1, 0, 0), id="a bad request"),
     pytest.param([WHOLE], doing(ask, max_tokens=101), (1, 1, 0, 0), id="too many tokens asked for"),
+    # The same of the Messages API, whose whole answers tell their usage at their end only.
+    pytest.param([JSON], doing(ask, **M), (1, 0, 7, 2), id="a message"),
+    pytest.param([WHOLE], doing(ask, **M, **S), (1, 0, 7, 2), id="a streamed message"),
+    pytest.param([HALF_JSON], doing(leave, **M), (1, 0, 14, 0), id="left a message half way"),
+    pytest.param([HANGS], doing(leave, **M, **S), (1, 0, 7, 9), id="left a streamed message half way"),
+    pytest.param([SILENT], doing(leave, **M), (1, 0, 14, 0), id="left a message before it began"),
+    pytest.param([SILENT], doing(leave, **M, **S), (1, 0, 15, 0), id="left a streamed message before its first event"),
+    pytest.param([Reply([HALF])], doing(ask, **M, **S), (1, 1, 7, 9), id="a streamed message cut short"),
+    pytest.param([Reply([HALF], then="break")], doing(ask, **M, **S), (1, 1, 7, 9), id="a streamed message broken off"),
+    pytest.param([NO_JSON], doing(ask, **M), (1, 1, 0, 0), id="a message that makes no sense"),
+    pytest.param([SENSELESS], doing(ask, **M, **S), (1, 1, 0, 0), id="a streamed message that makes no sense"),
+    pytest.param([OVERLOADED], doing(ask, **M), (1, 1, 0, 0), id="message refused by the upstream"),
+    pytest.param([OVERLOADED], doing(ask, **M, **S), (1, 1, 0, 0), id="streamed message refused by the upstream"),
+    pytest.param([JSON], doing(ask, **M, max_tokens="9"), (1, 1, 0, 0), id="a bad request for a message"),
+    pytest.param([JSON], doing(ask, **M, max_tokens=101), (1, 1, 0, 0), id="too many tokens asked for in a message"),
 ]  # fmt: skip
 
 
