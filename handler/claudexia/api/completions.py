@@ -165,7 +165,6 @@ class CompletionHandler:
     async def create(self, request: Request, key: Key, api: CompletionAPI) -> Response:
         """Raises APIError for everything that fails before the response starts."""
         record, now = record_of(request.scope), self._now()
-        record.api = api.path.strip("/").replace("/", "_")
         thinking = CallerThinking(self._thinking_store, key.id, now)
         deadline = request_deadline(request.scope)
         async with recorded_usage(self._billing, key, record, now) as usage:

@@ -74,7 +74,6 @@ class MessagesHandler:
         Raises APIError for everything that fails before the response starts.
         """
         record, now = record_of(request.scope), self._now()
-        record.api = "messages"
         deadline = request_deadline(request.scope)
         async with recorded_usage(self._billing, key, record, now) as usage:
             context = _Context(request, key, now, usage, record, deadline)

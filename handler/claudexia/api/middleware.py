@@ -105,6 +105,7 @@ class RequestMiddleware:
 
     def _log(self, record: RequestRecord, scope: Scope) -> None:
         record.endpoint = getattr(scope.get("route"), "path", None)
+        record.api = _segment(record.endpoint) or None if record.endpoint else None
         record.duration_ms = record.elapsed_ms()
         log_request(record)
         self._metrics.request(record)

@@ -26,7 +26,7 @@ class RequestRecord:
     """The fields of the request's log line. None means not known; the line omits it.
 
     status            the status that was sent; None also if the response could not be delivered
-    api               the client's API: `chat_completions`, `completions` or `messages`
+    api               the first segment of the endpoint: `chat`, `completions`, `messages`, `models`
     endpoint          the declared route, such as `/models/{model:path}`, not the path of the request
     model             the Claude model id, not the name in the request
     cost_micros       micro-dollars
