@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.helpers.apis import Api
 from tests.helpers.gateway_process import GatewayProcess, environment, gateway_process
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, start, text_events, tool_events
 from tests.helpers.waiting import PATIENCE
@@ -62,6 +63,18 @@ BODY: dict[str, Any] = {
     "stop": [mark("stop")],
     mark("unknown-field"): mark("unknown-value"),
 }
+MESSAGE_BODY: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 50,
+    "system": mark("system"),
+    "messages": [{"role": "user", "content": mark("prompt")}],
+    "tools": [{"name": mark("tool-name"), "input_schema": {"type": "object", mark("schema"): mark("schema")}}],
+    "metadata": {"user_id": mark("user")},
+    mark("unknown-field"): mark("unknown-value"),
+}
+each_api = pytest.mark.parametrize(
+    "api", [Api("/chat/completions", BODY), Api("/messages", MESSAGE_BODY)], ids=["chat", "messages"]
+)
 HEADERS = {
     "authorization": f"Bearer {KEY}",
     "cookie": mark("cookie"),
@@ -70,6 +83,7 @@ HEADERS = {
     "x-correlation-id": f"{mark('correlation')} is no id",
     "x-amzn-trace-id": f"Root={mark('trace')}",
     "openai-organization": mark("organization"),
+    "anthropic-beta": mark("beta"),
 }
 FILE = {"type": "file", "file": {"filename": mark("file-name"), "file_data": mark("file-data")}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": mark("schema-type")}}}
@@ -77,6 +91,7 @@ WRONG_KEYS = [
     {"authorization": f"Bearer sk_cdx_{MARK}"},
     {"authorization": f"Basic {MARK}"},
     {"api-key": f"sk-{MARK}"},
+    {"x-api-key": f"sk-{MARK}"},
 ]
 # Each body is BODY with these fields, or, as bytes, itself.
 BAD: list[tuple[str, Any]] = [
@@ -131,7 +146,8 @@ def level(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_whatever_the_upstream_answers(level: str) -> None:
+@each_api
+def test_whatever_the_upstream_answers(level: str, api: Api) -> None:
     replies = [reply for _, reply in REPLIES for _ in range(2)]
     upstream = Upstream(*replies, Reply())
     with (
@@ -139,7 +155,7 @@ def test_whatever_the_upstream_answers(level: str) -> None:
         httpx.Client(headers=HEADERS, timeout=PATIENCE) as client,
     ):
         for number in range(len(replies)):
-            client.post(f"{process.url}/chat/completions", json={**BODY, "stream": bool(number % 2)})
+            client.post(process.url + api.path, json={**api.body, "stream": bool(number % 2)})
     assert_silent(process, len(replies))
     assert json.dumps(upstream.bodies).count(mark("prompt")) == len(replies)
 
@@ -166,11 +182,12 @@ def test_whatever_the_client_sends(level: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
+@each_api
+def test_a_bug_that_quotes_the_request(level: str, stream: bool, api: Api) -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
         response = httpx.post(
-            f"{process.url}/chat/completions",
-            json={**BODY, "stream": stream},
+            process.url + api.path,
+            json={**api.body, "stream": stream},
             headers=HEADERS,
             timeout=PATIENCE,
         )
@@ -181,27 +198,29 @@ def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events(MARK)[:4])]], ids=["silent", "half"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
+@each_api
+def test_a_deadline(stream: bool, pieces: list[bytes], api: Api) -> None:
     with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
         headers = {**HEADERS, "x-test-seconds": "0.3"}
         response = httpx.post(
-            f"{process.url}/chat/completions",
-            json={**BODY, "stream": stream},
+            process.url + api.path,
+            json={**api.body, "stream": stream},
             headers=headers,
             timeout=PATIENCE,
         )
-        assert '"timeout"' in response.text
+        assert "time limit" in response.text
     assert_silent(process, 1)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_client_who_leaves(stream: bool) -> None:
+@each_api
+def test_a_client_who_leaves(stream: bool, api: Api) -> None:
     upstream = Upstream(Reply([sse(*text_events(MARK)[:4])], then="hang"))
     with gateway_process(upstream) as process:
         address = urlsplit(process.url)
-        body = json.dumps({**BODY, "stream": stream}).encode()
+        body = json.dumps({**api.body, "stream": stream}).encode()
         head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
+        head = f"POST /v1{api.path} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
             assert upstream.requested.wait(PATIENCE)
