@@ -31,22 +31,25 @@ class ErrorResponse(TypedDict):
     error: ErrorObject
 
 
-class AnthropicErrorDetails(TypedDict):
+class AnthropicErrorDetails(TypedDict, total=False):
     error_code: str
 
 
 class AnthropicErrorObject(TypedDict):
     type: str
     message: str
-    details: NotRequired[AnthropicErrorDetails]
+    details: NotRequired[AnthropicErrorDetails | None]
 
 
 class AnthropicErrorResponse(TypedDict):
-    """Anthropic's error envelope. Source: https://platform.claude.com/docs/en/api/errors"""
+    """Anthropic's error envelope. The gateway's own errors always have a request_id.
+
+    Source: https://platform.claude.com/docs/en/api/errors
+    """
 
     type: Literal["error"]
     error: AnthropicErrorObject
-    request_id: str
+    request_id: NotRequired[str | None]
 
 
 # Anthropic's error types by HTTP status; any other is an invalid_request_error below 500, else an api_error.

@@ -4,6 +4,7 @@ Valid requests and invalid ones, some hundreds of each for every route, in proce
 is off (see pyproject.toml): it costs every run of the tests a second.
 """
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.campaign.gateway import ReplyingTransport, UpstreamReply
 from tests.campaign.judge import body_reply
-from tests.helpers.serving import KEY, UPSTREAM_KEY
+from tests.helpers.serving import KEY, UPSTREAM_KEY, message_body
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -36,7 +37,11 @@ MODELS = b'{"data": [{"id": "claude-sonnet-5-5", "type": "model", "created_at": 
 
 
 def reply(body: bytes, number: int) -> UpstreamReply:
-    return body_reply(body, number) if body else UpstreamReply((MODELS,))
+    if not body:
+        return UpstreamReply((MODELS,))
+    if json.loads(body).get("stream") is True:
+        return body_reply(body, number)
+    return UpstreamReply((message_body(),))  # the Messages API alone sends such a request
 
 
 APP = create_app(
@@ -44,7 +49,12 @@ APP = create_app(
 )
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 OPERATIONS: dict[str, Any] = {each.ok().label: each.ok() for each in cast("Any", SCHEMA).get_all_operations()}
-COMPLETIONS = ["POST /v1/chat/completions", "POST /v1/completions"]
+COMPLETIONS = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
+]
 some = settings(
     max_examples=200,
     deadline=None,
