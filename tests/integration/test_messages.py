@@ -393,3 +393,27 @@ def test_claude_codes_probe_and_unknown_addresses() -> None:
             assert (response.status_code, response.json()["error"]["type"]) == (404, "not_found_error")
         chat = httpx.post(f"{url}/chat/completions", json={}, headers=VERSION, timeout=PATIENCE)
         assert chat.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+DAMAGED: list[Any] = [
+    pytest.param({"type": "content_block_delta", "index": 0, "delta": None}, id="a delta of nothing"),
+    pytest.param({"type": "content_block_delta", "index": 9, "delta": {"type": "text_delta", "text": 7}}, id="a number for text"),
+    pytest.param({"type": "content_block_start"}, id="no block"),
+    pytest.param({"type": 7}, id="a number for a type"),
+    pytest.param({"type": "novel_event", "data": [1]}, id="an unknown event"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", DAMAGED)
+@pytest.mark.parametrize("place", [0, 3])
+def test_what_the_gateway_cannot_read_is_relayed(event: dict[str, Any], place: int) -> None:
+    """With limits, which read every event."""
+    events = text_events()
+    frames = sse(*events[:place], event, *events[place:])
+    with deployment(Upstream(Reply([frames]))) as deployed:
+        secret = deployed.key(limits=Limits(usd_per_day_micros=10**7))
+        response = post(
+            deployed.url, json.dumps({**BODY, "stream": True}).encode(), authorization=f"Bearer {secret}"
+        )
+        assert response.content == frames
+        assert deployed.counted() == (1, 0, 7, 2)

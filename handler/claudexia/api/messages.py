@@ -182,11 +182,12 @@ async def _admit(raw: RawRequest, usage: RequestUsage) -> None:
 def _parsed(body: bytes) -> dict[str, object]:
     try:
         params: object = from_json(body)
+        repeated = _has_repeated_field(body)
     except ValueError as error:
         raise invalid_request(f"The request body is not valid JSON: {error}", None) from None
     if not isinstance(params, dict):
         raise invalid_request("The request body is not a JSON object.", None)
-    if _has_repeated_field(body):
+    if repeated:
         raise invalid_request("The request body has a field twice.", None)
     if not isinstance(params.get("stream"), bool | None):
         raise invalid_request(_field_error("stream", params["stream"], "boolean"), "stream")

@@ -27,7 +27,8 @@ _UNREADABLE = (APIError, KeyError, TypeError, AttributeError, ValueError)
 class Relay:
     """One RawResponse on its way to the client. start() comes first; call aclose() in any case.
 
-    `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    `on_events` gets the events of each network read that can be read here, before the next one. What it raises
+    ends the answer.
     `failure` is the error that the upstream reported in its stream, and `body` a response that is no stream.
     """
 
@@ -45,6 +46,7 @@ class Relay:
         self._decoder = EventDecoder()
         self._accumulator = MessageAccumulator()
         self._whole_events = WholeEvents()
+        self._first: MessageStreamEvent | None = None  # but for pings
         self._opening: tuple[bytes, Sequence[MessageStreamEvent]] = (b"", ())
         self._usage: Usage = {}  # of a response that is no stream
 
@@ -66,16 +68,14 @@ class Relay:
             self.body = await self._response.read()
             self._usage, self.finished = _usage_in(self.body), True
             return
-        first: MessageStreamEvent | None = None
-        while first is None:
+        while self._first is None:
             try:
                 data, events = await self._next()
             except StopAsyncIteration:
                 raise upstream_error("The upstream answered with no events.") from None
             self._opening = (self._opening[0] + data, [*self._opening[1], *events])
-            first = next((event for event in events if event["type"] != "ping"), None)
-        if first["type"] == "error":
-            raise self._response.error(first)
+        if self._first["type"] == "error":
+            raise self._response.error(self._first)
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The bytes of whole events, as they arrive. Raises APIError if the answer breaks off."""
@@ -104,22 +104,26 @@ class Relay:
 
     async def _next(self) -> tuple[bytes, Sequence[MessageStreamEvent]]:
         data = await anext(self._reads)
-        events = self._decoder.feed(data)
-        self._read(events)
-        return data, events
+        return data, self._read(self._decoder.feed(data))
 
     @property
     def _ended(self) -> bool:
         return self.finished or self.failure is not None
 
-    def _read(self, events: Sequence[MessageStreamEvent]) -> None:
+    def _read(self, events: Sequence[MessageStreamEvent]) -> Sequence[MessageStreamEvent]:
+        """Counts `events`, and returns those that could be read."""
+        read: list[MessageStreamEvent] = []
         for event in events:
             with suppress(*_UNREADABLE):
                 self._accumulator.feed(event)
+                read.append(event)
+            if self._first is None and event["type"] != "ping":
+                self._first = event
             if event["type"] == "message_stop":
                 self.finished = True
             elif event["type"] == "error":
                 self.failure = self._response.error(event)
+        return read
 
 
 class RelayStreamer:
