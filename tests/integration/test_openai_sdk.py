@@ -1,4 +1,4 @@
-"""The real OpenAI SDK, unmodified, over a real socket, in every way it can ask."""
+"""The unmodified OpenAI SDK over a real socket, with each of its ways to make a request."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ def test_create_streamed(client: OpenAI) -> None:
     assert deltas == ["", "Hello", " there", None]
 
 
-def test_usage_comes_last_when_asked_for(client: OpenAI) -> None:
+def test_include_usage_adds_a_last_chunk(client: OpenAI) -> None:
     with client.chat.completions.create(
         model=MODEL, messages=QUESTION, stream=True, stream_options={"include_usage": True}
     ) as stream:
@@ -86,7 +86,7 @@ def test_stream_helper(client: OpenAI) -> None:
     assert text == final.choices[0].message.content == "Hello there"
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(*CALLS))])).replies
     choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
@@ -151,9 +151,9 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("status", "kind", "message", "exception", "code"), FAILURES)
-def test_failures_before_the_answer(
+def test_errors_before_the_first_event(
     client: OpenAI,
     upstream: Upstream,
     status: int,
@@ -181,7 +181,7 @@ def test_wrong_key(base_url: str) -> None:
     assert "sk_cdx_wrong" not in str(caught.value)
 
 
-def test_the_sdk_retries_what_is_worth_it(base_url: str, upstream: Upstream) -> None:
+def test_the_sdk_retries_an_overloaded_upstream(base_url: str, upstream: Upstream) -> None:
     busy = Reply([error_body("overloaded_error", "Overloaded")], 529, {"retry-after-ms": "1"})
     upstream.replies = Upstream(busy, Reply([sse(*text_events())])).replies
     with OpenAI(base_url=base_url, api_key=KEY, max_retries=1) as client:
@@ -221,8 +221,8 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("reply", "message"), BROKEN)
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_failures_in_the_middle_are_raised(
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_errors_in_the_middle_of_a_stream_are_raised(
     client: OpenAI, upstream: Upstream, reply: Reply, message: str, streamed: bool
 ) -> None:
     upstream.replies = Upstream(reply).replies
@@ -237,20 +237,20 @@ def test_failures_in_the_middle_are_raised(
     assert not streamed or received
 
 
-async def _ask(client: AsyncOpenAI) -> tuple[str | None, str]:
-    whole = await client.chat.completions.create(model=MODEL, messages=QUESTION)
+async def _three_calls(client: AsyncOpenAI) -> tuple[str | None, str]:
+    buffered = await client.chat.completions.create(model=MODEL, messages=QUESTION)
     stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True)
     async with stream:
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
     async with client.chat.completions.stream(model=MODEL, messages=QUESTION) as helper:
         final = await helper.get_final_completion()
     assert final.choices[0].message.content == text
-    return whole.choices[0].message.content, text
+    return buffered.choices[0].message.content, text
 
 
 def test_async(base_url: str) -> None:
     async def run() -> tuple[str | None, str]:
         async with AsyncOpenAI(base_url=base_url, api_key=KEY) as client:
-            return await _ask(client)
+            return await _three_calls(client)
 
     assert asyncio.run(run()) == ("Hello there", "Hello there")

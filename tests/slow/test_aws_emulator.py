@@ -55,7 +55,7 @@ def invoke(url: str, event: object) -> bytes:
     return httpx.post(url, json=event, timeout=PATIENCE, trust_env=False).content
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
     with serving(Upstream()) as upstream, wrapped(upstream) as url:
         payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream}))
@@ -79,7 +79,7 @@ def test_a_stream_that_breaks_reaches_its_end() -> None:
     assert b"[DONE]" not in payload
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_under_sam_local_the_stock_runtime_answers_whole(stream: bool) -> None:
     with serving(Upstream()) as upstream, wrapped(upstream, AWS_SAM_LOCAL="true") as url:
         answer = json.loads(invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream})))

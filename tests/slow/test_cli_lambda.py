@@ -132,7 +132,7 @@ def test_a_streamed_answer(client: OpenAI) -> None:
         assert [chunk.choices[0].delta.content for chunk in stream] == ["", "Hello", " there", None]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(("get_weather", '{"city": "Paris"}')))])).replies
     choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
@@ -155,7 +155,7 @@ def test_models(client: OpenAI) -> None:
         pytest.param(Reply(then="break"), {}, openai.InternalServerError, id="upstream-breaks-off"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_errors_before_the_answer_keep_their_status(
     client: OpenAI, upstream: Upstream, reply: Reply, asked: dict[str, Any], error: type[openai.APIStatusError], streamed: bool
 ) -> None:  # fmt: skip
@@ -203,7 +203,7 @@ def test_a_request_that_lambda_would_not_take_is_a_413(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("size", [100_000, 20_000_000], ids=["100-kB", "20-MB"])
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_large_answers_arrive(client: OpenAI, upstream: Upstream, size: int, streamed: bool) -> None:
     events = text_events(" ".join(["y" * (size // 10 - 1)] * 10))
     upstream.replies = Upstream(Reply([sse(event) for event in events])).replies
@@ -270,7 +270,7 @@ def children(command: Command) -> list[str]:
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events()[:4])]], ids=["silent", "begun"])
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_an_answer_ends_in_time_and_says_so(pieces: list[bytes], streamed: bool) -> None:
     upstream = Upstream(Reply(pieces, then="hang"), Reply([sse(*text_events())]))
     with as_lambda(upstream, "--timeout", "10") as command, client_of(command) as client:

@@ -165,7 +165,7 @@ def test_whatever_the_client_sends(level: str) -> None:
     assert_silent(process, len(BAD) + len(WRONG_KEYS) + 4)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
         response = httpx.post(
@@ -180,7 +180,7 @@ def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events(MARK)[:4])]], ids=["silent", "half"])
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
     with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
         headers = {**HEADERS, "x-test-seconds": "0.3"}
@@ -194,7 +194,7 @@ def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
     assert_silent(process, 1)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_a_client_who_leaves(stream: bool) -> None:
     upstream = Upstream(Reply([sse(*text_events(MARK)[:4])], then="hang"))
     with gateway_process(upstream) as process:

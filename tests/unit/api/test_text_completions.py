@@ -14,16 +14,16 @@ from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
 from tests.helpers.serving import text_events, tool_events
 
-ASKED: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}
+REQUEST: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}
 
 
 @pytest.mark.parametrize("prompt", ["Say hello.", ["Say hello."]], ids=["text", "list-of-one"])
 def test_a_prompt_becomes_the_only_message(prompt: Any) -> None:
     shared = {"max_tokens": 5, "temperature": 0.5, "stop": ["x"], "stream": True, "n": 2, "user": "u"}
     harmless = {"echo": False, "suffix": None, "best_of": 1, "logprobs": None}
-    body = to_chat_body(json.dumps({**ASKED, "prompt": prompt, **shared, **harmless}).encode())
+    body = to_chat_body(json.dumps({**REQUEST, "prompt": prompt, **shared, **harmless}).encode())
     messages = [{"role": "user", "content": "Say hello."}]
-    assert json.loads(body) == {"model": ASKED["model"], **shared, "messages": messages}
+    assert json.loads(body) == {"model": REQUEST["model"], **shared, "messages": messages}
     assert parse_params(body).model_extra == {}
 
 
@@ -51,7 +51,7 @@ REFUSED = [
 @pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
 def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
     with pytest.raises(APIError) as caught:
-        to_chat_body(json.dumps({**ASKED, **fields}).encode())
+        to_chat_body(json.dumps({**REQUEST, **fields}).encode())
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 

@@ -91,7 +91,7 @@ def assert_accepted(sent: ThinkingPlan, server: Server, forced_choice: bool) -> 
 
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 AMOUNTS = [1, 1023, 1024, 2000, 5000, 100_000, 10**9]
-ASKED: list[dict[str, Any]] = [
+REQUEST: list[dict[str, Any]] = [
     {},
     *({"reasoning_effort": effort} for effort in EFFORTS),
     *({"reasoning": {"effort": effort}} for effort in EFFORTS),
@@ -122,7 +122,7 @@ def test_every_served_model_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("model", "server"), [*SERVERS.items(), (UNHEARD_OF, ANY)])
 def test_whatever_is_asked_the_server_takes_what_is_sent(model: str, server: Server) -> None:
-    for asked, limit, forced in itertools.product(ASKED, LIMITS, (False, True)):
+    for asked, limit, forced in itertools.product(REQUEST, LIMITS, (False, True)):
         sent, warned = plan(model, forced_choice=forced, **asked, **limit)
         assert_accepted(sent, server, forced)
         thinks = sent.active and sent.thinking != {"type": "between_tools"}
@@ -375,7 +375,7 @@ def test_a_keys_largest_max_tokens_is_never_exceeded(model: str, server: Server)
     known = find_model(model, {})
     always = known.thinks_by_default and not {"disabled", "between_tools"} & set(known.thinking)
     for asked, cap, limit in itertools.product(
-        ASKED, (1, 500, 1024, 1500, 2047, 2048, 3000), (None, 1, 100, 1500)
+        REQUEST, (1, 500, 1024, 1500, 2047, 2048, 3000), (None, 1, 100, 1500)
     ):
         fields = {**asked, **({"max_tokens": limit} if limit and limit <= cap else {})}
         try:
