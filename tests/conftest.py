@@ -1,4 +1,4 @@
-"""The option --slow, and the marker of the same name for everything in tests/slow."""
+"""The option --slow, the marker `slow` for everything in tests/slow, and the fixtures of most tests."""
 
 from pathlib import Path
 

@@ -138,7 +138,7 @@ class Gateway:
         self._loop.set_exception_handler(self._on_loop_error)
         self._loop_errors: list[str] = []
 
-    async def ask(self, request: Request, reply: Replies) -> Observation:
+    async def send(self, request: Request, reply: Replies) -> Observation:
         self._transport.reply, self._transport.bodies = reply, []
         self._table.reset()
         self._tasks.clear()

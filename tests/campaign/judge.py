@@ -154,25 +154,25 @@ def judge_same(before: Observation, seen: Observation) -> Iterator[str]:
 # --- streams ---
 
 
-def judge_stream(case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
-    for seen in (whole, streamed):
+def judge_stream(case: Case, buffered: Observation, streamed: Observation) -> Iterator[str]:
+    for seen in (buffered, streamed):
         yield from judge_traces(seen)
         if len(seen.usage) != 1:
             yield f"{len(seen.usage)} lines in the ledger"
     answers: list[Success | Failure] = []
-    for seen, how in ((whole, "whole"), (streamed, "streamed")):
+    for seen, how in ((buffered, "whole"), (streamed, "streamed")):
         try:
             answers.append(read(seen, streamed=how == "streamed"))
         except ShapeError as error:
             yield f"{how}: {error}"
     yield from (reason for answer in answers for reason in _judge_answer(case, answer))
     # The first failure ends all choices of a request: how much of the others had come by then is chance.
-    by_chance = len(whole.sent) > len(case.replies) and any(isinstance(answer, Failure) for answer in answers)
-    if whole.usage != streamed.usage and not by_chance:
+    by_chance = len(buffered.sent) > len(case.replies) and any(isinstance(answer, Failure) for answer in answers)
+    if buffered.usage != streamed.usage and not by_chance:
         yield "whole and streamed have other usage in the ledger"
     if len(answers) == 2:
         yield from _judge_agreement(*answers)
-        yield from _judge_ledger(answers[0], whole)
+        yield from _judge_ledger(answers[0], buffered)
 
 
 def _judge_answer(case: Case, answer: Success | Failure) -> Iterator[str]:
@@ -207,21 +207,21 @@ def _judge_expected(expected: Expected, answer: Success) -> Iterator[str]:
         yield "a whole answer has other usage"
 
 
-def _judge_agreement(whole: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
-    if isinstance(whole, Failure) or isinstance(streamed, Failure):
-        if isinstance(whole, Success):
+def _judge_agreement(buffered: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
+    if isinstance(buffered, Failure) or isinstance(streamed, Failure):
+        if isinstance(buffered, Success):
             yield "whole is an answer, streamed an error"
         elif isinstance(streamed, Success):
             yield "whole is an error, streamed an answer"
-        elif whole.error != streamed.error:
+        elif buffered.error != streamed.error:
             yield "whole and streamed are other errors"
         return
-    if len(whole.choices) != len(streamed.choices):
+    if len(buffered.choices) != len(streamed.choices):
         yield "whole and streamed have other choices"
-    for one, other in zip(whole.choices, streamed.choices, strict=False):
+    for one, other in zip(buffered.choices, streamed.choices, strict=False):
         different = [name for name in Choice.__dataclass_fields__ if getattr(one, name) != getattr(other, name)]
         yield from (f"whole and streamed have other {name}" for name in different)
-    if whole.usage != streamed.usage:
+    if buffered.usage != streamed.usage:
         yield "whole and streamed have other usage"
 
 

@@ -111,12 +111,12 @@ class _Bodies:
     async def start(self) -> None:
         """Asks every known-good body once, before anything damaged."""
         for name in bodies.good_bodies():
-            self._before[name] = await self._ask(bodies.good_request(name))
+            self._before[name] = await self._send(bodies.good_request(name))
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
         name = bodies.control_name(index)
         request = bodies.good_request(name) if name else self._damaged(index)
-        seen = await self._ask(request)
+        seen = await self._send(request)
         outcome.counts[f"{'control' if name else 'body'} {seen.status}"] += 1
         rules = [*judge_body(request, seen), *(judge_same(self._before[name], seen) if name else ())]
         if self.part.timed:
@@ -131,12 +131,12 @@ class _Bodies:
         name = bodies.control_name(index)
         request = bodies.good_request(name) if name else self._damaged(index)
         if rule == _TOO_SLOW:
-            seconds = (await self._ask(request)).seconds
+            seconds = (await self._send(request)).seconds
             ratio = seconds / _seconds_of_json(request.body)
             return f"{len(request.body)} bytes in {seconds:.2f} s, {ratio:.0f} times json.loads\n{shown(request.body)}"
 
         async def fails(smaller: Request) -> bool:
-            seen = await self._ask(smaller)
+            seen = await self._send(smaller)
             return rule in judge_body(smaller, seen) or bool(
                 name and rule in judge_same(self._before[name], seen)
             )
@@ -144,13 +144,13 @@ class _Bodies:
         if not await fails(request):
             return "alone, this case does not fail: its state is that of the cases before it, or of its time"
         smallest = await reduce_request(request, fails, Budget())
-        seen = await self._ask(smallest)
+        seen = await self._send(smallest)
         return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
 
-    async def _ask(self, request: Request) -> Observation:
-        return await self._gateway.ask(request, body_reply)
+    async def _send(self, request: Request) -> Observation:
+        return await self._gateway.send(request, body_reply)
 
-    def _damaged(self, index: int) -> Request:
+    def _damaged_request(self, index: int) -> Request:
         return bodies.damaged_request(self.part.seed, index, self.part.largest)
 
 
@@ -165,36 +165,36 @@ class _Streams:
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
         name = streams.control_name(index)
         case = self._case(index)
-        whole, streamed = await self._ask(case)
+        buffered, streamed = await self._send(case)
         ending = "[DONE]" if streamed.body.endswith(b"[DONE]\n\n") else "error frame"
         status = f"200 {ending}" if streamed.status == 200 else str(streamed.status)
-        outcome.counts[f"{'control' if name else 'stream'} whole {whole.status}, streamed {status}"] += 1
-        return list(judge_stream(case, whole, streamed))
+        outcome.counts[f"{'control' if name else 'stream'} whole {buffered.status}, streamed {status}"] += 1
+        return list(judge_stream(case, buffered, streamed))
 
     async def reduced(self, index: int, rule: str) -> str:
         case = self._case(index)
 
         async def fails(reply: UpstreamReply) -> bool:
             smaller = _with_reply(case, reply)
-            return rule in judge_stream(smaller, *await self._ask(smaller))
+            return rule in judge_stream(smaller, *await self._send(smaller))
 
         if not await fails(case.replies[case.damaged]):
             return "alone, this case does not fail: its state is that of the cases before it"
         reply = case.replies[case.damaged]
         if not case.expected:  # a harmless damage has to leave a whole answer
             reply = await reduce_reply(reply, fails, Budget())
-        whole, streamed = await self._ask(_with_reply(case, reply))
+        buffered, streamed = await self._send(_with_reply(case, reply))
         rest = {name.decode(): shown(value, 60) for name, value in reply.headers}
         return (
             f"{case.base}, {', '.join(case.damages)}: status {reply.status} {json.dumps(rest)}{' then breaks' if reply.breaks else ''}\n"
-            f"{shown(reply.body, 1500)}\nwhole    -> {whole.status} {shown(whole.body)}\nstreamed -> {streamed.status} {shown(streamed.body)}"
+            f"{shown(reply.body, 1500)}\nwhole    -> {buffered.status} {shown(buffered.body)}\nstreamed -> {streamed.status} {shown(streamed.body)}"
         )
 
     def _case(self, index: int) -> streams.Case:
         name = streams.control_name(index)
         return streams.control(name) if name else streams.damaged_case(self.part.seed, index)
 
-    async def _ask(self, case: streams.Case) -> Sequence[Observation]:
+    async def _send(self, case: streams.Case) -> Sequence[Observation]:
         """The request whole and streamed."""
         good = streams.good_streams()[case.base]
         choices: int = good.body.get("n", 1)
@@ -206,7 +206,7 @@ class _Streams:
             Request(streams.request_body(good, stream), headers=(*AUTHORIZED, *good.headers))
             for stream in (False, True)
         ]
-        return [await self._gateway.ask(request, reply) for request in requests]
+        return [await self._gateway.send(request, reply) for request in requests]
 
 
 def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:

@@ -22,15 +22,15 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
     """Runs the client's script with each model against `base_url`."""
     outcome = Outcome()
     for model in MODELS:
-        asked = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
-        note(outcome, model, _run(client, asked))
+        request = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
+        record_run(outcome, model, _run(client, request))
     return outcome
 
 
-def note(outcome: Outcome, model: str, done: subprocess.CompletedProcess[str]) -> None:
+def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProcess[str]) -> None:
     """Adds what one run of a script told; a case that it did not reach has failed."""
     missing = list(CASES)
-    for line in _lines(done.stdout):
+    for line in _lines(process.stdout):
         if "version" in line:
             outcome.version = str(line["version"])
             continue
@@ -38,8 +38,8 @@ def note(outcome: Outcome, model: str, done: subprocess.CompletedProcess[str]) -
         if not line["ok"]:
             outcome.failures[str(line["case"])].append(f"{model}: {line['detail']}")
     for case in missing:
-        last = done.stderr.strip().splitlines()[-1:] or ["it wrote nothing"]
-        outcome.failures[case].append(f"{model}: the script ended with {done.returncode}: {last[0]}")
+        last = process.stderr.strip().splitlines()[-1:] or ["it wrote nothing"]
+        outcome.failures[case].append(f"{model}: the script ended with {process.returncode}: {last[0]}")
 
 
 def _lines(output: str) -> Iterator[dict[str, object]]:
@@ -49,7 +49,7 @@ def _lines(output: str) -> Iterator[dict[str, object]]:
             yield json.loads(line)
 
 
-def _run(client: Client, asked: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in _OURS}
     command = _node(client) if client.script.endswith(".mjs") else _python(client)
     try:
@@ -57,7 +57,7 @@ def _run(client: Client, asked: Mapping[str, str]) -> subprocess.CompletedProces
             command,
             capture_output=True,
             text=True,
-            env={**environment, **_OFFLINE, **asked},
+            env={**environment, **_OFFLINE, **request},
             timeout=_SECONDS,
             check=False,
         )

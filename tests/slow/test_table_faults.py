@@ -13,7 +13,7 @@ from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.storage.memory import MemoryTable
 from tests.fakes.anthropic.server import FakeAnthropic
-from tests.fakes.dynamodb import CODES, dynamo, table_at
+from tests.fakes.dynamodb import CODES, faulty_dynamodb, table_at
 from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.gateway_process import gateway_process
 from tests.helpers.serving import Reply, Upstream, gateway, sse, text_events
@@ -53,7 +53,7 @@ def outcome(response: httpx.Response) -> tuple[int, str]:
 def test_responses_during_a_table_fault(fault: str, keys: str, limits: str) -> None:
     clock = Clock()
     settings = {"api_keys": {}, "keys_on_failure": keys, "limits_on_failure": limits}
-    with dynamo() as (table, table_url):
+    with faulty_dynamodb() as (table, table_url):
         patience = 0.5 if fault == "timeout" else 5.0
         table.delay = 1.2
         with gateway(Upstream(), table=table_at(table_url, clock, patience), now=clock, **settings) as url:
@@ -92,10 +92,10 @@ def test_a_stuck_table_delays_responses_and_loses_no_record() -> None:
     with deployment() as deployed:
         secret = deployed.key(limits=LIMITS)
         post(deployed.url, secret)
-        deployed.table.held = True
+        deployed.table.blocked = True
         assert outcome(post(deployed.url, secret)) == (200, "whole")
         assert deployed.table.running
-        deployed.table.held = False
+        deployed.table.blocked = False
     assert deployed.ledger_counts() == (2, 0, 14, 4)
     assert not any("holds" in item for item in deployed.window_counters().values())
 
@@ -118,7 +118,7 @@ def test_a_slow_table_does_not_delay_chunks() -> None:
         with httpx.stream("POST", url, json=body, headers=headers, timeout=PATIENCE) as response:
             for line in response.iter_lines():
                 if '"a"' in line:
-                    deployed.table.held = True
+                    deployed.table.blocked = True
                     calls = dict(deployed.table.calls)
                     started.set()
                 if '" g"' in line:
@@ -126,7 +126,7 @@ def test_a_slow_table_does_not_delay_chunks() -> None:
                     near_the_end.set()
         assert line == ""
         assert deployed.table.running
-        deployed.table.held = False
+        deployed.table.blocked = False
     assert deployed.ledger_counts() == (1, 0, 7, 8)
 
 
@@ -142,7 +142,7 @@ def test_a_tool_loop_works_without_stored_thinking() -> None:
 @pytest.mark.parametrize("kind", ["throttled", "timeout"])
 def test_table_failures_are_a_metric(kind: str) -> None:
     """The failing requests go to a separate process, because the first one may see timeouts on a busy machine."""
-    with dynamo() as (table, table_url):
+    with faulty_dynamodb() as (table, table_url):
         secrets = asyncio.run(create_keys(table_url, Clock()))
         env = {
             "CLAUDEXIA_API_KEYS": "", "CLAUDEXIA_TABLE": NAME, "AWS_ENDPOINT_URL_DYNAMODB": table_url,

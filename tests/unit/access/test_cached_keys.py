@@ -134,13 +134,13 @@ def test_who_leaves_takes_the_read_from_nobody() -> None:
     async def scenario() -> None:
         house = House()
         _, secret = await house.store.create("alice")
-        house.table.held = True
+        house.table.blocked = True
         first = asyncio.create_task(house.ask(secret))
         await turns()
         second = asyncio.create_task(house.ask(secret))
         await turns()
         first.cancel()
-        house.table.held = False
+        house.table.blocked = False
         assert await second == "alice"
         assert house.reads == 1
         assert first.cancelled()
@@ -155,14 +155,14 @@ def test_a_read_that_its_loop_broke_off_is_made_again() -> None:
         return (await house.store.create("alice"))[1]
 
     async def leave(secret: str) -> None:
-        house.table.held = True
+        house.table.blocked = True
         asking = asyncio.create_task(house.ask(secret))
         await asyncio.sleep(0)
         asking.cancel()
 
     secret = asyncio.run(create())
     asyncio.run(leave(secret))
-    house.table.held = False
+    house.table.blocked = False
     assert asyncio.run(house.ask(secret)) == "alice"
 
 

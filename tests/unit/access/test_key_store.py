@@ -209,8 +209,8 @@ def test_an_earlier_secret_does_not_outlive_its_key(open_table: OpenTable) -> No
 class RevokedMeanwhile(FaultyTable):
     """Somebody revokes the key alice just before a new secret of hers is put."""
 
-    async def _before(self, method: str) -> None:
-        await super()._before(method)
+    async def _delay_and_fail(self, method: str) -> None:
+        await super()._delay_and_fail(method)
         if method == "put":
             await TableKeyStore(self.table, Clock()).revoke("alice")
 

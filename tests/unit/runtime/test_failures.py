@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.runtime_api import FakeRuntimeAPI, rest_event
-from tests.helpers.runtime import app_sending, body, posted, start, with_runtime
+from tests.helpers.runtime import app_sending, body, post_of_one_invocation, start, with_runtime
 
 
 class Version2Error(Exception):
@@ -27,7 +27,7 @@ async def raising_deeply(scope: Any, receive: Any, send: Any) -> None:
 
 
 def test_a_failure_in_the_middle_is_told_in_trailers_that_the_service_can_read() -> None:
-    received = posted(raising_deeply)
+    received = post_of_one_invocation(raising_deeply)
     assert received.payload == b"1"
     assert received.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.VersionError"
     told = base64.b64decode(received.trailers["Lambda-Runtime-Function-Error-Body"])
@@ -48,7 +48,7 @@ BEFORE = [
 
 @pytest.mark.parametrize(("steps", "error_type"), BEFORE)
 def test_a_failure_before_the_response_is_an_error(steps: list[Any], error_type: str) -> None:
-    received = posted(app_sending(*steps))
+    received = post_of_one_invocation(app_sending(*steps))
     assert received.path.endswith("/request-0/error")
     assert received.headers["lambda-runtime-function-error-type"] == [error_type]
     assert json.loads(received.body)["errorType"] == error_type
@@ -56,12 +56,12 @@ def test_a_failure_before_the_response_is_an_error(steps: list[Any], error_type:
 
 
 def test_an_app_that_stops_in_the_middle_has_failed() -> None:
-    received = posted(app_sending(start(), body(b"1", True)))
+    received = post_of_one_invocation(app_sending(start(), body(b"1", True)))
     assert received.trailers["Lambda-Runtime-Function-Error-Type"] == "Function.IncompleteResponseError"
 
 
 def test_what_is_raised_after_a_complete_response_changes_nothing() -> None:
-    received = posted(app_sending(start(), body(b"1"), RuntimeError()))
+    received = post_of_one_invocation(app_sending(start(), body(b"1"), RuntimeError()))
     assert (received.payload, received.trailers) == (b"1", {})
 
 

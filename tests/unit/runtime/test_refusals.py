@@ -60,7 +60,7 @@ def test_the_log_line_of_a_refused_response(
         fake.early, fake.broken = early, broken
         if broken:
             await fake.send(event)
-            await fake.begun.wait()
+            await fake.body_started.wait()
             fake.broken = False
         else:
             await fake.give(event)

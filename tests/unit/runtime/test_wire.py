@@ -20,7 +20,7 @@ import pytest
 
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event, url_event
 from tests.helpers.recordings import SHARED
-from tests.helpers.runtime import app_sending, body, posted, start, with_runtime
+from tests.helpers.runtime import app_sending, body, post_of_one_invocation, start, with_runtime
 from tests.helpers.waiting import PATIENCE, turns
 
 CAPTURES = SHARED / "runtime-captures"
@@ -68,13 +68,13 @@ def capture(name: str) -> Any:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_same_situation_gives_the_same_bytes_as_nodes_client(name: str) -> None:
     path, headers, chunks, trailers = capture(name)
-    ours = posted(app_sending(*SITUATIONS[name]), url_event())
+    ours = post_of_one_invocation(app_sending(*SITUATIONS[name]), url_event())
     assert re.sub("[0-9a-f-]{36}", "request-0", path) == ours.path
     for header in HEAD_THAT_MATTERS:
         assert ours.headers[header] == headers[header]
     assert ours.chunks == [data for _, data in chunks]
     assert list(ours.trailers) == re.findall(r"^([\w-]+):", trailers.decode(), re.MULTILINE)
-    assert ours.whole
+    assert ours.complete
 
 
 def test_chunks_leave_at_once() -> None:
@@ -106,20 +106,20 @@ def test_the_prelude_holds_repeated_headers_and_no_framing() -> None:
         200, ("Content-Length", "3"), ("connection", "close"), ("Transfer-Encoding", "chunked"), ("Vary", "a"),
         ("vary", "b"), ("X-Name", "é"), *COOKIES,
     )  # fmt: skip
-    rest = posted(app_sending(head, body(b"abc"))).prelude
+    rest = post_of_one_invocation(app_sending(head, body(b"abc"))).prelude
     assert rest == {
         "statusCode": 200,
         "headers": {"x-name": "é"},
         "multiValueHeaders": {"vary": ["a", "b"], "set-cookie": ["a=b", "c=d"]},
     }
-    url = posted(app_sending(head, body(b"abc")), url_event()).prelude
+    url = post_of_one_invocation(app_sending(head, body(b"abc")), url_event()).prelude
     assert url["cookies"] == ["a=b", "c=d"]
     assert url["multiValueHeaders"] == {"vary": ["a", "b"]}
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 20_000_000])
 def test_bodies_of_any_size_pass(size: int) -> None:
-    received = posted(app_sending(start(), body(bytes(size))))
+    received = post_of_one_invocation(app_sending(start(), body(bytes(size))))
     assert received.payload == bytes(size)
     assert received.body.startswith(b'{"statusCode":200,"headers":{}}' + NULS)
 
@@ -138,13 +138,13 @@ def test_a_slow_client_holds_the_app_back() -> None:
     async def work(fake: FakeRuntimeAPI) -> int:
         fake.stalled = True
         giving = asyncio.create_task(fake.give(rest_event()))
-        await fake.begun.wait()
+        await fake.body_started.wait()
         before = -1
         while before < sent:  # the app goes on as far as it can
             before = sent
             await turns()
         fake.stalled = False
-        fake.going_on.set()
+        fake.resumed.set()
         received = await giving
         assert len(received.payload) == 100_000_000
         return before

@@ -8,7 +8,7 @@ import pytest
 from claudexia.errors import APIError
 from claudexia.translate.request.media import MAX_FILE_BASE64 as MAX_BASE64
 from claudexia.translate.request.parse import parse_params
-from tests.helpers.content_part import MODEL, encoded, translated
+from tests.helpers.content_part import MODEL, encoded, translate_part
 
 PDF, PNG = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"\x89PNG\r\n\x1a\n" + bytes(8)
 
@@ -23,7 +23,7 @@ def text(data: str) -> dict[str, Any]:
 
 
 def translate(file: Any, role: str = "user") -> tuple[Any, list[str]]:
-    return translated({"type": "file", "file": file}, role)
+    return translate_part({"type": "file", "file": file}, role)
 
 
 READ = [

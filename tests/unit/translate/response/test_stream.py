@@ -13,9 +13,9 @@ from tests.helpers.recorded_answers import (
     CREATED,
     Json,
     block,
+    collected,
     deltas,
     events,
-    folded,
     message,
     source,
     text,
@@ -157,7 +157,7 @@ def test_the_sdk_folds_them_to_the_whole(
 ) -> None:
     stream = ChatCompletionStream(created=CREATED, include_usage=True, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
-    answer = folded([*chunks, stream.usage_chunk(message(parts)["usage"])])
+    answer = collected([*chunks, stream.usage_chunk(message(parts)["usage"])])
     expected: Any = to_chat_completion([message(parts)], created=CREATED, options=options)
     choice, whole = answer["choices"][0], expected["choices"][0]
     assert choice["finish_reason"] == whole["finish_reason"]
@@ -211,7 +211,7 @@ def test_several_choices_are_one_answer() -> None:
         for chunk in stream.feed(event)
     ]
     assert {chunk["id"] for chunk in chunks} == {"chatcmpl-1"}
-    told = [(choice["index"], choice["message"]["content"]) for choice in folded(chunks)["choices"]]
+    told = [(choice["index"], choice["message"]["content"]) for choice in collected(chunks)["choices"]]
     assert told == [(0, "One"), (1, "Two")]
 
 
