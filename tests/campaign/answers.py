@@ -47,7 +47,7 @@ class Failure:
 
 
 def read(seen: Observation, streamed: bool) -> Success | Failure:
-    """Raises ShapeError."""
+    """Raises MalformedResponseError."""
     if not seen.status or not seen.complete:
         raise MalformedResponseError("the response did not end")
     if seen.status >= 400:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-from tests.campaign.answers import Choice, Failure, ShapeError, Success, read
+from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success, read
 from tests.campaign.bodies import MARK
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost, json_lines
 from tests.campaign.protocol import contradiction
@@ -80,7 +80,7 @@ def judge_body(request: Request, seen: Observation) -> Iterator[str]:
         yield f"status {seen.status} for a body"
     try:
         answer = read(seen, streamed=b"text/event-stream" in dict(seen.headers).get(b"content-type", b""))
-    except ShapeError as error:
+    except MalformedResponseError as error:
         yield f"answer: {error}"
         return
     if isinstance(answer, Failure):
@@ -163,11 +163,13 @@ def judge_stream(case: Case, buffered: Observation, streamed: Observation) -> It
     for seen, how in ((buffered, "whole"), (streamed, "streamed")):
         try:
             answers.append(read(seen, streamed=how == "streamed"))
-        except ShapeError as error:
+        except MalformedResponseError as error:
             yield f"{how}: {error}"
     yield from (reason for answer in answers for reason in _judge_answer(case, answer))
     # The first failure ends all choices of a request: how much of the others had come by then is chance.
-    by_chance = len(buffered.sent) > len(case.replies) and any(isinstance(answer, Failure) for answer in answers)
+    by_chance = len(buffered.sent) > len(case.replies) and any(
+        isinstance(answer, Failure) for answer in answers
+    )
     if buffered.usage != streamed.usage and not by_chance:
         yield "whole and streamed have other usage in the ledger"
     if len(answers) == 2:

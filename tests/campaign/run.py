@@ -115,7 +115,7 @@ class _Bodies:
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
         name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged(index)
+        request = bodies.good_request(name) if name else self._damaged_request(index)
         seen = await self._send(request)
         outcome.counts[f"{'control' if name else 'body'} {seen.status}"] += 1
         rules = [*judge_body(request, seen), *(judge_same(self._before[name], seen) if name else ())]
@@ -129,7 +129,7 @@ class _Bodies:
 
     async def reduced(self, index: int, rule: str) -> str:
         name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged(index)
+        request = bodies.good_request(name) if name else self._damaged_request(index)
         if rule == _TOO_SLOW:
             seconds = (await self._send(request)).seconds
             ratio = seconds / _seconds_of_json(request.body)

@@ -1,4 +1,4 @@
-"""What an app sees of an invocation, and how the process that serves it starts, waits and ends."""
+"""The request that an app receives for an invocation, and how the process starts, waits and ends."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def seeing(scope: Any, receive: Any, send: Any) -> None:
         pytest.param(url_event("POST", "/v1/x", rawQueryString="a=1&a=2", body="hi"), id="url"),
     ],
 )
-def test_the_app_sees_an_ordinary_request(event: object) -> None:
+def test_the_app_receives_an_http_request(event: object) -> None:
     headers = {"Lambda-Runtime-Trace-Id": "Root=1-2", "Lambda-Runtime-Aws-Tenant-Id": "t-1"}
     received = post_of_one_invocation(seeing, event, seconds=900, **headers)
     seen = json.loads(received.payload)
@@ -68,7 +68,7 @@ def test_the_app_sees_an_ordinary_request(event: object) -> None:
         (None, "/docs", ""),
     ],
 )
-def test_the_app_knows_what_the_api_took_off_the_path(full: str | None, path: str, root: str) -> None:
+def test_root_path_is_the_stage_of_the_api(full: str | None, path: str, root: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         await send(body(scope["root_path"].encode()))
@@ -83,7 +83,7 @@ def test_the_invocation_id_is_echoed(steps: list[Any]) -> None:
     assert received.headers["lambda-runtime-invocation-id"] == ["inv-7"]
 
 
-def test_four_invocations_at_once_in_one_process() -> None:
+def test_four_concurrent_invocations_in_one_process() -> None:
     inside = 0
     all_inside = asyncio.Event()
 
@@ -118,7 +118,7 @@ def test_an_app_that_cannot_be_loaded_is_an_init_error() -> None:
     assert received.headers["lambda-runtime-function-error-type"] == ["Function.ModuleNotFoundError"]
 
 
-def test_a_process_without_its_api_ends() -> None:
+def test_a_process_ends_without_its_api() -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             serving = asyncio.create_task(
@@ -133,7 +133,7 @@ def test_a_process_without_its_api_ends() -> None:
 
 
 @pytest.mark.parametrize(("initialization", "restores"), [("on-demand", 0), ("snap-start", 1)])
-def test_a_snapshot_is_waited_for(initialization: str, restores: int) -> None:
+def test_restore_is_awaited_after_a_snapshot(initialization: str, restores: int) -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             environ = {

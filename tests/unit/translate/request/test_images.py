@@ -37,7 +37,7 @@ def test_urls_are_passed_on(given: Any, role: str) -> None:
     [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")],
     ids=["png", "jpeg", "gif", "webp"],
 )
-def test_the_bytes_decide_the_media_type(data: bytes, media_type: str, label: str) -> None:
+def test_the_bytes_determine_the_media_type(data: bytes, media_type: str, label: str) -> None:
     block, _ = translate({"url": f"data:{label};base64,{encoded(data)}"})
     assert block["source"] == {"type": "base64", "media_type": media_type, "data": encoded(data)}
 
