@@ -1,4 +1,4 @@
-"""What a client reads: a whole completion, a streamed one, or an error, in one form that can be compared."""
+"""Reads a response: a buffered completion, a streamed one or an error, in a form that can be compared."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _DONE = "data: [DONE]"
 
 
 class MalformedResponseError(Exception):
-    """An answer that is neither whole nor an error. The text names what is wrong."""
+    """A response that is neither a complete completion nor an error. The text says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Success:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error object: as the response, or as the last frame of one that had begun, with status 200."""
+    """An error object: the response, or the last frame of a stream with status 200."""
 
     status: int
     error: Json
 
 
 def read(seen: Observation, streamed: bool) -> Success | Failure:
-    """Raises MalformedResponseError."""
+    """Raises MalformedResponseError unless the response is a complete completion or an error."""
     if not seen.status or not seen.complete:
         raise MalformedResponseError("the response did not end")
     if seen.status >= 400:
@@ -185,8 +185,8 @@ def _collected(chunks: list[Json]) -> Success:
 
 
 def _as_typed(chunk: Json) -> Json:
-    """Without what the API sends and the SDK's types do not have: calls of custom tools in chunks, and a
-    finish_reason null of text completions.
+    """The chunk without fields that the API sends and the SDK's types do not have: custom tool calls in chunks, and
+    `finish_reason: null` in text completions.
     """
     choices = []
     for choice in chunk.get("choices") or []:

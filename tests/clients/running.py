@@ -1,4 +1,4 @@
-"""A client's script in an environment of its own: uv makes the Python ones, npm the Node one."""
+"""Runs a client's script in a separate environment, made by uv for Python and by npm for Node."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.clients.matrix import CASES, CLIENTS, MODELS, SCRIPTS, Client, Outcome
 
-_NODE = "node@22"  # what openai 7 and ai 7 ask for, whatever this machine has
+_NODE = "node@22"  # required by openai 7 and ai 7
 _SECONDS = 300
 # A script must find its own packages, not the gateway's.
-_OURS = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
-# litellm fetches a list of prices when it is imported, unless told not to.
+_EXCLUDED_VARIABLES = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+# By default litellm downloads a price list at import.
 _OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
@@ -28,7 +28,7 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
 
 
 def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProcess[str]) -> None:
-    """Adds what one run of a script told; a case that it did not reach has failed."""
+    """Adds the results of one run of a script; a case without a result has failed."""
     missing = list(CASES)
     for line in _lines(process.stdout):
         if "version" in line:
@@ -43,14 +43,14 @@ def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProces
 
 
 def _lines(output: str) -> Iterator[dict[str, object]]:
-    """A library may print between the script's own lines."""
+    """The script's own lines of output; libraries may print others."""
     for line in output.splitlines():
         if line.startswith(('{"version":', '{"case":')):
             yield json.loads(line)
 
 
 def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+    environment = {name: value for name, value in os.environ.items() if name not in _EXCLUDED_VARIABLES}
     command = _node(client) if client.script.endswith(".mjs") else _python(client)
     try:
         return subprocess.run(
@@ -72,7 +72,7 @@ def _python(client: Client) -> list[str]:
 
 
 def _node(client: Client) -> list[str]:
-    """Node looks for packages beside the script, so the scripts are copied to where npm puts them."""
+    """Node searches packages next to the script, so the scripts are copied to npm's directory."""
     place = _node_packages()
     return [str(place / "node_modules" / ".bin" / "node"), str(place / client.script)]
 

@@ -12,7 +12,7 @@ from tests.helpers.waiting import PATIENCE
 ROWS = (
     "CPU µs per event, 5 deltas",
     "CPU µs per request, 3 deltas streamed",
-    "CPU µs per request, 3 deltas whole",
+    "CPU µs per request, 3 deltas buffered",
     "added ms to first token",
     "cold import, CPU ms",
     "warm, memory, no limits",

@@ -44,7 +44,7 @@ def post_with_retries(url: str, secret: str, **more: Any) -> httpx.Response:
 def outcome(response: httpx.Response) -> tuple[int, str]:
     """The status, and the error's code or whether the response is complete."""
     if response.status_code == 200:
-        return 200, "whole" if response.text.endswith(("data: [DONE]\n\n", "}")) else "broken"
+        return 200, "complete" if response.text.endswith(("data: [DONE]\n\n", "}")) else "broken"
     return response.status_code, response.json()["error"]["code"]
 
 
@@ -58,9 +58,9 @@ def test_responses_during_a_table_fault(fault: str, keys: str, limits: str) -> N
         table.delay = 1.2
         with gateway(Upstream(), table=table_at(table_url, clock, patience), now=clock, **settings) as url:
             secrets = asyncio.run(create_keys(table_url, clock))
-            assert outcome(post_with_retries(url, secrets["known"])) == (200, "whole")
+            assert outcome(post_with_retries(url, secrets["known"])) == (200, "complete")
             table.fault = fault
-            unlimited = (200, "whole") if limits == "open" else (503, "limits_unavailable")
+            unlimited = (200, "complete") if limits == "open" else (503, "limits_unavailable")
             for streamed in (False, True):  # the key is cached for a minute
                 assert outcome(post(url, secrets["known"], stream=streamed)) == unlimited
             assert outcome(post(url, secrets["unseen"])) == (503, "service_unavailable")
@@ -70,7 +70,7 @@ def test_responses_during_a_table_fault(fault: str, keys: str, limits: str) -> N
             table.fault = ""
             clock.advance(seconds=6)
             for secret in secrets.values():
-                assert outcome(post_with_retries(url, secret, stream=True)) == (200, "whole")
+                assert outcome(post_with_retries(url, secret, stream=True)) == (200, "complete")
 
 
 async def create_keys(table_url: str, clock: Clock) -> dict[str, str]:
@@ -82,9 +82,9 @@ def test_a_key_without_limits_is_served_whatever_the_table_does() -> None:
     for fault in ("missing", "throttled", "denied"):
         with deployment(limits_on_failure="closed") as deployed:
             secret = deployed.key()
-            assert outcome(post(deployed.url, secret)) == (200, "whole")
+            assert outcome(post(deployed.url, secret)) == (200, "complete")
             deployed.table.fault = fault
-            assert outcome(post(deployed.url, secret)) == (200, "whole")
+            assert outcome(post(deployed.url, secret)) == (200, "complete")
 
 
 def test_a_stuck_table_delays_responses_and_loses_no_record() -> None:
@@ -93,7 +93,7 @@ def test_a_stuck_table_delays_responses_and_loses_no_record() -> None:
         secret = deployed.key(limits=LIMITS)
         post(deployed.url, secret)
         deployed.table.blocked = True
-        assert outcome(post(deployed.url, secret)) == (200, "whole")
+        assert outcome(post(deployed.url, secret)) == (200, "complete")
         assert deployed.table.running
         deployed.table.blocked = False
     assert deployed.ledger_counts() == (2, 0, 14, 4)
@@ -151,7 +151,7 @@ def test_table_failures_are_a_metric(kind: str) -> None:
         with gateway_process(Upstream(), **env) as served_process:
             assert outcome(post_with_retries(served_process.url, secrets["known"], stream=True)) == (
                 200,
-                "whole",
+                "complete",
             )
         table.fault = kind
         with gateway_process(Upstream(), **env) as failed_process:
@@ -184,7 +184,7 @@ def test_leases_of_a_dead_process_expire() -> None:
         asyncio.run(reserve_and_die(deployed))
         assert outcome(post(deployed.url, secret, stream=True)) == (429, "rate_limit_exceeded")
         deployed.clock.advance(seconds=961)
-        assert outcome(post(deployed.url, secret, stream=True)) == (200, "whole")
+        assert outcome(post(deployed.url, secret, stream=True)) == (200, "complete")
         assert "holds" not in deployed.window_counters()["streams"]
         assert deployed.window_counters()["usd"]["claimed"] == 17
 
