@@ -18,11 +18,6 @@ AUTH = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
 def client(upstream: Upstream) -> Iterator[httpx.Client]:
     with (
         gateway(upstream, keepalive=0.05, max_body=10_000) as url,

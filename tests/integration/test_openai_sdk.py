@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.helpers.sdk import first_choice
-from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events, tool_events
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, text_events, tool_events
 
 MODEL = "claude-sonnet-4.5"
 QUESTION: list[Any] = [{"role": "user", "content": "Hello?"}]
@@ -25,19 +25,8 @@ CALLS = [("get_weather", '{"city": "Paris"}'), ("get_time", "")]
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
-def base_url(upstream: Upstream) -> Iterator[str]:
-    with gateway(upstream) as url:
-        yield url
-
-
-@pytest.fixture
-def client(base_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
+def client(gateway: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=gateway, api_key=KEY, max_retries=0) as client:
         yield client
 
 
@@ -128,8 +117,8 @@ def test_tool_loop(client: OpenAI, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/v1"])
-def test_base_url_with_and_without_v1(base_url: str, path: str) -> None:
-    with OpenAI(base_url=base_url.removesuffix("/v1") + path, api_key=KEY) as client:
+def test_base_url_with_and_without_v1(gateway: str, path: str) -> None:
+    with OpenAI(base_url=gateway.removesuffix("/v1") + path, api_key=KEY) as client:
         assert client.chat.completions.create(model=MODEL, messages=QUESTION).choices
 
 
@@ -171,9 +160,9 @@ def test_errors_before_the_first_event(
     assert caught.value.request_id == "req_upstream"
 
 
-def test_wrong_key(base_url: str) -> None:
+def test_wrong_key(gateway: str) -> None:
     with (
-        OpenAI(base_url=base_url, api_key="sk_cdx_wrong") as client,
+        OpenAI(base_url=gateway, api_key="sk_cdx_wrong") as client,
         pytest.raises(openai.AuthenticationError) as caught,
     ):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
@@ -181,19 +170,19 @@ def test_wrong_key(base_url: str) -> None:
     assert "sk_cdx_wrong" not in str(caught.value)
 
 
-def test_the_sdk_retries_an_overloaded_upstream(base_url: str, upstream: Upstream) -> None:
+def test_the_sdk_retries_an_overloaded_upstream(gateway: str, upstream: Upstream) -> None:
     busy = Reply([error_body("overloaded_error", "Overloaded")], 529, {"retry-after-ms": "1"})
     upstream.replies = Upstream(busy, Reply([sse(*text_events())])).replies
-    with OpenAI(base_url=base_url, api_key=KEY, max_retries=1) as client:
+    with OpenAI(base_url=gateway, api_key=KEY, max_retries=1) as client:
         assert client.chat.completions.create(model=MODEL, messages=QUESTION).choices
     assert len(upstream.bodies) == 2
 
 
-def test_the_sdk_does_not_retry_a_spent_budget(base_url: str, upstream: Upstream) -> None:
+def test_the_sdk_does_not_retry_a_spent_budget(gateway: str, upstream: Upstream) -> None:
     body = error_body("rate_limit_error", "limit", error_code="enforced_spend_limit_reached")
     upstream.replies = Upstream(Reply([body], 429)).replies
     with (
-        OpenAI(base_url=base_url, api_key=KEY, max_retries=2) as client,
+        OpenAI(base_url=gateway, api_key=KEY, max_retries=2) as client,
         pytest.raises(openai.RateLimitError) as caught,
     ):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
@@ -248,9 +237,9 @@ async def _three_calls(client: AsyncOpenAI) -> tuple[str | None, str]:
     return buffered.choices[0].message.content, text
 
 
-def test_async(base_url: str) -> None:
+def test_async(gateway: str) -> None:
     async def run() -> tuple[str | None, str]:
-        async with AsyncOpenAI(base_url=base_url, api_key=KEY) as client:
+        async with AsyncOpenAI(base_url=gateway, api_key=KEY) as client:
             return await _three_calls(client)
 
     assert asyncio.run(run()) == ("Hello there", "Hello there")
