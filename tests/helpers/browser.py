@@ -11,6 +11,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,15 @@ _FLAGS = (
     "--disable-background-networking",
     "--remote-debugging-pipe",
 )
+
+# Becomes the command in argv[3:], with the descriptors argv[1] and argv[2] as 3 and 4.
+_EXEC = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, end in enumerate(ends, start=3):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class PageError(AssertionError):
@@ -152,7 +162,7 @@ def running_browser() -> Iterator[Page]:
     to_browser, from_browser = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec 3<&{to_browser[0]} 4>&{from_browser[1]} && exec "$@"', "sh", CHROMIUM,
+            [sys.executable, "-c", _EXEC, str(to_browser[0]), str(from_browser[1]), CHROMIUM,
              *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(to_browser[0], from_browser[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip

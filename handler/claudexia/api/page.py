@@ -39,8 +39,8 @@ def _page_and_policy() -> tuple[str, str]:
     html = _FILE.read_text("utf-8")
     sources = {name: _hash(content) for name, content in _INLINE.findall(html)}
     policy = (
-        f"default-src 'none'; script-src {sources['script']}; style-src {sources['style']}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src {sources['script']}; style-src {sources['style']}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return html, policy
 
