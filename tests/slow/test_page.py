@@ -10,7 +10,18 @@ import httpx
 import pytest
 
 from tests.helpers.browser import CHROMIUM, Page, running_browser
-from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, serving, sse, text_events
+from tests.helpers.command import claudexia
+from tests.helpers.serving import (
+    KEY,
+    UPSTREAM_KEY,
+    Reply,
+    Upstream,
+    error_body,
+    gateway,
+    serving,
+    sse,
+    text_events,
+)
 from tests.helpers.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium (Debian's package `chromium`)")
@@ -38,6 +49,16 @@ def below_a_stage(upstream: Upstream, **settings: Any) -> Iterator[str]:
             yield f"{outer}/prod/"
 
 
+@contextmanager
+def as_lambda(upstream: Upstream, **settings: Any) -> Iterator[str]:
+    """`claudexia --lambda`. Its only setting here is shows_cost."""
+    assert settings == {"shows_cost": True}
+    env = {"CLAUDEXIA_API_KEYS": f"test:{KEY}", "ANTHROPIC_API_KEY": UPSTREAM_KEY, "COST_HEADERS": "on"}
+    with serving(upstream) as upstream_url, claudexia("--lambda", "--upstream", upstream_url, **env) as command:
+        yield command.url.removesuffix("v1")
+        command.end()
+
+
 async def relay(target: str, scope: Any, receive: Any, send: Any) -> None:
     """A proxy that removes the first segment of the path."""
     if scope["type"] != "http":
@@ -59,6 +80,7 @@ async def relay(target: str, scope: Any, receive: Any, send: Any) -> None:
 WAYS: dict[str, Callable[..., AbstractContextManager[str]]] = {
     "app": at_the_root,
     "stage": below_a_stage,
+    "lambda": as_lambda,
 }
 
 
@@ -117,7 +139,8 @@ def test_an_answer_appears_as_it_arrives(
 def test_stop_cancels_the_request(browser: Page) -> None:
     upstream = Upstream(Reply([sse(*ANSWER[:4])], then="hang"))
     with at_the_root(upstream) as url:
-        for stop in (lambda: browser.click("#stop"), lambda: browser.press("Escape")):
+        stops: list[Callable[[], None]] = [lambda: browser.click("#stop"), lambda: browser.press("Escape")]
+        for stop in stops:
             upstream.disconnected.clear()
             open_page(browser, url)
             ask(browser)
