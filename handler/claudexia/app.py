@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
@@ -23,6 +23,7 @@ from claudexia.api.completions import CompletionAPI, CompletionHandler
 from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin, speaks_anthropic
 from claudexia.api.models import ModelCatalog, page_of
+from claudexia.api.page import page, prefers_html
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
@@ -54,7 +55,6 @@ def create_app(
     prices = Prices(settings.prices)
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
-    messages = MessagesHandler(settings, upstream, billing, now)
     models = ModelCatalog(upstream, settings.model_aliases, now)
 
     @asynccontextmanager
@@ -79,7 +79,7 @@ def create_app(
     for api in APIS:
         add_completion_route(api)
 
-    _add_message_routes(routes, messages, key_of)
+    _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
     _add_model_routes(routes, models, key_of)
 
     @routes.get("/health", response_model=None, summary="Check that the gateway runs")
@@ -93,7 +93,7 @@ def create_app(
         redirect_slashes=False,
         openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
-
+    _add_root(app, serves_page=settings.page)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
@@ -105,10 +105,6 @@ def create_app(
 
 
 def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: KeyOf) -> None:
-    @routes.head("/", include_in_schema=False, response_model=None)
-    async def probe() -> Response:  # Claude Code checks its base URL
-        return Response()
-
     @routes.post(MESSAGES, response_model=None, summary="Create a message")
     async def create_message(request: Request) -> Response:
         return await messages.create(request, await key_of(request), MESSAGES)
@@ -132,6 +128,16 @@ def _add_model_routes(routes: APIRouter, models: ModelCatalog, key_of: KeyOf) ->
         if speaks_anthropic(request.scope):
             return await models.retrieve_info(key, name)
         return await models.retrieve(key, name)
+
+
+def _add_root(app: FastAPI, *, serves_page: bool) -> None:
+    """`/` is a page for browsers, and the same as /health for API clients. Claude Code asks for its HEAD."""
+
+    @app.api_route("/", methods=["GET", "HEAD"], response_model=None, include_in_schema=False)
+    async def root(request: Request) -> Response:
+        if serves_page and prefers_html(request.headers):
+            return page()
+        return JSONResponse({"status": "ok"}, headers={"vary": "accept"})
 
 
 def _describe_on_request(app: FastAPI) -> None:

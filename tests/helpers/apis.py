@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.helpers.deployment import ASKED
+from tests.helpers.deployment import REQUEST
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Api:
         return str(error["code"] if "code" in error else error["details"]["error_code"])
 
 
-CHAT = Api("/chat/completions", ASKED)
-MESSAGES = Api("/messages", {**ASKED, "max_tokens": 50})
+CHAT = Api("/chat/completions", REQUEST)
+MESSAGES = Api("/messages", {**REQUEST, "max_tokens": 50})
 
 # Runs a test for each of them.
 each_api = pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=["chat", "messages"])

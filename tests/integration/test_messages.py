@@ -346,7 +346,7 @@ def test_counting_tokens_counts_as_a_request() -> None:
         assert [reply.status_code for reply in replies] == [200, 200, 429]
         assert replies[0].content == b'{"input_tokens": 9}'
         assert replies[2].json()["error"]["type"] == "rate_limit_error"
-        assert deployed.counted() == (3, 1, 0, 0)
+        assert deployed.ledger_counts() == (3, 1, 0, 0)
 
 
 def test_cost_headers_and_warnings() -> None:
@@ -416,4 +416,4 @@ def test_what_the_gateway_cannot_read_is_relayed(event: dict[str, Any], place: i
             deployed.url, json.dumps({**BODY, "stream": True}).encode(), authorization=f"Bearer {secret}"
         )
         assert response.content == frames
-        assert deployed.counted() == (1, 0, 7, 2)
+        assert deployed.ledger_counts() == (1, 0, 7, 2)

@@ -9,9 +9,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from claudexia.translate.sse import comment
-
-KEEP_ALIVE = comment("keep-alive")
 _MAX_BATCH = 64  # frames; a full batch is sent at once, so that back pressure reaches the source
 _HEADERS = {
     "cache-control": "no-cache",
@@ -20,7 +17,9 @@ _HEADERS = {
 
 
 class FrameSource(Protocol):
-    """What the frames of a response are read from."""
+    """What the frames of a response are read from. `keepalive_frame` fills its pauses."""
+
+    keepalive_frame: bytes
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
@@ -119,7 +118,7 @@ class _BatchingSender:
 
 
 class EventStreamResponse(Response):
-    """Sends each item of `frames` at once, and `keepalive_frame` after `keepalive` seconds without a frame.
+    """Sends each item of `frames` at once, and `source.keepalive_frame` after `keepalive` seconds without one.
 
     `source` is closed in any case. `frames` alone would not do: closing a generator that was never started does
     not run its cleanup. At `deadline`, in the event loop's time, the stream ends with the source's
@@ -135,7 +134,6 @@ class EventStreamResponse(Response):
         headers: Mapping[str, str],
         *,
         keepalive: float,
-        keepalive_frame: bytes = KEEP_ALIVE,
         deadline: float | None = None,
     ) -> None:
         super().__init__(headers={**_HEADERS, **headers})
@@ -143,13 +141,12 @@ class EventStreamResponse(Response):
         self._frames = frames
         self._source = source
         self._keepalive = keepalive
-        self._keepalive_frame = keepalive_frame
         self._deadline = deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            sender = _BatchingSender(send, self._keepalive, self._keepalive_frame)
+            sender = _BatchingSender(send, self._keepalive, self._source.keepalive_frame)
             try:
                 try:
                     async with asyncio.timeout_at(self._deadline):

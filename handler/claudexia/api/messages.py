@@ -33,12 +33,10 @@ from claudexia.models import find_model
 from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import FieldWarning
-from claudexia.translate.sse import named_event
 from claudexia.translate.types.anthropic import MessageCreateParams
 from claudexia.upstream import RawRequest, Upstream
 
 MESSAGES, COUNT_TOKENS = "/messages", "/messages/count_tokens"
-_PING = named_event({"type": "ping"})
 _FORWARDED = ("anthropic-version", "anthropic-beta")
 # What the gateway reads to enforce the limits of a key: it must not differ from what the upstream reads.
 _ENFORCED = (b'"model"', b'"max_tokens"', b'"stream"')
@@ -138,7 +136,6 @@ class MessagesHandler:
             streamer,
             {**headers, **context.usage.cost_headers()},
             keepalive=self._settings.keepalive,
-            keepalive_frame=_PING,
             deadline=context.deadline,
         )
 

@@ -129,6 +129,8 @@ class Relay:
 class RelayStreamer:
     """A streamed response of the Messages API. aclose() closes the relay and records the usage."""
 
+    keepalive_frame = named_event({"type": "ping"})
+
     def __init__(self, relay: Relay, usage: RequestUsage, record: RequestRecord) -> None:
         self._relay = relay
         self._usage = usage

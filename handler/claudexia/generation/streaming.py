@@ -60,6 +60,8 @@ async def _collect(generation: Generation) -> Message:
 class CompletionStreamer:
     """One streamed response. aclose() closes the generations and records their usage."""
 
+    keepalive_frame = comment("keep-alive")
+
     def __init__(
         self,
         generations: Sequence[Generation],

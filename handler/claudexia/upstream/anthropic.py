@@ -1,6 +1,6 @@
 """AnthropicUpstream: the Messages API over httpx. Every failure is an APIError.
 
-open() always asks the upstream to stream, and returns once the first event has arrived, so that a failure
+open() always streams, and returns once the first event has arrived, so that a failure
 before it keeps its HTTP status. send() sends a client's own request, streamed or not. Only a connection that
 could not be made is retried: clients retry already, and a request that reached the API may have been billed.
 """
