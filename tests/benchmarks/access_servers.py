@@ -6,13 +6,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import boto3
-
 from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore
 from claudexia.access.limits import Limits
-from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.table import Table
 from tests.benchmarks.processes import Server, Servers, server
+from tests.helpers.tables import table_at
 
 _NAME, _REGION = "benchmark", "eu-central-1"
 _PLENTY = 1_000_000_000  # nobody is to be refused
@@ -68,8 +66,7 @@ def _now() -> datetime:
 
 
 def _open_table(endpoint: str) -> Table:
-    session = boto3.Session("testing", "testing", region_name=_REGION)
-    return DynamoTable(_NAME, _now, lambda: make_client(session, endpoint, timeout=30))
+    return table_at(endpoint, _now, name=_NAME)
 
 
 async def _create_keys(table: Table) -> Mapping[str, str]:

@@ -105,7 +105,7 @@ LAYERS = [
     ("claudexia.aws.signing", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
-    ("claudexia.access.stores", WEB | VENDORS | IO),
+    ("claudexia.access.stores", WEB | VENDORS | {"aws_lambda_powertools"}),
     ("claudexia.upstream.anthropic", WEB | VENDORS),
     ("claudexia.main", VENDORS | {"uvicorn", "claudexia_cli", "pydantic.v1"}),
 ]

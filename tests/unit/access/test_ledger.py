@@ -9,7 +9,6 @@ import pytest
 from claudexia.access.ledger import DayUsage, Ledger, Totals, UsageRecord, totals
 from claudexia.observability.record import Outcome
 from claudexia.storage.memory import MemoryTable
-from tests.fakes.atomic_dynamodb import atomic_tables
 from tests.helpers.tables import Clock, FaultyTable, OpenTable, tables
 from tests.helpers.usage_records import RECORD
 
@@ -111,7 +110,7 @@ def test_an_unused_month_is_empty(open_table: OpenTable) -> None:
     assert month_after(open_table, RECORD, month="2026-10") == []
 
 
-@atomic_tables
+@tables
 def test_totals_equal_the_sum_of_records_made_at_once(open_table: OpenTable) -> None:
     keys = ["AAAABBBBCCCC", "DDDDEEEEFFFF"]
     records = [

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from claudexia.access.key_store import TableKeyStore
 from claudexia.access.keys import Key, checksum_holds, digest
-from claudexia.storage.dynamodb import DynamoTable
 from claudexia_cli.cli import main
+from tests.fakes.aws import REGION
 from tests.helpers.serving import serving
-from tests.helpers.tables import NAME, REGION, create_table
+from tests.helpers.tables import NAME, dynamo, table_at
 
 COMMANDS = ["create", "list", "show", "update", "revoke", "rotate"]
 TABLE = ["--table", NAME]
@@ -61,11 +59,10 @@ def credentials(monkeypatch: pytest.MonkeyPatch, region: None) -> None:
 
 
 @pytest.fixture
-def store(credentials: None) -> Iterator[TableKeyStore]:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
-        create_table(client)
-        yield TableKeyStore(DynamoTable(NAME, now, lambda: client), now)
+def store(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[TableKeyStore]:
+    with dynamo() as (_, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        yield TableKeyStore(table_at(url, now), now)
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from claudexia.errors import APIError
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.observability.record import RequestRecord
 from claudexia.storage.table import ItemKey, Table
-from tests.fakes.atomic_dynamodb import atomic_tables
-from tests.helpers.tables import Clock, OpenTable
+from tests.helpers.tables import Clock, OpenTable, tables
 
 MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
 PARAMS: Any = {
@@ -99,7 +98,7 @@ BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
 @pytest.mark.parametrize(
     ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
 )
-@atomic_tables
+@tables
 def test_200_at_once_overrun_no_limit_by_more_than_one_request(
     open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
 ) -> None:
@@ -117,7 +116,7 @@ def test_200_at_once_overrun_no_limit_by_more_than_one_request(
 
 
 @pytest.mark.parametrize("before", [2, 100, 4096, 6000])
-@atomic_tables
+@tables
 def test_answers_longer_than_those_before_end_once_the_money_is_spent(
     open_table: OpenTable, before: int
 ) -> None:
