@@ -52,10 +52,14 @@ def tls_context() -> ssl.SSLContext:
 
 
 class ConnectionPool:
-    """`timeout` limits the time to connect, and then the time until the response is complete, in seconds."""
+    """`timeout` limits the time to connect, and then the time until the response is complete, in seconds.
 
-    def __init__(self, timeout: float) -> None:
+    After `max_idle` seconds without a request, a connection is closed.
+    """
+
+    def __init__(self, timeout: float, max_idle: float = _MAX_IDLE) -> None:
         self._timeout = timeout
+        self._max_idle = max_idle
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._idle: list[_Connection] = []
@@ -87,7 +91,7 @@ class ConnectionPool:
             self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     def _take_idle(self, parts: SplitResult) -> "_Connection | None":
-        self._close_idle(_MAX_IDLE)
+        self._close_idle(self._max_idle)
         for connection in reversed(self._idle):  # the one used last
             if connection.origin == _origin(parts):
                 self._idle.remove(connection)
@@ -124,8 +128,8 @@ class ConnectionPool:
         """Closes connections that are idle too long, and all of them if the event loop ends."""
         try:
             while self._idle:
-                await asyncio.sleep(_MAX_IDLE)
-                self._close_idle(_MAX_IDLE)
+                await asyncio.sleep(self._max_idle)
+                self._close_idle(self._max_idle)
         except asyncio.CancelledError:
             self._close_idle(0)
             raise
