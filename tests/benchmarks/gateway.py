@@ -1,7 +1,8 @@
 """The gateway, as a process to be measured.
 
 KEY is its only one, unless CLAUDEXIA_TABLE names the DynamoDB table that has them, or BENCHMARK_KEYS holds
-what a table in memory is to begin with: JSON, pairs of a sort key and an item.
+what a table in memory is to begin with: JSON, pairs of a sort key and an item. BENCHMARK_SECRET names the secret
+with the upstream's key.
 """
 
 import asyncio
@@ -22,9 +23,11 @@ KEY = "sk_cdx_benchmark"
 
 def _gateway(upstream: str) -> FastAPI:
     name, kept = os.environ.get("CLAUDEXIA_TABLE", ""), os.environ.get("BENCHMARK_KEYS", "")
+    secret = os.environ.get("BENCHMARK_SECRET", "")
     settings = Settings(
         anthropic_base_url=upstream,
-        anthropic_api_key="x",
+        anthropic_api_key="" if secret else "x",
+        anthropic_api_key_secret=secret,
         api_keys={} if name or kept else {"benchmark": KEY},
         table=name,
         limits_on_failure="closed",  # or what was not counted would be measured as counted

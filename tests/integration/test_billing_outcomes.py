@@ -134,16 +134,3 @@ def test_a_bug_is_an_error(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> N
         ask(deployed, Upstream(), {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}, stream=streamed)
     assert deployed.counted() == (1, 1, 7, 2)
     assert_settled(deployed)
-
-
-def test_a_client_who_leaves_while_its_limits_are_asked_for() -> None:
-    """The upstream has begun to answer by then, and is let go."""
-    upstream = Upstream(HANGS)
-    with deployment(upstream) as deployed:
-        headers = {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}
-        # The key is known then, and not read again.
-        httpx.get(f"{deployed.url}/models", headers=headers, timeout=PATIENCE)
-        deployed.table.slow = {"get": 0.9}
-        leave(deployed, upstream, headers)
-    assert deployed.counted() == (1, 0, 7, 1)
-    assert_settled(deployed)
