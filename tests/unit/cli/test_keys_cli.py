@@ -338,6 +338,18 @@ def denied(code: str) -> tuple[int, str]:
     return 400, json.dumps({"__type": f"com.amazon.coral.service#{code}", "message": "no"})
 
 
+def test_the_table_is_called_through_the_proxy_of_the_environment(
+    run: Run, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ALL_PROXY", "NO_PROXY", "all_proxy", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with dynamo() as (proxied, url):
+        monkeypatch.setenv("HTTP_PROXY", url)
+        done = run("list", "--endpoint-url", "http://dynamodb.invalid", *TABLE)
+    assert done.status == 0
+    assert proxied.operations == ["Query"]
+
+
 def test_table_is_found_by_its_stack(run: Run, store: TableKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(aws({"DescribeStacks": stack_with(BaseUrl="https://x", TableName=NAME)})) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
