@@ -1,4 +1,4 @@
-"""A fake DynamoDB and Secrets Manager, which respond at once or after some seconds.
+"""A fake DynamoDB and Secrets Manager that respond after a given time; with 0, only the gateway's work is measured.
 
 PutItem, GetItem and Query work. UpdateItem is ignored, so no limit is ever reached. Every secret is "x". There is no
 TLS. `processes.py` runs it.
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmarks.answering import Answering, serve
+from tests.benchmarks.http_server import HTTPConnection, serve
 
 _OPERATION = re.compile(rb"\r\nx-amz-target: *(?:DynamoDB_20120810|secretsmanager)\.(\w+)", re.IGNORECASE)
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n"
@@ -26,7 +26,7 @@ class _Items:
         self._items: dict[tuple[str, str], Attributes] = {}
 
     def answer(self, operation: str, request: Mapping[str, Any]) -> Attributes:
-        """Raises KeyError for an operation that no benchmark needs."""
+        """Raises KeyError for other operations."""
         if operation == "PutItem":
             self._items[_key(request["Item"])] = request["Item"]
             return {}
@@ -45,7 +45,7 @@ def _key(attributes: Attributes) -> tuple[str, str]:
     return attributes["pk"]["S"], attributes["sk"]["S"]
 
 
-class _Connection(Answering):
+class _Connection(HTTPConnection):
     def __init__(self, items: _Items, delay: float) -> None:
         super().__init__()
         self._items = items
@@ -64,6 +64,6 @@ class _Connection(Answering):
 
 
 if __name__ == "__main__":
-    kept = _Items()
+    items = _Items()
     seconds = float(sys.argv[2])
-    asyncio.run(serve(lambda: _Connection(kept, seconds), int(sys.argv[1])))
+    asyncio.run(serve(lambda: _Connection(items, seconds), int(sys.argv[1])))

@@ -15,7 +15,7 @@ from claudexia.access.keys import Key, checksum_holds, digest
 from claudexia_cli.cli import main
 from tests.fakes.aws import REGION
 from tests.helpers.serving import serving
-from tests.helpers.tables import NAME, dynamo, table_at
+from tests.helpers.tables import NAME, faulty_dynamodb, table_at
 
 COMMANDS = ["create", "list", "show", "update", "revoke", "rotate"]
 TABLE = ["--table", NAME]
@@ -60,7 +60,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, region: None) -> None:
 
 @pytest.fixture
 def store(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[TableKeyStore]:
-    with dynamo() as (_, url):
+    with faulty_dynamodb() as (_, url):
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
         yield TableKeyStore(table_at(url, now), now)
 
@@ -343,7 +343,7 @@ def test_the_table_is_called_through_the_proxy_of_the_environment(
 ) -> None:
     for name in ("ALL_PROXY", "NO_PROXY", "all_proxy", "no_proxy", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with dynamo() as (proxied, url):
+    with faulty_dynamodb() as (proxied, url):
         monkeypatch.setenv("HTTP_PROXY", url)
         done = run("list", "--endpoint-url", "http://dynamodb.invalid", *TABLE)
     assert done.status == 0
