@@ -21,7 +21,6 @@ from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
-from claudexia.generation.concurrency import both
 from claudexia.generation.generation import (
     Generation,
     GenerationRequest,
@@ -219,13 +218,8 @@ class CompletionHandler:
             stack.push_async_callback(close_generations, generations)
             on_events = usage.on_events if usage.limited else None
             request = GenerationRequest(self._upstream, message_params, context.now, on_events)
-            starting = start_generations(request, choices, translated.retry_report, generations)
-            limit_headers: Mapping[str, str] = {}
-            if usage.limited:
-                _, limit_headers = await both(starting, usage.limit_headers())
-            else:  # saves a task
-                await starting
-            headers = {**await self._headers(translated, generations), **limit_headers}
+            await start_generations(request, choices, translated.retry_report, generations)
+            headers = {**await self._headers(translated, generations), **usage.limit_headers()}
             if not params.stream:
                 return await self._whole(translated, generations, headers)
             response = self._streamed(translated, generations, headers)
