@@ -50,6 +50,8 @@ _LONGEST_TTL: TTL = "1h"
 _BYTES_PER_TOKEN = 4
 _PLAIN_TEXT_BYTES = len("typetexttext")
 _CONTAINERS = frozenset({dict, list, tuple})
+_WITH_TEXT = _CONTAINERS | {str}
+_FEW = 20
 _UNLIMITED = 2**40  # bytes, more than any request has
 # Rough estimates at the lower end: a page of a PDF takes more.
 _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
@@ -85,6 +87,8 @@ def _text_bytes(parts: object, limit: int) -> int:
             else:
                 total += sum(map(len, container))
                 container = container.values()
+        if len(container) > _FEW and _WITH_TEXT.isdisjoint(map(type, container)):
+            continue  # numbers, of which there may be very many
         for item in container:
             kind = type(item)
             if kind is str:

@@ -266,6 +266,8 @@ def _tool_param(name: str, schema: JSONSchema, *descriptions: str | None) -> Too
 
 
 def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
+    if tool.model_fields_set.isdisjoint(AnthropicKeys.__annotations__):
+        return {}  # as almost all tools
     given = {key: getattr(tool, key) for key in AnthropicKeys.__annotations__}
     return {key: value for key, value in given.items() if value not in (None, [])}
 
