@@ -14,8 +14,13 @@ _HEAD = r'\s*\{\s*"input"\s*:\s*"'
 _HEAD_SIZE = 64
 _LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+# Not JSON: `\u` without four digits. It is sent as it stands: text that waits for its end is at most one escape.
+_NO_CODE = r"\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
 # One complete escape. Half of a surrogate pair is complete only if its other half does not follow.
-_ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|\\u[0-9a-fA-F]{{4}})|(?!{_HIGH})\\u[0-9a-fA-F]{{4}}|\\[^u]"
+_ESCAPE = (
+    rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|\\u[0-9a-fA-F]{{4}}|{_NO_CODE})"
+    rf"|(?!{_HIGH})\\u[0-9a-fA-F]{{4}}|{_NO_CODE}|\\[^u]"
+)
 _CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*'
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -62,6 +67,8 @@ class CustomToolInput:
 
 def _unescape(escape: re.Match[str]) -> str:
     code = escape[0]
+    if code == "\\u":
+        return code
     if code[1] != "u":
         return _NAMED.get(code[1], code[1])
     # UTF-16, so that a surrogate pair becomes one character. Half of a pair becomes U+FFFD.
