@@ -45,6 +45,7 @@ def test_written_input_is_read(name: str, ascii_only: bool) -> None:
         pytest.param('{"input": "\\ud83d', "", id="cut-in-a-pair"),
         pytest.param('{"input": "\\ud83d!\\ude00\\ud83d\\u0041"}', "�!��A", id="halves-of-pairs"),
         pytest.param('{"input": "a\\u12G4b\\u\\n\\ud83d\\u12"}', "a\\u12G4b\\u\n�\\u12", id="no-codes"),
+        pytest.param('{"input": "\\ud83d"}', "�", id="half-of-a-pair-at-the-end"),
         pytest.param('{"input": {"a": 1}}', '{"input": {"a": 1}}', id="no-string"),
         pytest.param('{"command": "ls"}', '{"command": "ls"}', id="another-key"),
         pytest.param("[1", "[1", id="no-object"),
