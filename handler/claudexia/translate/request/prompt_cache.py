@@ -93,7 +93,7 @@ def _text_bytes(parts: object, limit: int) -> int:
             kind = type(item)
             if kind is str:
                 total += len(item) if item.isascii() else _encoded_length(item)
-            elif kind in _CONTAINERS:
+            elif item and kind in _CONTAINERS:
                 pending.append(item)
     return total
 

@@ -215,7 +215,9 @@ def cost(schema: Schema) -> int:
 def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
     """The description `text` with `constraints` appended, except those longer than 200 characters."""
     phrases = [
-        f"{keyword}: {_encode(value)}" for keyword, value in constraints if text_left(value, _MAX_PHRASE) > 0
+        f"{keyword}: {value if type(value) is int else _encode(value)}"
+        for keyword, value in constraints
+        if text_left(value, _MAX_PHRASE) > 0
     ]
     appended = ", ".join(dict.fromkeys(phrase for phrase in phrases if len(phrase) <= _MAX_PHRASE))
     return f"{text} ({appended})".strip() if appended else text
