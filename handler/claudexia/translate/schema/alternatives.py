@@ -156,7 +156,7 @@ def _too_many_alternatives(location: Location) -> UnsupportedSchemaError:
     return UnsupportedSchemaError(f"{location.path}: more than {MAX_ALTERNATIVES} combinations of alternatives")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TypedConjunction:
     """A conjunction for the values of one kind: objects, arrays or scalars.
 
