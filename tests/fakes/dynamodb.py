@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from claudexia.storage.dynamodb import DynamoTable, make_client
-from tests.fakes.atomic_dynamodb import OneAtATime
+from tests.fakes.atomic_dynamodb import SerialClient
 from tests.helpers.serving import serving
 from tests.helpers.tables import NAME, REGION, Now, create_table
 
@@ -69,7 +69,7 @@ def faulty_dynamodb() -> Iterator[tuple[FaultyDynamoDB, str]]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name=REGION)
         create_table(client)
-        app = FaultyDynamoDB(OneAtATime(client))
+        app = FaultyDynamoDB(SerialClient(client))
         with serving(app) as url:
             yield app, url
 
