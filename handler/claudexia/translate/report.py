@@ -103,9 +103,10 @@ _DEFAULTS: dict[str, object] = {"caller": {"type": "direct"}}
 
 def check_extras(given: Params, report: Report) -> None:
     """Warns of each field of `given` that its model does not name. Raises APIError 400 for audio."""
-    if not given.model_extra:
+    extra = given.__pydantic_extra__  # not model_extra, a property: this is called for each message and part
+    if not extra:
         return
-    for name, value in given.model_extra.items():
+    for name, value in extra.items():
         if value in _EMPTY or value == _DEFAULTS.get(name):
             continue
         if name in _REJECTED:

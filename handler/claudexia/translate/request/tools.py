@@ -43,6 +43,8 @@ from claudexia.translate.types.tools import (
     AnthropicTool,
     CustomObject,
     CustomTool,
+    FlatCustomTool,
+    FlatFunctionTool,
     FunctionObject,
     FunctionTool,
     ServerTool,
@@ -201,7 +203,8 @@ def _from_tool(tool: Tool, names: ToolNames, report: Report) -> _Definition:
     if isinstance(tool, FunctionTool):
         definition = _from_function_tool(tool, names, report)
     elif isinstance(tool, CustomTool):
-        definition = _from_custom(tool.custom, names, report.at("custom"))
+        place = report if isinstance(tool, FlatCustomTool) else report.at("custom")
+        definition = _from_custom(tool.custom, names, place)
     else:
         definition = _from_anthropic(tool, names, report)
     # None of the three is a server tool.
@@ -218,7 +221,8 @@ def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) ->
         )
     if tool.function is None:
         raise report.at("function").missing()
-    return _from_function(tool.function, names, report.at("function"))
+    place = report if isinstance(tool, FlatFunctionTool) else report.at("function")
+    return _from_function(tool.function, names, place)
 
 
 def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> _Definition:
@@ -266,6 +270,8 @@ def _tool_param(name: str, schema: JSONSchema, *descriptions: str | None) -> Too
 
 
 def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
+    if tool.model_fields_set.isdisjoint(AnthropicKeys.__annotations__):
+        return {}  # as almost all tools
     given = {key: getattr(tool, key) for key in AnthropicKeys.__annotations__}
     return {key: value for key, value in given.items() if value not in (None, [])}
 

@@ -14,8 +14,13 @@ _HEAD = r'\s*\{\s*"input"\s*:\s*"'
 _HEAD_SIZE = 64
 _LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_CODE = r"\\u[0-9a-fA-F]{4}"
+# Not JSON. It is sent as it stands, so that no more than one escape waits for its end.
+_NO_CODE = r"\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
 # One complete escape. Half of a surrogate pair is complete only if its other half does not follow.
-_ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|\\u[0-9a-fA-F]{{4}})|(?!{_HIGH})\\u[0-9a-fA-F]{{4}}|\\[^u]"
+_ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|{_CODE}|{_NO_CODE})|(?!{_HIGH}){_CODE}|{_NO_CODE}|\\[^u]"
+# The same in text that ends with a complete one.
+_COMPLETE = rf"{_HIGH}{_LOW}|{_CODE}|\\."
 _CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*'
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -57,11 +62,13 @@ class CustomToolInput:
         end = characters.end() if characters else 0
         self._rest = text[end:]
         self._ended = self._rest.startswith('"')
-        return re.sub(_ESCAPE, _unescape, text[:end])
+        return re.sub(_COMPLETE, _unescape, text[:end], flags=re.DOTALL)
 
 
 def _unescape(escape: re.Match[str]) -> str:
     code = escape[0]
+    if code == "\\u":
+        return code
     if code[1] != "u":
         return _NAMED.get(code[1], code[1])
     # UTF-16, so that a surrogate pair becomes one character. Half of a pair becomes U+FFFD.

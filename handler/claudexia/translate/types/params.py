@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -177,6 +177,11 @@ LogitBias = Annotated[
     BeforeValidator(lambda v: dict(islice(v.items(), _MAX_BIASES)) if isinstance(v, dict) else v),
 ]
 
+# The Messages API takes no more. Its limit of tools is stated for tool search:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool#limits
+MAX_MESSAGES, MAX_TOOLS = 100_000, 10_000
+_ItemT = TypeVar("_ItemT")
+_Tools = Annotated[Items[_ItemT], Field(max_length=MAX_TOOLS)]
 _Count = Annotated[int, Field(ge=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -186,7 +191,9 @@ class CompletionCreateParams(Params):
 
     model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
-    messages: Annotated[Items[ChatMessage], Field(min_length=1), Composed("messages, system")]
+    messages: Annotated[
+        Items[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES), Composed("messages, system")
+    ]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
     max_completion_tokens: Annotated[
@@ -201,7 +208,7 @@ class CompletionCreateParams(Params):
     stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
-    tools: Annotated[Items[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
+    tools: Annotated[_Tools[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[
@@ -220,7 +227,7 @@ class CompletionCreateParams(Params):
     prompt_cache_retention: Annotated[
         Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
     ] = None
-    functions: Annotated[Items[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
+    functions: Annotated[_Tools[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
     function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
     safety_identifier: Annotated[str | None, Native("metadata.user_id", user_id)] = None
     user: Annotated[str | None, Native("metadata.user_id", user_id, yields_to="safety_identifier")] = None

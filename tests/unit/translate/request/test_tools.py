@@ -370,3 +370,40 @@ def test_refused(fields: Any, param: str) -> None:
     with pytest.raises(APIError) as caught:
         translate(**fields)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+FLAT: dict[str, Any] = {"type": "function", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "param"),
+    [
+        pytest.param([{**FLAT, "parameters": {"type": 0}}], "tools[0].parameters", id="root-type"),
+        pytest.param([{"name": "f", "parameters": {"anyOf": []}}], "tools[0].parameters", id="without-type"),
+        pytest.param([function(), {**FLAT, "description": "d"}], "tools[1].name", id="same-name"),
+        pytest.param([function(), {"type": "custom", "name": "f"}], "tools[1].name", id="same-custom-name"),
+        pytest.param([{**FLAT, "name": 5}], "tools[0].name", id="type-of-name"),
+    ],
+)
+def test_an_error_of_a_flat_tool_names_the_field_where_it_stands(tools: list[Any], param: str) -> None:
+    with pytest.raises(APIError) as caught:
+        translate(tools=tools)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"parameters": {"anyOf": [{"type": "object"}]}}, "tools[0].parameters.anyOf"),
+        (
+            {"strict": True, "parameters": {"properties": {"a": {"type": "string", "minLength": 2}}}},
+            "tools[0].strict",
+        ),
+        ({"x": 1}, "tools[0].x"),
+    ],
+    ids=["union", "strict", "unknown-field"],
+)
+def test_a_warning_about_a_flat_tool_names_the_field_where_it_stands(
+    fields: dict[str, Any], param: str
+) -> None:
+    assert [warning.param for warning in translate(tools=[{**FLAT, **fields}]).warnings] == [param]
