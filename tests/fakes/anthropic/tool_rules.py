@@ -18,6 +18,7 @@ from claudexia_cli.echo.rules import Rule, Violation, input_schemas
 from tests.fakes.anthropic.models import ModelFacts, thinking_type
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _TYPES = {
     get_args(get_type_hints(tool).get("type"))[0] for tool in get_args(ToolUnionParam) if tool is not ToolParam
 }
@@ -58,6 +59,13 @@ def _duplicate_names(params: Params, _: ModelFacts) -> Iterator[Violation]:
 
 def _root_union(params: Params, _: ModelFacts) -> Iterator[Violation]:
     yield from (path for path, schema in input_schemas(params) if {"oneOf", "anyOf", "allOf"} & schema.keys())
+
+
+def _property_names(params: Params, _: ModelFacts) -> Iterator[Violation]:
+    """Only those at the top: names of nested properties are not checked."""
+    for path, schema in input_schemas(params):
+        if not all(map(_PROPERTY.fullmatch, as_object(schema.get("properties")))):
+            yield f"{path}.properties"
 
 
 def _invalid_schema(params: Params, _: ModelFacts) -> Iterator[Violation]:
@@ -144,6 +152,7 @@ RULES = (
     Rule("duplicate tool name", "Tool names must be unique.", _duplicate_names),
     Rule("input_schema union", "input_schema does not support oneOf, allOf, or anyOf at the top level", _root_union),
     Rule("input_schema draft", "JSON schema is invalid. It must match JSON Schema draft 2020-12", _invalid_schema),
+    Rule("property name", "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'", _property_names),
     Rule("input_examples", "does not match input_schema", _examples),
     Rule("tool_choice shape", "Input should be auto, any, tool with a name, or none without "
          "`disable_parallel_tool_use`", _choice_keys),

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.prompt_cache import client_cache_control
+from claudexia.translate.schema.property_names import PropertyNames, rename_input
 from claudexia.translate.types.anthropic import ToolUseBlockParam
 from claudexia.translate.types.messages import CalledFunction, ToolCall, ToolUseBlock
 
@@ -36,6 +37,8 @@ class ToolNames:
 
     def __init__(self, reserved: Collection[str] = ()) -> None:
         self.called: dict[str, None] = {}
+        # By the upstream name of a tool: the names of its arguments that are replaced.
+        self.arguments: dict[str, PropertyNames] = {}
         self._reserved = reserved
         self._originals: dict[str, str] = {}
 
@@ -94,6 +97,8 @@ class ToolCalls:
     def _tool_use(self, client_id: str, name: str, given: dict[str, object]) -> ToolUseBlockParam:
         upstream_name = self._names.upstream(name)
         self._names.called[upstream_name] = None
+        if replaced := self._names.arguments.get(upstream_name):
+            given = rename_input(given, replaced)
         return {"type": "tool_use", "id": self._upstream_id(client_id), "name": upstream_name, "input": given}
 
     def _upstream_id(self, client_id: str) -> str:
@@ -172,5 +177,7 @@ def _arguments(text: str, report: Report) -> dict[str, object]:
         value = text
     if isinstance(value, dict):
         return value
+    if value is None or value == []:  # PHP's form of an empty object
+        return {}
     report.at("arguments").warn("not a JSON object, so it was sent as the value of 'arguments'")
     return {"arguments": value}

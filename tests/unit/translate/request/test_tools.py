@@ -11,7 +11,7 @@ from claudexia.translate.report import Report
 from claudexia.translate.request.build import MessageRequest, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.request.tool_calls import ToolNames
-from claudexia.translate.request.tools import ToolConfig, to_tool_config
+from claudexia.translate.request.tools import ToolConfig, to_tool_config, tool_definitions
 from tests.fakes.anthropic.rules import assert_accepted
 
 FORCES, REFUSES = "claude-haiku-5-5", "claude-sonnet-5-5"
@@ -32,7 +32,9 @@ def translate(model: str = FORCES, messages: list[Any] = MESSAGES, **fields: Any
 
 def tooling(model: str = FORCES, **fields: Any) -> ToolConfig:
     params = parse_params(json.dumps({"model": model, "messages": MESSAGES, **fields}).encode())
-    return to_tool_config(params, find_model(model, {}), ToolNames(), Report())
+    names, report = ToolNames(), Report()
+    definitions = tool_definitions(params, names, report)
+    return to_tool_config(params, find_model(model, {}), names, definitions, report)
 
 
 def custom(name: str = "c", **fields: Any) -> dict[str, Any]:
@@ -79,7 +81,7 @@ DEFINITIONS = [
     ),
     pytest.param(
         function(parameters={"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {}}}),
-        {"name": "f", "input_schema": {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {}}}},
+        {"name": "f", "input_schema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {}}}},
         id="draft-07",
     ),
     pytest.param(
@@ -244,6 +246,9 @@ def test_choices(choice: Any, sent: Any, names: str) -> None:
     assert "".join(tool["name"] for tool in params["tools"]) == names
 
 
+OPEN = {"type": "object", "properties": {"a": {"type": "object"}}}
+
+
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
@@ -255,19 +260,24 @@ def test_choices(choice: Any, sent: Any, names: str) -> None:
     ],
     ids=["required", "named", "allowed-required", "anthropics-any", "anthropics-tool"],
 )
-def test_a_forced_choice_the_model_refuses_is_asked_for_in_words(choice: Any, words: str) -> None:
+def test_a_forced_choice_is_asked_for_in_words_if_the_schema_cannot_be_enforced(
+    choice: Any, words: str
+) -> None:
     system = {"role": "system", "content": "s"}
-    tools = [function("f"), function("g")]
+    tools = [function("f"), function("g", parameters=OPEN)]
     request = translate(REFUSES, [system, *MESSAGES], tools=tools, tool_choice=choice)
     assert request.params["tool_choice"] == {"type": "auto"}
     assert request.params["system"][0]["text"] == "s"
     assert words in request.params["system"][1]["text"]
-    assert [warning.param for warning in request.warnings] == ["tool_choice"]
+    assert request.forced_call
+    assert request.forced_call.names == (("f", "g") if choice in ("required", {"type": "any"}) else ("g",))
+    assert not request.forced_call.schema
+    assert not request.warnings
 
 
 def test_one_call_at_most_outlives_the_forced_choice() -> None:
     choice = {"type": "any", "disable_parallel_tool_use": True}
-    params = translate(REFUSES, tools=[function()], tool_choice=choice).params
+    params = translate(REFUSES, tools=[function(parameters=OPEN)], tool_choice=choice).params
     assert params["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
 
 
@@ -340,7 +350,6 @@ def test_a_history_of_calls_without_tools_defines_them_but_allows_none() -> None
 
 
 REFUSED = [
-    pytest.param({"tools": [custom(format={"type": "grammar", "grammar": {"syntax": "regex", "definition": "a"}})]}, "tools[0].custom.format", id="grammar"),
     pytest.param({"tools": [{"type": "custom"}]}, "tools[0].custom", id="empty-custom"),
     pytest.param({"tools": [{"type": "custom", "name": ""}]}, "tools[0].name", id="empty-flat-name"),
     pytest.param({"tools": [{"type": "retrieval"}]}, "tools[0].type", id="unknown-type"),
@@ -350,7 +359,7 @@ REFUSED = [
     pytest.param({"tools": [function("bash"), {"type": "bash_20250124", "name": "bash"}]}, "tools[1].name", id="same-name-as-a-server-tool"),
     pytest.param({"tools": [{"type": "function"}]}, "tools[0].function", id="no-function"),
     pytest.param({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", id="no-name"),
-    pytest.param({"tools": [function(), function()]}, "tools[1].function.name", id="same-name-twice"),
+    pytest.param({"tools": [function(), function(description="d")]}, "tools[1].function.name", id="same-name-twice"),
     pytest.param({"tools": [function(parameters={"type": "string"})]}, "tools[0].function.parameters", id="root-type"),
     pytest.param({"tools": [function(parameters={"anyOf": []})]}, "tools[0].function.parameters", id="root-union"),
     pytest.param({"tools": [function(cache_control={"type": "x"})]}, "tools[0].function.cache_control.type", id="no-mark"),
