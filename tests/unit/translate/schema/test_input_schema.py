@@ -92,7 +92,7 @@ def test_a_union_at_the_top_becomes_one_object(parameters: Any, sent: Any) -> No
     (union,) = {"anyOf", "oneOf", "allOf"} & parameters.keys()
     assert tool["description"].startswith("d\n\n")
     rule = tool["description"].partition("JSON Schemas: ")[2]
-        assert json.loads(rule) == json.loads(json.dumps(parameters[union]).replace("/definitions/", "/$defs/"))
+    assert json.loads(rule) == json.loads(json.dumps(parameters[union]).replace("/definitions/", "/$defs/"))
     assert [warning.param for warning in request.warnings] == [f"tools[0].function.parameters.{union}"]
 
 
