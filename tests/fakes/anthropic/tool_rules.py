@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import get_args, get_type_hints
 
 from anthropic.types import ToolParam, ToolUnionParam, WebSearchTool20250305Param
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 from referencing.exceptions import Unresolvable
 
@@ -22,6 +22,7 @@ _PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _TYPES = {
     get_args(get_type_hints(tool).get("type"))[0] for tool in get_args(ToolUnionParam) if tool is not ToolParam
 }
+_FORMATS = FormatChecker()
 _SEARCH = "web_search_20250305"
 _LOCATION_KEYS = {"type", "city", "region", "country", "timezone"}
 _CHOICES = {
@@ -126,9 +127,15 @@ def _search_location(params: Params, _: ModelFacts) -> Iterator[Violation]:
             yield f"{path}.user_location"
 
 
+@_FORMATS.checks("regex", re.error)
+def _is_regex(pattern: object) -> bool:
+    """The API takes Unicode properties, which Python's `re` does not know."""
+    return not isinstance(pattern, str) or bool(re.compile(re.sub(r"\\[pP]\{[^}]*\}", ".", pattern)))
+
+
 def is_draft_2020_12(schema: Json) -> bool:
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, _FORMATS)
     except SchemaError:
         return False
     return True

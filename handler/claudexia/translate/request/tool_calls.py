@@ -9,6 +9,7 @@ import string
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
 from hashlib import sha256
+from typing import cast
 
 from pydantic_core import from_json
 
@@ -39,6 +40,8 @@ class ToolNames:
         self.called: dict[str, None] = {}
         # By the upstream name of a tool: the names of its arguments that are replaced.
         self.arguments: dict[str, PropertyNames] = {}
+        # The upstream names of the tools that the client declared as custom tools.
+        self.custom: set[str] = set()
         self._reserved = reserved
         self._originals: dict[str, str] = {}
 
@@ -88,7 +91,11 @@ class ToolCalls:
 
     def from_function(self, function: CalledFunction, client_id: str, report: Report) -> ToolUseBlockParam:
         check_extras(function, report)
-        arguments = _arguments(function.arguments or "", report)
+        text = function.arguments or ""
+        if self._names.upstream(function.name) in self._names.custom:
+            # Some clients send the call of a custom tool back as one of a function.
+            return self._tool_use(client_id, function.name, _custom_input(text))
+        arguments = _arguments(text, report)
         return self._tool_use(client_id, function.name, arguments)
 
     def from_block(self, block: ToolUseBlock) -> ToolUseBlockParam:
@@ -165,6 +172,16 @@ def function_call_id(index: int) -> str:
 def _valid(text: str) -> str:
     """`text` with "_" in place of each character that Claude takes in no name or id."""
     return text.encode("ascii", "replace").translate(_TO_VALID).decode()
+
+
+def _custom_input(text: str) -> dict[str, object]:
+    """The input of a custom tool, as it is or as the object with one string that it is upstream."""
+    try:
+        value: object = from_json(text)
+    except ValueError:
+        value = None
+    is_wrapped = isinstance(value, dict) and value.keys() == {"input"} and isinstance(value["input"], str)
+    return cast("dict[str, object]", value) if is_wrapped else {"input": text}
 
 
 def _arguments(text: str, report: Report) -> dict[str, object]:

@@ -120,11 +120,13 @@ class Definition(NamedTuple):
 
 
 def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> "list[Definition]":
-    """The client's tools. `names` learns the names of their arguments, which calls in the conversation need."""
+    """The client's tools. `names` learns what calls in the conversation need to know about them."""
     definitions = _distinct(_definitions(params, names, report))
     for definition in definitions:
         if definition.arguments:
             names.arguments[str(definition.name)] = definition.arguments
+        if definition.custom:
+            names.custom.add(str(definition.name))
     return definitions
 
 
@@ -150,7 +152,7 @@ def to_tool_config(
     config = ToolConfig(
         tools,
         choice,
-        custom=frozenset(str(each.name) for each in definitions if each.custom),
+        custom=frozenset(names.custom),
         function_call=bool(params.functions and not params.tools),
         named_call=choice is not None and choice["type"] == "tool",
     )

@@ -379,3 +379,68 @@ def test_refused(fields: Any, param: str) -> None:
     with pytest.raises(APIError) as caught:
         translate(**fields)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+LARK = 'start: "a"'
+GRAMMARS = [
+    pytest.param({"type": "grammar", "syntax": "lark", "definition": LARK}, id="flat"),
+    pytest.param({"type": "grammar", "grammar": {"syntax": "lark", "definition": LARK}}, id="nested"),
+]
+
+
+@pytest.mark.parametrize("form", GRAMMARS)
+@pytest.mark.parametrize("flat", [False, True], ids=["custom", "flat-tool"])
+def test_a_grammar_goes_into_the_description(form: Any, flat: bool) -> None:
+    fields = {"name": "c", "description": "d", "format": form}
+    request = translate(tools=[{"type": "custom", **fields} if flat else custom(**fields)])
+    (tool,) = request.params["tools"]
+    assert tool["description"] == f"d\n\nThe input must match this lark grammar:\n{LARK}"  # type: ignore[typeddict-item]
+    assert [warning.param for warning in request.warnings] == ["tools[0].custom.format"]
+
+
+def test_a_tool_given_twice_is_one_tool() -> None:
+    assert translate(tools=[function("f"), function("g"), function("f")]).params["tools"] == [
+        {"name": name, "input_schema": {"type": "object", "properties": {}}} for name in "fg"
+    ]
+
+
+PATCH = "*** Begin Patch\n*** End Patch"
+CUSTOM_CALLS = [
+    pytest.param({"type": "custom", "custom": {"name": "c", "input": PATCH}}, id="nested"),
+    pytest.param({"type": "custom", "name": "c", "input": PATCH}, id="flat"),
+    pytest.param(
+        {"type": "function", "function": {"name": "c", "arguments": PATCH}}, id="function-with-raw-text"
+    ),
+    pytest.param(
+        {"type": "function", "function": {"name": "c", "arguments": json.dumps({"input": PATCH})}},
+        id="function-with-json",
+    ),
+    pytest.param({"type": "function", "name": "c", "arguments": PATCH}, id="flat-function"),
+]
+
+
+@pytest.mark.parametrize("call", CUSTOM_CALLS)
+def test_calls_of_custom_tools_in_a_history(call: Any) -> None:
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", **call}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+    ]
+    request = translate(messages=history, tools=[custom("c")])
+    (use,) = request.params["messages"][1]["content"]
+    assert use["input"] == {"input": PATCH}  # type: ignore[typeddict-item]
+    assert not request.warnings
+
+
+@pytest.mark.parametrize("arguments", ["[]", "null", "", " ", "{}"])
+def test_arguments_that_mean_none(arguments: str) -> None:
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+    ]
+    request = translate(messages=history, tools=[function("f")])
+    (use,) = request.params["messages"][1]["content"]
+    assert use["input"] == {}  # type: ignore[typeddict-item]
+    assert not request.warnings
