@@ -13,7 +13,7 @@ from openai import APIError, BadRequestError, InternalServerError, OpenAI
 from claudexia_cli.echo.params import is_forced
 from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.sdk import first_choice
-from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
 
 MODELS = ["claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-2"]
 STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
@@ -200,6 +200,16 @@ def test_without_a_call_in_the_second_answer_it_is_an_error(streamed: bool) -> N
     with pytest.raises(APIError if streamed else InternalServerError) as caught:
         answer(upstream, streamed, messages=messages, tools=[function("f", OPEN)], tool_choice=named("f"))
     assert "did not call the tool" in str(caught.value)
+    assert len(upstream.bodies) == 2
+
+
+@STREAMED
+def test_a_schema_that_the_api_refuses_is_replaced(streamed: bool) -> None:
+    refusal = error_body("invalid_request_error", "Schema is too complex for compilation.")
+    selected = json.dumps({"name": "get_time", "arguments": '{"city": "a"}'})
+    upstream = Upstream(Reply([refusal], 400), Reply([sse(*text_events(selected))]))
+    choice = answer(upstream, streamed, tools=TWO, tool_choice=named("get_time"))
+    assert calls_of(choice) == [B]
     assert len(upstream.bodies) == 2
 
 

@@ -7,13 +7,14 @@ without it. A request for several choices has one Generation per choice.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, cast
 
 from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.translate.report import SELECTED, Report
-from claudexia.translate.request.forced_call import ForcedCall
+from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
@@ -61,7 +62,8 @@ class GenerationRequest(NamedTuple):
 
     def with_selected_call(self, forced_call: ForcedCall) -> "GenerationRequest":
         """The second request for the call that the answer to this one lacks."""
-        return self._replace(params=forced_call.second_request(self.params))
+        params = forced_call.second_request(self.params)
+        return self._replace(params=params, forced_call=replace(forced_call, schema=None, format=SELECTED))
 
 
 class Generation:
@@ -216,6 +218,9 @@ async def _start(request: GenerationRequest, report: Report) -> Generation:
     try:
         return Generation(request, await request.open())
     except APIError as error:
+        if request.forced_call and request.forced_call.schema and refuses_schema(error):
+            request = request.with_selected_call(request.forced_call)
+            return Generation(request, await request.open())
         stripped = strip_thinking(request.params)
         if stripped == request.params or not refuses_thinking(error):
             raise

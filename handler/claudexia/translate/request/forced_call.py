@@ -16,10 +16,12 @@ Sources: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-to
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from claudexia.errors import APIError
 from claudexia.translate.report import CallFormat
 from claudexia.translate.types.anthropic import (
     JSONSchema,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from claudexia.translate.schema import AdaptedSchema
 
 _DEFINITIONS = "#/$defs/"
+# `Schema is too complex for compilation.`, or the name of the parameter.
+_SCHEMA_ERROR = re.compile(r"output_config|output format|[Ss]chema is too|[Gg]rammar")
 _ARGUMENTS = "The arguments of the call of the tool `{}` that answers this turn."
 _CALL = "The tool call that answers this turn."
 _CALLS = "The tool calls that answer this turn: one, or several that do not depend on each other."
@@ -92,6 +96,11 @@ def constrained(params: MessageCreateParams, schema: JSONSchema) -> MessageCreat
     sent: MessageCreateParams = {**params, "tool_choice": {"type": "none"}, "output_config": config}
     sent.pop("stop_sequences", None)
     return sent
+
+
+def refuses_schema(error: APIError) -> bool:
+    """Whether the API refused the schema of the call. Its error has no code for that, only a text."""
+    return error.status == 400 and bool(_SCHEMA_ERROR.search(error.message))
 
 
 def _choice_schema(fitted: Mapping[str, "AdaptedSchema"], one_call: bool) -> JSONSchema:
