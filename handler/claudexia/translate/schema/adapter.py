@@ -16,6 +16,7 @@ from claudexia.translate.schema.alternatives import (
     split_by_type,
     unenforced,
 )
+from claudexia.translate.schema.drafts import to_current_draft
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     FORMATS,
@@ -68,7 +69,10 @@ class AdaptedSchema:
 
 def adapt(schema: JSONSchema) -> AdaptedSchema:
     """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
-    return _adapt(schema, MAX_STEPS)[0]
+    draft = to_current_draft(schema)
+    # What no draft allows does not fit as it stands.
+    adapted = _adapt(schema if draft.problem else draft.schema, MAX_STEPS)[0]
+    return adapted if adapted.fits else replace(adapted, schema=schema)
 
 
 def _adapt(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
@@ -137,6 +141,11 @@ def fit_strict(
                 used, strict = total, strict + 1
         fitted[name] = adapted
     return fitted
+
+
+def fits_limits(schema: JSONSchema) -> bool:
+    """Whether one request may have this adapted schema."""
+    return not complexity(schema).exceeded_limit
 
 
 def has_object_root(schema: JSONSchema) -> bool:

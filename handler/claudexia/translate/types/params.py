@@ -115,7 +115,25 @@ class JSONSchemaFormat(Params):
     json_schema: JSONSchemaObject
 
 
-ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
+_SCHEMA_FIELDS = ("name", "description", "schema", "strict")
+
+
+def _spelled_out(given: object) -> object:
+    """A format with its schema beside `type`, as some clients send it, in the form of json_schema."""
+    if not isinstance(given, dict) or not isinstance(given.get("schema"), dict) or "json_schema" in given:
+        return given
+    if given.get("type") not in ("json_object", "json_schema"):
+        return given
+    nested = {"name": "response", **{key: given[key] for key in _SCHEMA_FIELDS if key in given}}
+    others = {key: value for key, value in given.items() if key not in _SCHEMA_FIELDS}
+    return {**others, "type": "json_schema", "json_schema": nested}
+
+
+ResponseFormat = Annotated[
+    TextFormat | JSONObjectFormat | JSONSchemaFormat,
+    Field(discriminator="type"),
+    BeforeValidator(_spelled_out),
+]
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]

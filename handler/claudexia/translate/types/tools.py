@@ -23,10 +23,16 @@ class FunctionObject(Cacheable):
     strict: bool | None = None
 
 
-class CustomToolFormat(Params):
-    """A grammar's own fields are not modelled: grammars are rejected."""
+class Grammar(Params):
+    syntax: str | None = None
+    definition: str | None = None
+
+
+class CustomToolFormat(Grammar):
+    """A grammar's fields are in `grammar` or, in the form of the Responses API, beside `type`."""
 
     type: Literal["text", "grammar"]
+    grammar: Grammar | None = None
 
 
 class CustomObject(Cacheable):
