@@ -27,7 +27,6 @@ from claudexia.api.event_stream import EventStreamResponse
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
-from claudexia.generation.concurrency import both
 from claudexia.generation.relay import Relay, RelayStreamer
 from claudexia.models import find_model
 from claudexia.observability.record import RequestRecord, field_names, record_of
@@ -103,17 +102,12 @@ class MessagesHandler:
         relays: list[Relay] = []
         async with AsyncExitStack() as stack:
             stack.push_async_callback(_close, relays)
-            starting = self._start(raw, usage, relays)
-            limit_headers: Mapping[str, str] = {}
-            if usage.limited:
-                _, limit_headers = await both(starting, usage.limit_headers())
-            else:  # saves a task
-                await starting
+            await self._start(raw, usage, relays)
             relay = relays[0]
             headers = {
                 "request-id": context.record.request_id,
                 **relay.response.headers,
-                **_native_limits(limit_headers, context.now),
+                **_native_limits(usage.limit_headers(), context.now),
                 **warnings_header(warnings),
             }
             if not relay.response.is_stream:
