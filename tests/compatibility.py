@@ -9,8 +9,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from claudexia.translate.request.build import FIELD_RULES
-from claudexia.translate.types.params import Composed, FieldRule, Ignored, Native, Rejected
+from claudexia.translate.request.build import field_rules
+from claudexia.translate.types.params import (
+    CompletionCreateParams,
+    Composed,
+    FieldRule,
+    Ignored,
+    Native,
+    Rejected,
+)
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- fields: begin -->\n", "<!-- fields: end -->\n"
@@ -20,7 +27,9 @@ def table() -> str:
     """Neighbours with the same verdict share a row."""
     rows = [
         f"| {', '.join(f'`{name}`' for name, _ in fields)} | {told} |\n"
-        for told, fields in groupby(FIELD_RULES.items(), key=lambda field: _told(field[1]))
+        for told, fields in groupby(
+            field_rules(CompletionCreateParams).items(), key=lambda field: _told(field[1])
+        )
     ]
     return "| OpenAI field | what happens |\n|---|---|\n" + "".join(rows)
 
@@ -49,4 +58,4 @@ def _unless(harmless: Sequence[object]) -> str:
 
 if __name__ == "__main__":
     README.write_text(with_table(README.read_text("utf-8")), "utf-8")
-    sys.stdout.write(f"{README.name}: {len(FIELD_RULES)} fields\n")
+    sys.stdout.write(f"{README.name}: {len(field_rules(CompletionCreateParams))} fields\n")

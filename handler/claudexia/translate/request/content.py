@@ -63,6 +63,7 @@ from claudexia.translate.types.messages import (
     TextData,
     TextPart,
     ThinkingBlock,
+    ToolCall,
     ToolMessage,
     ToolResultBlock,
     ToolUseBlock,
@@ -116,8 +117,12 @@ def to_assistant_content(
         blocks += _text_blocks(message.content)
     for part, place in _parts(message.content, report):
         check_extras(part, place)
-        if isinstance(part, ToolUseBlock):
-            tool_use = tool_calls.from_block(part)
+        if isinstance(part, ToolUseBlock | ToolCall):
+            tool_use = (
+                tool_calls.from_block(part)
+                if isinstance(part, ToolUseBlock)
+                else tool_calls.from_tool_call(part, place)
+            )
             calls.append((part.id, tool_use))
             _append(tool_use, part, blocks, place)
         else:
