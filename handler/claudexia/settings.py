@@ -35,6 +35,7 @@ class Settings:
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`
+    responses_days              how many days responses of the Responses API are kept, 0 for none, at most 30
     cors_origin                 the web origin that may call the gateway, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
@@ -59,6 +60,7 @@ class Settings:
     shows_cost: bool = False
     prompt_caching: bool = True
     max_choices: int = 8
+    responses_days: int = 30
     cors_origin: str = ""
     metrics: bool = False
     metrics_per_key: bool = True
@@ -71,8 +73,8 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, SERVE_DOCS and
-        UNPRICED_MODELS.
+        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, RESPONSES_DAYS,
+        SERVE_DOCS and UNPRICED_MODELS.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -96,6 +98,7 @@ class Settings:
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
+            responses_days=read.days("RESPONSES_DAYS", cls.responses_days),
             cors_origin=read.text("CORS_ORIGIN"),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
@@ -117,6 +120,13 @@ class _Environment:
         if text and (not text.isdecimal() or int(text) < 1):
             raise SettingsError(f"{name}: expected a whole number of at least 1.")
         return int(text) if text else default
+
+    def days(self, name: str, most: int) -> int:
+        """`most` is the default."""
+        text = self.text(name, str(most))
+        if not text.isdecimal() or int(text) > most:
+            raise SettingsError(f"{name}: expected a whole number from 0 to {most}.")
+        return int(text)
 
     def switch(self, name: str, default: bool) -> bool:
         return self._one_of(name, "on", "off", "on" if default else "off") == "on"

@@ -5,6 +5,8 @@ all line endings; comments and other fields are skipped, and `event:` is ignored
 the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
+from collections.abc import Mapping
+
 from pydantic_core import from_json, to_json
 
 from claudexia.errors import APIError, upstream_error
@@ -101,6 +103,11 @@ def _data(block: bytes) -> bytes:
 
 def encode(chunk: object) -> bytes:
     return b"data: %b\n\n" % to_json(chunk)
+
+
+def encode_event(event: Mapping[str, object]) -> bytes:
+    """An event with its name, which repeats the `type` of its data."""
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), to_json(event))
 
 
 def comment(text: str) -> bytes:

@@ -39,17 +39,17 @@ from claudexia.translate.types.openai import (
 def to_tool_call(block: ContentBlock, options: ResponseOptions) -> ToolCall:
     if block["name"] in options.custom:
         decoder = CustomToolInput()
-        text = decoder.feed(_arguments(block)) + decoder.close()
+        text = decoder.feed(tool_arguments(block)) + decoder.close()
         name = options.original_name(block["name"])
         return {"id": block["id"], "type": "custom", "custom": {"name": name, "input": text}}
     return {"id": block["id"], "type": "function", "function": to_function(block, options)}
 
 
 def to_function(block: ContentBlock, options: ResponseOptions) -> Function:
-    return {"name": options.original_name(block["name"]), "arguments": _arguments(block)}
+    return {"name": options.original_name(block["name"]), "arguments": tool_arguments(block)}
 
 
-def _arguments(block: ContentBlock) -> str:
+def tool_arguments(block: ContentBlock) -> str:
     """A tool's input as JSON; "{}" without input, so that every client can parse it."""
     return block.get("partial_json") or to_json(block.get("input") or {}).decode()
 
@@ -78,7 +78,7 @@ class FunctionCallEncoder:
 
     def close(self) -> ChoiceDelta | None:
         """A call without deltas gets the arguments from its content_block_start, or "{}"."""
-        return None if self._has_input else self._piece(_arguments(self._block))
+        return None if self._has_input else self._piece(tool_arguments(self._block))
 
     def _piece(self, text: str) -> ChoiceDelta:
         return {"tool_calls": [{"index": self._index, "function": {"arguments": text}}]}
@@ -120,7 +120,7 @@ class CustomToolCallEncoder:
         return self._piece(self._input.feed(text))
 
     def close(self) -> ChoiceDelta | None:
-        text = "" if self._has_input else self._input.feed(_arguments(self._block))
+        text = "" if self._has_input else self._input.feed(tool_arguments(self._block))
         return self._piece(text + self._input.close())
 
     def _piece(self, text: str) -> ChoiceDelta | None:
