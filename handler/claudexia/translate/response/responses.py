@@ -86,7 +86,7 @@ class ResponseStream:
             **settings,
         }
         self._key = _key(message["id"])
-        self._is_open = False
+        self._is_open = self._is_over = False
         self._item: ItemEncoder | None = None
         self._item_block = -1  # the index of the block that the item takes deltas from
         self._in_text = False
@@ -111,6 +111,7 @@ class ResponseStream:
 
     def end(self, usage: Usage, cost: float | None) -> Event:
         """The last event, after message_stop. `cost` is in US dollars, None if it is not shown."""
+        self._is_over = True
         response = self.response(usage, cost)
         return self._numbers.event(response["status"], response=response)
 
@@ -127,6 +128,7 @@ class ResponseStream:
 
     def fail(self, error: APIError) -> list[Event]:
         """The last events of a response that failed."""
+        self._is_over = True
         events, output = self._open(), [*self._response["output"]]
         if self._item:
             number = self._numbers.next
@@ -142,7 +144,9 @@ class ResponseStream:
         return [*events, self._numbers.event("failed", response=response)]
 
     def keep_alive(self) -> list[Event]:
-        """Events that change nothing."""
+        """Events that change nothing; none after the last one."""
+        if self._is_over:
+            return []
         return self._open() or [self._numbers.event("in_progress", response={**self._response, "output": []})]
 
     def _open(self) -> list[Event]:
