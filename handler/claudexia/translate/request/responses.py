@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from claudexia.errors import invalid_request, shorten
 from claudexia.translate.encrypted_content import from_encrypted_content
-from claudexia.translate.report import Path, Paths, Report, check_extras
+from claudexia.translate.report import Path, Paths, Report, Step, check_extras
 from claudexia.translate.request.media import FILES_NOT_STORED
 from claudexia.translate.request.response_tools import (
     namespaced_name,
@@ -55,6 +55,7 @@ from claudexia.translate.types.response_items import (
     FunctionCallItem,
     ItemReference,
     MessageItem,
+    OtherItem,
     ReasoningItem,
     ResponseFilePart,
     ResponseImagePart,
@@ -224,6 +225,9 @@ class _Messages:
 
     def add(self, item: ResponseItem, path: Path) -> None:
         report = self._report.at(*path)
+        if isinstance(item, OtherItem):
+            self._leave_out(item.type, report)
+            return
         check_extras(item, report)
         match item:
             case MessageItem(role="assistant"):
@@ -238,8 +242,6 @@ class _Messages:
                 self._add_reasoning(item, path, report)
             case ItemReference():
                 raise AssertionError("a reference is replaced by its item")
-            case _:
-                self._leave_out(item.type, report)
 
     def end(self) -> None:
         """Raises APIError 400 if there is no message, or no result for a call."""
@@ -285,7 +287,7 @@ class _Messages:
     def _add_answer_text(self, item: MessageItem, path: Path, report: Report) -> None:
         if isinstance(item.content, str):
             part = TextPart.model_construct(type="text", text=item.content, **_breakpoint(item))
-            self._add_to_answer(part, (*path, "content"))
+            self._add_to_answer(part, path, "content")
             return
         for index, given in enumerate(item.content or ()):
             place = report.at("content", index)
@@ -293,7 +295,7 @@ class _Messages:
             if isinstance(given, ResponseImagePart | ResponseFilePart):
                 raise place.at("type").unsupported("Claude takes only text with the role 'assistant'")
             text = _text_part(given) if isinstance(given, ResponseTextPart) else given
-            self._add_to_answer(text, (*path, "content", index))
+            self._add_to_answer(text, path, "content", index)
 
     def _add_call(self, item: FunctionCallItem | CustomToolCallItem, path: Path) -> None:
         name = namespaced_name(item.name, item.namespace)
@@ -324,8 +326,8 @@ class _Messages:
                 return
         self._add_to_answer(part, path)
 
-    def _add_to_answer(self, part: object, path: Path) -> Path:
-        """Returns where the part is in the messages."""
+    def _add_to_answer(self, part: object, path: Path, *steps: Step) -> Path:
+        """`steps` lead from the item to the part. Returns where the part is in the messages."""
         if self._answer is None:
             self._reject_pending()
             answer: list[object] = []
@@ -333,7 +335,7 @@ class _Messages:
             self._answer = answer
         inner: Path = ("messages", len(self.messages) - 1, "content", len(self._answer))
         self._answer.append(part)
-        self.paths[inner] = path
+        self.paths[inner] = path + steps
         return inner
 
     def _leave_out(self, kind: str, report: Report) -> None:
