@@ -41,6 +41,7 @@ class Settings:
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
     keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
+    page                        serve a page at / to browsers
     max_body                    the largest request body, in bytes
     """
 
@@ -67,6 +68,7 @@ class Settings:
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     docs: bool = True
+    page: bool = True
     max_body: int = 32 * 1024 * 1024
 
     @classmethod
@@ -74,7 +76,7 @@ class Settings:
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
         LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, RESPONSES_DAYS,
-        SERVE_DOCS and UNPRICED_MODELS.
+        SERVE_DOCS, SERVE_PAGE and UNPRICED_MODELS.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -103,6 +105,7 @@ class Settings:
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
+            page=read.switch("SERVE_PAGE", cls.page),
         )
 
 

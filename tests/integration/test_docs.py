@@ -103,6 +103,18 @@ REQUESTS: dict[str, tuple[str, Any, bool]] = {
     "text in an array": ("/v1/completions", {"model": "m", "prompt": ["Hi"], "max_tokens": 3}, True),
     "text without a prompt": ("/v1/completions", {"model": "m"}, False),
     "text with an empty prompt": ("/v1/completions", {"model": "m", "prompt": " "}, False),
+    "response": ("/v1/responses", {"model": "m", "input": "Hi"}, True),
+    "response to items": (
+        "/v1/responses",
+        {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}]},
+        True,
+    ),
+    "response without input": ("/v1/responses", {"model": "m"}, False),
+    "response to an item without a role": (
+        "/v1/responses",
+        {"model": "m", "input": [{"content": "Hi"}]},
+        False,
+    ),
     "text with two prompts": ("/v1/completions", {"model": "m", "prompt": ["a", "b"]}, False),
 }
 
@@ -121,12 +133,20 @@ def test_keys(description: dict[str, Any]) -> None:
 
 CHAT = {"model": "claude-haiku-4-5", "messages": MESSAGES}
 TEXT = {"model": "claude-haiku-4-5", "prompt": "Hi"}
+RESPONSE = {"model": "claude-haiku-4-5", "input": "Hi"}
 GOOD = Reply([sse(*text_events())])
 BUSY = Reply([error_body("rate_limit_error", "Busy")], 429)
 DOWN = Reply([error_body("overloaded_error", "Busy")], 529)
 ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
     "chat": (GOOD, "post", "/v1/chat/completions", CHAT, 200),
     "text": (GOOD, "post", "/v1/completions", TEXT, 200),
+    "response": (GOOD, "post", "/v1/responses", RESPONSE, 200),
+    "response, invalid": (GOOD, "post", "/v1/responses", {}, 400),
+    "response, 429": (BUSY, "post", "/v1/responses", RESPONSE, 429),
+    "no response": (GOOD, "get", "/v1/responses/{response_id}", "resp_1", 404),
+    "no response to delete": (GOOD, "delete", "/v1/responses/{response_id}", "resp_1", 404),
+    "no response to list": (GOOD, "get", "/v1/responses/{response_id}/input_items", "resp_1", 404),
+    "no response to cancel": (GOOD, "post", "/v1/responses/{response_id}/cancel", "resp_1", 404),
     "chat, invalid": (GOOD, "post", "/v1/chat/completions", {}, 400),
     "text, invalid": (GOOD, "post", "/v1/completions", {}, 400),
     "chat, no model": (GOOD, "post", "/v1/chat/completions", {**CHAT, "model": "m"}, 404),
@@ -144,7 +164,7 @@ def test_responses_are_as_described(
     description: dict[str, Any], reply: Reply, method: str, path: str, given: Any, status: int
 ) -> None:
     with gateway(Upstream(reply)) as url:
-        real = path.removeprefix("/v1").replace("{model}", str(given))
+        real = path.removeprefix("/v1").replace("{model}", str(given)).replace("{response_id}", str(given))
         response = httpx.request(
             method,
             f"{url}{real}",

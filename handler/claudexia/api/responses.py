@@ -33,7 +33,7 @@ from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usa
 from claudexia.translate.types.base import Items, Params
 from claudexia.translate.types.response_items import ItemReference, ResponseItem
 from claudexia.translate.types.response_params import ResponseCreateParams
-from claudexia.translate.types.responses import Response, ResponseSettings
+from claudexia.translate.types.responses import InputItemList, Response, ResponseDeleted, ResponseSettings
 
 # An item, or another part of a body, as JSON.
 _Json = Mapping[str, Any]
@@ -175,7 +175,7 @@ class StoredResponseRoute(NamedTuple):
     path: str
     name: str
     summary: str
-    handle: Callable[[Request, Key], Awaitable[_Json]]
+    handle: Callable[[Request, Key], Awaitable[Mapping[str, Any]]]
 
 
 class StoredResponses:
@@ -204,7 +204,7 @@ class StoredResponses:
             raise invalid_request("A stored response is not streamed again: leave out 'stream'.", "stream")
         return (await self._load(request, key)).response
 
-    async def delete(self, request: Request, key: Key) -> _Json:
+    async def delete(self, request: Request, key: Key) -> ResponseDeleted:
         stored = await self._load(request, key)
         if self._store:
             await self._store.delete(key.id, stored.response["id"])
@@ -214,7 +214,7 @@ class StoredResponses:
         await self._load(request, key)
         raise invalid_request("Cannot cancel a synchronous response.", None)
 
-    async def list_input(self, request: Request, key: Key) -> _Json:
+    async def list_input(self, request: Request, key: Key) -> InputItemList:
         stored = await self._load(request, key)
         query = request.query_params
         items = [*stored.input] if query.get("order") == "asc" else [*reversed(stored.input)]

@@ -22,17 +22,17 @@ from claudexia.translate.response.blocks import CitedText, to_thinking_block, to
 from claudexia.translate.response.text_filters import CustomToolInput
 from claudexia.translate.types.anthropic import Citation, ContentBlock, ContentDelta
 from claudexia.translate.types.responses import (
-    CustomToolCall,
-    FunctionCall,
     ItemStatus,
+    OutputCustomToolCall,
+    OutputFunctionCall,
     OutputItem,
     OutputMessage,
+    OutputReasoning,
     OutputRefusal,
     OutputText,
-    Reasoning,
+    OutputWebSearch,
     SearchSource,
-    URLCitation,
-    WebSearchCall,
+    TextAnnotation,
 )
 
 # An event of the stream: `type`, `sequence_number` and what belongs to the type.
@@ -180,10 +180,10 @@ class MessageEncoder(_ItemEncoder):
 
 
 class FunctionCallEncoder(_ItemEncoder):
-    item: FunctionCall
+    item: OutputFunctionCall
 
     def __init__(
-        self, numbers: EventNumbers, output_index: int, item: FunctionCall, block: ContentBlock
+        self, numbers: EventNumbers, output_index: int, item: OutputFunctionCall, block: ContentBlock
     ) -> None:
         super().__init__(numbers, output_index)
         self.item = item
@@ -211,10 +211,10 @@ class FunctionCallEncoder(_ItemEncoder):
 class CustomToolCallEncoder(_ItemEncoder):
     """The input is sent as far as it can be decoded."""
 
-    item: CustomToolCall
+    item: OutputCustomToolCall
 
     def __init__(
-        self, numbers: EventNumbers, output_index: int, item: CustomToolCall, block: ContentBlock
+        self, numbers: EventNumbers, output_index: int, item: OutputCustomToolCall, block: ContentBlock
     ) -> None:
         super().__init__(numbers, output_index)
         self.item = item
@@ -245,7 +245,7 @@ class CustomToolCallEncoder(_ItemEncoder):
 
 
 class ReasoningEncoder(_ItemEncoder):
-    item: Reasoning
+    item: OutputReasoning
 
     def __init__(
         self, numbers: EventNumbers, output_index: int, id_: str, block: ContentBlock, shows_summary: bool
@@ -303,7 +303,7 @@ class ReasoningEncoder(_ItemEncoder):
 class WebSearchEncoder(_ItemEncoder):
     """A search of Claude's: first its query, then found() its results."""
 
-    item: WebSearchCall
+    item: OutputWebSearch
 
     def __init__(
         self, numbers: EventNumbers, output_index: int, id_: str, block: ContentBlock, shows_sources: bool
@@ -365,14 +365,16 @@ def call_encoder(
     group = {"namespace": namespace} if namespace else {}
     common = {"status": "in_progress", "call_id": block["id"], "name": name, **group}
     if block["name"] in options.shared.custom:
-        custom = cast("CustomToolCall", {"id": f"ctc_{id_}", "type": "custom_tool_call", **common, "input": ""})
+        custom = cast(
+            "OutputCustomToolCall", {"id": f"ctc_{id_}", "type": "custom_tool_call", **common, "input": ""}
+        )
         return CustomToolCallEncoder(numbers, output_index, custom, block)
-    call = cast("FunctionCall", {"id": f"fc_{id_}", "type": "function_call", **common, "arguments": ""})
+    call = cast("OutputFunctionCall", {"id": f"fc_{id_}", "type": "function_call", **common, "arguments": ""})
     return FunctionCallEncoder(numbers, output_index, call, block)
 
 
-def _flat(citation: Mapping[str, Any]) -> URLCitation:
-    return cast("URLCitation", {"type": "url_citation", **citation})
+def _flat(citation: Mapping[str, Any]) -> TextAnnotation:
+    return cast("TextAnnotation", {"type": "url_citation", **citation})
 
 
 def _sources(results: Iterable[object]) -> list[SearchSource]:

@@ -4,13 +4,13 @@ Source: https://platform.openai.com/docs/api-reference/responses. The request is
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
-class URLCitation(TypedDict):
+class TextAnnotation(TypedDict):
     """The place of the cited text in its part, in code points; `end_index` is exclusive."""
 
     type: Literal["url_citation"]
@@ -23,7 +23,7 @@ class URLCitation(TypedDict):
 class OutputText(TypedDict):
     type: Literal["output_text"]
     text: str
-    annotations: list[URLCitation]
+    annotations: list[TextAnnotation]
     logprobs: list[object]
 
 
@@ -40,7 +40,7 @@ class OutputMessage(TypedDict):
     content: list[OutputText | OutputRefusal]
 
 
-class FunctionCall(TypedDict):
+class OutputFunctionCall(TypedDict):
     """`namespace` is present for a tool that is in one."""
 
     id: str
@@ -52,7 +52,7 @@ class FunctionCall(TypedDict):
     arguments: str
 
 
-class CustomToolCall(TypedDict):
+class OutputCustomToolCall(TypedDict):
     id: str
     type: Literal["custom_tool_call"]
     status: ItemStatus
@@ -67,7 +67,7 @@ class SummaryText(TypedDict):
     text: str
 
 
-class Reasoning(TypedDict):
+class OutputReasoning(TypedDict):
     """`encrypted_content` is a signed block of Claude's, None if it was cut off before its signature."""
 
     id: str
@@ -91,14 +91,14 @@ class SearchAction(TypedDict):
     sources: NotRequired[list[SearchSource]]
 
 
-class WebSearchCall(TypedDict):
+class OutputWebSearch(TypedDict):
     id: str
     type: Literal["web_search_call"]
     status: Literal["in_progress", "completed", "failed", "incomplete"]
     action: SearchAction
 
 
-OutputItem = OutputMessage | FunctionCall | CustomToolCall | Reasoning | WebSearchCall
+OutputItem = OutputMessage | OutputFunctionCall | OutputCustomToolCall | OutputReasoning | OutputWebSearch
 
 
 class InputTokensDetails(TypedDict):
@@ -173,3 +173,19 @@ class Response(ResponseSettings):
     service_tier: Literal["default"]
     top_logprobs: Literal[0]
     usage: ResponseUsage | None
+
+
+class ResponseDeleted(TypedDict):
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]
+
+
+class InputItemList(TypedDict):
+    """A page of a response's input, the newest item first unless `order` is `asc`."""
+
+    object: Literal["list"]
+    data: Sequence[Mapping[str, Any]]
+    first_id: str
+    last_id: str
+    has_more: bool
