@@ -24,6 +24,11 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
     for model in MODELS:
         asked = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
         note(outcome, model, _run(client, asked))
+        if client.responses:
+            again = Outcome()
+            note(again, model, _run(client, {**asked, "API": "responses"}))
+            failures = [f"{case}: {failure}" for case, failed in again.failures.items() for failure in failed]
+            outcome.responses = [*(outcome.responses or ()), *failures]
     return outcome
 
 
