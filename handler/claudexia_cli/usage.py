@@ -190,7 +190,7 @@ def _month(text: str) -> str:
     "--open", "opens", is_flag=True, help="Open that page in a browser; without --html, a temporary file."
 )
 @table_options
-def command(
+def command(  # noqa: PLR0913, PLR0917  # click passes each option
     key: str | None,
     month: str,
     as_csv: bool,

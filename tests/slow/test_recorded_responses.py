@@ -18,7 +18,8 @@ from claudexia.translate.types.anthropic import Message
 from tests.helpers import recordings
 from tests.helpers.recorded_answers import CREATED
 from tests.helpers.responses import SETTINGS, Json, accumulated, response_events, validated, whole
-from tests.slow.test_recorded_answers import BROKEN, STREAMS, decode, reading_for
+from tests.slow.test_recorded_answers import BROKEN, STREAMS, decode
+from tests.slow.test_recorded_answers import options_for as chat_options_for
 
 pytestmark = recordings.needs_recordings
 
@@ -34,7 +35,7 @@ READINGS = {
 
 def options_for(name: str, events: Any) -> ItemOptions:
     options = READINGS[name]
-    return replace(options, shared=reading_for("custom", events)) if name == "custom" else options
+    return replace(options, shared=chat_options_for("custom", events)) if name == "custom" else options
 
 
 def message_of(events: Any) -> Message:

@@ -28,7 +28,7 @@ from claudexia.translate.response.responses import (
     response_id_of,
     to_response,
 )
-from claudexia.translate.sse import encode_event
+from claudexia.translate.sse import named_event
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
 from claudexia.translate.types.base import Items, Params
 from claudexia.translate.types.response_items import ItemReference, ResponseItem
@@ -253,7 +253,7 @@ def _item_options(context: ResponseContext) -> ItemOptions:
 
 
 def _frames(events: Sequence[Event]) -> bytes:
-    return b"".join(map(encode_event, events))
+    return b"".join(map(named_event, events))
 
 
 def _settings(given: _Json, stored: bool) -> ResponseSettings:
