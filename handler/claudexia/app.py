@@ -5,7 +5,7 @@ No route declares a parameter, a dependency or a response model. For the first o
 respond with a 422 to invalid input. `api.openapi` describes them instead.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin, speaks_anthropic
 from claudexia.api.models import ModelCatalog, page_of
 from claudexia.api.page import page, prefers_html
+from claudexia.api.responses import Responses, StoredResponseRoute, StoredResponses
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
@@ -35,7 +36,6 @@ from claudexia.upstream import Upstream
 from claudexia.upstream.anthropic import AnthropicUpstream
 
 KeyOf = Callable[[Request], Awaitable[Key]]
-
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
 
@@ -68,16 +68,10 @@ def create_app(
 
     routes = APIRouter()
 
-    def add_completion_route(api: CompletionAPI) -> None:
-        async def create(request: Request) -> Response:
-            return await completions.create(request, await key_of(request), api)
-
-        routes.add_api_route(
-            api.path, create, methods=["POST"], name=api.name, response_model=None, summary=api.summary
-        )
-
-    for api in APIS:
-        add_completion_route(api)
+    for api in (*APIS, Responses(stores.responses)):
+        _add_completion_route(routes, api, completions, key_of)
+    for route in StoredResponses(stores.responses, now).routes():
+        _add_response_route(routes, route, key_of)
 
     _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
     _add_model_routes(routes, models, key_of)
@@ -102,6 +96,25 @@ def create_app(
     add_error_handlers(app)
     _describe_on_request(app)
     return app
+
+
+def _add_completion_route(
+    routes: APIRouter, api: CompletionAPI, completions: CompletionHandler, key_of: KeyOf
+) -> None:
+    async def create(request: Request) -> Response:
+        return await completions.create(request, await key_of(request), api)
+
+    routes.add_api_route(
+        api.path, create, methods=["POST"], name=api.name, response_model=None, summary=api.summary
+    )
+
+
+def _add_response_route(routes: APIRouter, route: StoredResponseRoute, key_of: KeyOf) -> None:
+    async def handle(request: Request) -> Mapping[str, Any]:
+        return await route.handle(request, await key_of(request))
+
+    method, path, name, summary, _ = route
+    routes.add_api_route(path, handle, methods=[method], name=name, response_model=None, summary=summary)
 
 
 def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: KeyOf) -> None:

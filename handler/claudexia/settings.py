@@ -36,6 +36,7 @@ class Settings:
     prompt_caching              set cache breakpoints if the client sets none
     messages_prompt_caching     the same for requests of the Messages API
     max_choices                 the largest `n`
+    responses_days              how many days responses of the Responses API are kept, 0 for none, at most 30
     cors_origin                 the web origin that may call the gateway, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
@@ -63,6 +64,7 @@ class Settings:
     prompt_caching: bool = True
     messages_prompt_caching: bool = False
     max_choices: int = 8
+    responses_days: int = 30
     cors_origin: str = ""
     metrics: bool = False
     metrics_per_key: bool = True
@@ -77,7 +79,7 @@ class Settings:
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
         LIMITS_ON_FAILURE, MAX_CHOICES, MESSAGES_PROMPT_CACHING, METRICS_PER_KEY, MODEL_ALIASES, PRICES,
-        PROMPT_CACHING, SERVE_DOCS, SERVE_PAGE and UNPRICED_MODELS.
+        PROMPT_CACHING, RESPONSES_DAYS, SERVE_DOCS, SERVE_PAGE and UNPRICED_MODELS.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -102,6 +104,7 @@ class Settings:
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
             messages_prompt_caching=read.switch("MESSAGES_PROMPT_CACHING", cls.messages_prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
+            responses_days=read.days("RESPONSES_DAYS", cls.responses_days),
             cors_origin=read.text("CORS_ORIGIN"),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
@@ -124,6 +127,13 @@ class _Environment:
         if text and (not text.isdecimal() or int(text) < 1):
             raise SettingsError(f"{name}: expected a whole number of at least 1.")
         return int(text) if text else default
+
+    def days(self, name: str, most: int) -> int:
+        """`most` is the default."""
+        text = self.text(name, str(most))
+        if not text.isdecimal() or int(text) > most:
+            raise SettingsError(f"{name}: expected a whole number from 0 to {most}.")
+        return int(text)
 
     def switch(self, name: str, default: bool) -> bool:
         return self._one_of(name, "on", "off", "on" if default else "off") == "on"

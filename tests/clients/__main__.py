@@ -31,7 +31,7 @@ def main() -> None:
         if absent:
             sys.exit(f"Nothing is written, since these did not start: {', '.join(absent)}.")
         README.write_text(with_table(README.read_text("utf-8"), table(outcomes)), "utf-8")
-    sys.exit(any(failures for each in outcomes.values() for failures in each.failures.values()))
+    sys.exit(any(outcome.failed for outcome in outcomes.values()))
 
 
 def _outcomes(clients: list[Client]) -> Mapping[str, Outcome]:
@@ -48,6 +48,8 @@ def _print_outcome(name: str, outcome: Outcome) -> None:
     for case, failures in outcome.failures.items():
         for failure in failures:
             sys.stdout.write(f"  {case} failed with {failure}\n")
+    for failure in outcome.responses or ():
+        sys.stdout.write(f"  Responses API: {failure}\n")
     sys.stdout.flush()
 
 

@@ -9,46 +9,71 @@ SCRIPTS = Path(__file__).parent / "scripts"
 BEGIN, END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
 
 CASES = ("text", "stream", "tools", "structured", "image", "error")
+# The column of the clients that were tried with all cases on that API, too.
+RESPONSES = "Responses API"
 # The first thinks by default and refuses a forced tool; the second does neither.
 MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5")
 
 
 @dataclass(frozen=True)
 class Client:
-    """`packages` are requirements as uv takes them for a .py script, as npm takes them for an .mjs one."""
+    """`packages` are requirements as uv takes them for a .py script, as npm takes them for an .mjs one.
+
+    `responses` is whether the client has the Responses API, too: then its script runs again with that.
+    """
 
     name: str
     script: str
     packages: tuple[str, ...]
+    responses: bool = False
 
 
 CLIENTS = (
     Client("openai-python 3", "openai_sdk.py", ("openai>=3.54,<4",)),
     Client("openai-python 2", "openai_sdk.py", ("openai>=2.54,<3",)),
     Client("openai-node", "openai_sdk.mjs", ("openai@7", "zod@4")),
-    Client("pydantic-ai", "pydantic_ai_client.py", ("pydantic-ai-slim[openai]>=2.68,<3",)),
-    Client("langchain-openai", "langchain_client.py", ("langchain-openai>=1.7,<2", "langchain>=1.4,<2")),
-    Client("openai-agents", "openai_agents_client.py", ("openai-agents>=0.24,<1",)),
+    Client("pydantic-ai", "pydantic_ai_client.py", ("pydantic-ai-slim[openai]>=2.68,<3",), responses=True),
+    Client(
+        "langchain-openai",
+        "langchain_client.py",
+        ("langchain-openai>=1.7,<2", "langchain>=1.4,<2"),
+        responses=True,
+    ),
+    Client("openai-agents", "openai_agents_client.py", ("openai-agents>=0.24,<1",), responses=True),
     Client("instructor", "instructor_client.py", ("instructor>=1.17,<2",)),
-    Client("Vercel AI SDK", "ai_sdk.mjs", ("ai@7", "@ai-sdk/openai-compatible@3", "zod@4")),
+    Client(
+        "Vercel AI SDK",
+        "ai_sdk.mjs",
+        ("ai@7", "@ai-sdk/openai@4", "@ai-sdk/openai-compatible@3", "zod@4"),
+        responses=True,
+    ),
     Client("litellm", "litellm_client.py", ("litellm[mcp]>=1.106,<2",)),
 )
 
 
 @dataclass
 class Outcome:
-    """A client's version, and for each case the failures of both models; a case that passed has none."""
+    """A client's version, and for each case the failures of both models; a case that passed has none.
+
+    `responses` are the failures of all cases with the Responses API, None for a client that was not tried with it.
+    """
 
     version: str = ""
     failures: dict[str, list[str]] = field(default_factory=lambda: {case: [] for case in CASES})
+    responses: list[str] | None = None
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.responses) or any(self.failures.values())
 
 
 def table(outcomes: Mapping[str, Outcome]) -> str:
     """One row for each client name in `outcomes`."""
-    rows = [_row(["client", "version", *CASES]), "|---|---|" + ":-:|" * len(CASES) + "\n"]
+    rows = [_row(["client", "version", *CASES, RESPONSES]), "|---|---|" + ":-:|" * (len(CASES) + 1) + "\n"]
     for name, outcome in outcomes.items():
         ticks = ["✗" if outcome.failures[case] else "✓" for case in CASES]
-        rows.append(_row([name, outcome.version, *ticks]))
+        responses = "" if outcome.responses is None else "✗" if outcome.responses else "✓"
+        rows.append(_row([name, outcome.version, *ticks, responses]))
     return "".join(rows)
 
 

@@ -24,6 +24,11 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
     for model in MODELS:
         request = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
         record_run(outcome, model, _run(client, request))
+        if client.responses:
+            again = Outcome()
+            record_run(again, model, _run(client, {**request, "API": "responses"}))
+            failures = [f"{case}: {failure}" for case, failed in again.failures.items() for failure in failed]
+            outcome.responses = [*(outcome.responses or ()), *failures]
     return outcome
 
 

@@ -80,7 +80,6 @@ def test_authentication(client: httpx.Client, headers: Any, accepted: bool, meth
     ("method", "path", "status", "code"),
     [
         ("GET", "/nothing", 404, None),
-        ("POST", "/responses", 404, None),
         ("GET", "/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/models", 405, "method_not_allowed"),
         ("GET", "/models/gpt-4o", 404, "model_not_found"),

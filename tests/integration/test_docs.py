@@ -116,6 +116,18 @@ REQUESTS: dict[str, tuple[str, Any, bool]] = {
     "text in an array": ("/v1/completions", {"model": "m", "prompt": ["Hi"], "max_tokens": 3}, True),
     "text without a prompt": ("/v1/completions", {"model": "m"}, False),
     "text with an empty prompt": ("/v1/completions", {"model": "m", "prompt": " "}, False),
+    "response": ("/v1/responses", {"model": "m", "input": "Hi"}, True),
+    "response to items": (
+        "/v1/responses",
+        {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}]},
+        True,
+    ),
+    "response without input": ("/v1/responses", {"model": "m"}, False),
+    "response to an item without a role": (
+        "/v1/responses",
+        {"model": "m", "input": [{"content": "Hi"}]},
+        False,
+    ),
     "text with two prompts": ("/v1/completions", {"model": "m", "prompt": ["a", "b"]}, False),
 }
 
@@ -134,6 +146,7 @@ def test_security_schemes(description: dict[str, Any]) -> None:
 
 CHAT = {"model": "claude-haiku-4-5", "messages": MESSAGES}
 TEXT = {"model": "claude-haiku-4-5", "prompt": "Hi"}
+RESPONSE = {"model": "claude-haiku-4-5", "input": "Hi"}
 MESSAGE = {**CHAT, "max_tokens": 9}
 WHOLE = Reply([message_body()], headers=WHOLE_JSON)
 COUNTED = Reply([b'{"input_tokens": 3}'], headers=WHOLE_JSON)
@@ -143,6 +156,13 @@ DOWN = Reply([error_body("overloaded_error", "Busy")], 529)
 ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
     "chat": (GOOD, "post", "/v1/chat/completions", CHAT, 200),
     "text": (GOOD, "post", "/v1/completions", TEXT, 200),
+    "response": (GOOD, "post", "/v1/responses", RESPONSE, 200),
+    "response, invalid": (GOOD, "post", "/v1/responses", {}, 400),
+    "response, 429": (BUSY, "post", "/v1/responses", RESPONSE, 429),
+    "no response": (GOOD, "get", "/v1/responses/{response_id}", "resp_1", 404),
+    "no response to delete": (GOOD, "delete", "/v1/responses/{response_id}", "resp_1", 404),
+    "no response to list": (GOOD, "get", "/v1/responses/{response_id}/input_items", "resp_1", 404),
+    "no response to cancel": (GOOD, "post", "/v1/responses/{response_id}/cancel", "resp_1", 404),
     "chat, invalid": (GOOD, "post", "/v1/chat/completions", {}, 400),
     "text, invalid": (GOOD, "post", "/v1/completions", {}, 400),
     "chat, no model": (GOOD, "post", "/v1/chat/completions", {**CHAT, "model": "m"}, 404),
@@ -166,7 +186,7 @@ def test_responses_are_as_described(
     description: dict[str, Any], reply: Reply, method: str, path: str, value: Any, status: int
 ) -> None:
     with gateway(Upstream(reply)) as url:
-        real = path.removeprefix("/v1").replace("{model}", str(value))
+        real = path.removeprefix("/v1").replace("{model}", str(value)).replace("{response_id}", str(value))
         response = httpx.request(
             method,
             f"{url}{real}",

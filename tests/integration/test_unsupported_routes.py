@@ -17,13 +17,12 @@ def client() -> Iterator[httpx.Client]:
 
 ALTERNATIVES = [
     ("POST", "/embeddings", "no embeddings"),
-    ("POST", "/responses", "POST /v1/chat/completions"),
-    ("GET", "/responses/resp_1", "POST /v1/chat/completions"),
+    ("POST", "/responses/resp_1/unknown", "POST /v1/responses"),
     ("POST", "/images/generations", "image_url"),
     ("POST", "/audio/transcriptions", "no audio"),
     ("GET", "/files", "part of type 'file'"),
-    ("POST", "/assistants", "stores nothing"),
-    ("DELETE", "/threads/thread_1", "stores nothing"),
+    ("POST", "/assistants", "previous_response_id"),
+    ("DELETE", "/threads/thread_1", "previous_response_id"),
     ("POST", "/batches", "once for each request"),
     ("POST", "/moderations", "moderation"),
 ]

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.matrix import CASES, CLIENTS, MODELS, README, SCRIPTS, Outcome, rows_of, table, with_table
+from tests.clients.matrix import (
+    CASES,
+    CLIENTS,
+    MODELS,
+    README,
+    RESPONSES,
+    SCRIPTS,
+    Outcome,
+    rows_of,
+    table,
+    with_table,
+)
 from tests.clients.running import record_run
 
 TEXT = README.read_text("utf-8")
@@ -18,9 +29,10 @@ ENTRIES = [path for path in FILES if path.stem != "cases"]
 
 def test_the_readme_names_the_clients_and_the_cases() -> None:
     head, *rows = rows_of(TEXT)
-    assert head == ["client", "version", *CASES], "run: uv run python -m tests.clients --write"
+    assert head == ["client", "version", *CASES, RESPONSES], "run: uv run python -m tests.clients --write"
     assert [row[0] for row in rows] == [client.name for client in CLIENTS]
-    for _, version, *ticks in rows:
+    for _, version, *ticks, responses in rows:
+        assert responses in ("", "✓", "✗")
         assert re.match(r"\d+\.\d+", version)
         assert len(ticks) == len(CASES)
         assert set(ticks) <= {"✓", "✗"}
@@ -96,6 +108,6 @@ def test_one_failure_is_a_cross() -> None:
     written = with_table(
         "before\n<!-- clients: begin -->\n<!-- clients: end -->\nafter\n", table({"x": outcome})
     )
-    assert rows_of(written)[1] == ["x", "1.2", *"✓✓✓✓✓✗"]
+    assert rows_of(written)[1] == ["x", "1.2", *"✓✓✓✓✓✗", ""]
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")

@@ -230,6 +230,7 @@ CHOICES = [
     ("KEYS_ON_FAILURE", "KeysOnFailure"),
     ("LIMITS_ON_FAILURE", "LimitsOnFailure"),
     ("MAX_CHOICES", "MaxChoices"),
+    ("RESPONSES_DAYS", "ResponsesDays"),
     ("UNPRICED_MODELS", "UnpricedModels"),
     ("METRICS_PER_KEY", "MetricsPerKey"),
     ("MODEL_ALIASES", "ModelAliases"),

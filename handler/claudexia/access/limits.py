@@ -224,8 +224,8 @@ COUNTED_LIMITS = (
 )
 
 
-def bounded_max_tokens(limits: Limits, requested: int | None, default: int) -> int:
-    """The max_tokens to send. Raises APIError 400 if `requested` is above the limit of the key."""
+def bounded_max_tokens(limits: Limits, requested: int | None, default: int, param: str = "max_tokens") -> int:
+    """The max_tokens to send. Raises APIError 400 if `requested`, in `param`, is above the limit of the key."""
     most = limits.max_tokens
     if most is None:
         return default if requested is None else requested
@@ -233,9 +233,9 @@ def bounded_max_tokens(limits: Limits, requested: int | None, default: int) -> i
         return min(default, most)
     if requested > most:
         raise invalid_request(
-            f"max_tokens is too large: {shorten(requested)}. "
+            f"{param} is too large: {shorten(requested)}. "
             f"This API key allows at most {most} tokens per completion.",
-            "max_tokens",
+            param,
             "integer_above_max_value",
         )
     return requested

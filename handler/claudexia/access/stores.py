@@ -1,13 +1,14 @@
-"""open_stores(): creates the keys, the thinking store, the limiter and the ledger, on a table or in memory."""
+"""open_stores(): creates the keys, the stores, the limiter and the ledger, on a table or in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from claudexia.access.key_store import TableKeyStore
 from claudexia.access.keys import CachedKeyStore, KeyStore, MemoryKeyStore
 from claudexia.access.ledger import Ledger
 from claudexia.access.limiter import Limiter, TableFailurePolicy
+from claudexia.access.response_store import MemoryResponseStore, ResponseStore, TableResponseStore
 from claudexia.access.thinking_store import MemoryThinkingStore, TableThinkingStore, ThinkingStore
 from claudexia.aws.client import AWSClient
 from claudexia.settings import Settings
@@ -18,8 +19,11 @@ from claudexia.storage.table import OnError, Table
 
 @dataclass(frozen=True, slots=True)
 class Stores:
+    """`responses` is None if the settings keep none."""
+
     keys: KeyStore
     thinking: ThinkingStore
+    responses: ResponseStore | None
     limiter: Limiter
     ledger: Ledger
 
@@ -41,6 +45,14 @@ def open_stores(
     return Stores(
         keys,
         TableThinkingStore(shared, on_error) if shared else MemoryThinkingStore(),
+        _response_store(settings.responses_days, shared, on_error),
         Limiter(counters, now, TableFailurePolicy(settings.limits_on_failure, on_error)),
         Ledger(counters, on_error),
     )
+
+
+def _response_store(days: int, table: Table | None, on_error: OnError) -> ResponseStore | None:
+    if not days:
+        return None
+    kept = timedelta(days=days)
+    return TableResponseStore(table, kept, on_error) if table else MemoryResponseStore(kept)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 
 from pydantic_core import to_json
 
-from claudexia.api.completions import ResponseContext
+from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError
+from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.response.completion import to_chat_completion, to_completion_id
 from claudexia.translate.response.stream import ChatCompletionStream
 from claudexia.translate.sse import DONE, encode
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk
-from claudexia.translate.types.params import CompletionCreateParams
 
 
 class ChatCompletions:
@@ -25,14 +25,17 @@ class ChatCompletions:
     path = "/chat/completions"
     summary = "Create a chat completion"
 
-    def parse(self, body: bytes) -> CompletionCreateParams:
-        return parse_params(body)
+    async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
+        return CompletionRequest(parse_params(body))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
         return to_json(completion_with_cost(messages, context, cost))
 
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "ChatCompletionEncoder":
         return ChatCompletionEncoder(messages, context)
+
+    async def save(self, message: Message, context: ResponseContext) -> None:
+        """Stored chat completions are another API of OpenAI's."""
 
 
 class ChatCompletionEncoder:

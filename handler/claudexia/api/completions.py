@@ -1,13 +1,13 @@
 """CompletionHandler: one completion from the request's bytes to the response, for every API of completions.
 
-key -> read body -> check requests per minute -> API.parse -> translate -> admit -> start generations
+key -> read body -> check requests per minute -> API.read -> translate -> admit -> start generations
     -> API.body, or API.encoder's frames
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -30,7 +30,6 @@ from claudexia.generation.generation import (
 from claudexia.generation.streaming import (
     CompletionStreamer,
     Encoder,
-    KeepThinking,
     collect_messages,
     deadline_exceeded,
 )
@@ -38,7 +37,7 @@ from claudexia.models import ClaudeModel, find_model
 from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import Report, ResponseOptions
-from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
+from claudexia.translate.request.build import MessageRequest, Origin, replay_keys, to_message_params
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
@@ -47,12 +46,32 @@ from claudexia.upstream import Upstream
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
 
 
+class Caller(NamedTuple):
+    """Who makes a request, and when."""
+
+    key_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A request of any API, as it is translated. An API may add what its response needs.
+
+    origin  the client's body, unless it is `params`
+    """
+
+    params: CompletionCreateParams
+    origin: Origin | None = None
+
+
 class ResponseContext(NamedTuple):
     """What a response needs beside its messages. `created` is in seconds since the epoch."""
 
     created: int
     options: ResponseOptions
     include_usage: bool
+    request: CompletionRequest
+    caller: Caller
 
 
 class CompletionAPI(Protocol):
@@ -65,7 +84,7 @@ class CompletionAPI(Protocol):
     path: str
     summary: str
 
-    def parse(self, body: bytes) -> CompletionCreateParams:
+    async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
         """Raises APIError 400 for a body that is not a request of this API."""
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
@@ -76,6 +95,9 @@ class CompletionAPI(Protocol):
 
         `messages` are as they started: ids and models, one per choice.
         """
+
+    async def save(self, message: Message, context: ResponseContext) -> None:
+        """Called with a complete message before its response ends."""
 
 
 class _RequestContext(NamedTuple):
@@ -90,28 +112,43 @@ class _RequestContext(NamedTuple):
     record: RequestRecord
     deadline: float | None
 
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.key.id, self.now)
+
 
 class _TranslatedRequest(NamedTuple):
     """`retry_report` has the warning of a retry without the replayed thinking."""
 
     context: _RequestContext
-    params: CompletionCreateParams
+    request: CompletionRequest
     message_request: MessageRequest
     retry_report: Report
 
     @property
+    def params(self) -> CompletionCreateParams:
+        return self.request.params
+
+    @property
     def response_context(self) -> ResponseContext:
         stream_options = self.params.stream_options
-        include_usage = bool(stream_options and stream_options.include_usage)
-        return ResponseContext(int(self.context.now.timestamp()), self.message_request.options, include_usage)
+        return ResponseContext(
+            created=int(self.context.now.timestamp()),
+            options=self.message_request.options,
+            include_usage=bool(stream_options and stream_options.include_usage),
+            request=self.request,
+            caller=self.context.caller,
+        )
 
     @property
     def requested_max_tokens(self) -> int | None:
         return _requested_max_tokens(self.params)
 
-    @property
-    def save_thinking(self) -> KeepThinking | None:
-        return self.context.thinking.save if self.message_request.stores_thinking else None
+    async def keep(self, message: Message) -> None:
+        """Stores what later requests may need of a complete message."""
+        if self.message_request.stores_thinking:
+            await self.context.thinking.save(message)
+        await self.context.api.save(message, self.response_context)
 
 
 @asynccontextmanager
@@ -174,14 +211,15 @@ class CompletionHandler:
     async def _handle(self, context: _RequestContext) -> Response:
         body = await read_body(context.request, self._settings.max_body)
         await context.usage.check_requests()
-        params = context.api.parse(body)
-        self._check_choices(params.n or 1)
+        report = Report(has_flag(context.request.headers, "strict"))
         async with before_deadline(context.request, context.deadline):
-            return await self._respond(await self._translate(params, context))
+            request = await context.api.read(body, context.caller, report)
+            self._check_choices(request.params.n or 1)
+            return await self._respond(await self._translate(request, context))
 
-    async def _translate(self, params: CompletionCreateParams, context: _RequestContext) -> _TranslatedRequest:
-        headers = context.request.headers
-        model, strict = self._model(params, context.key), has_flag(headers, "strict")
+    async def _translate(self, request: CompletionRequest, context: _RequestContext) -> _TranslatedRequest:
+        headers, params = context.request.headers, request.params
+        model, strict = self._model(request, context.key), has_flag(headers, "strict")
         price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
@@ -190,6 +228,7 @@ class CompletionHandler:
             caching=self._settings.prompt_caching and not has_flag(headers, "cache", "off"),
             stored_answers=await context.thinking.load(replay_keys(params, model)),
             today=context.now.date(),
+            origin=request.origin,
         )
         if price_warning:  # no error in strict mode: the request is sent unchanged
             warnings = (*message_request.warnings, price_warning)
@@ -197,7 +236,7 @@ class CompletionHandler:
         if has_flag(headers, "thinking-blocks"):
             options = replace(message_request.options, thinking_blocks=True)
             message_request = replace(message_request, options=options)
-        return _TranslatedRequest(context, params, message_request, Report(strict))
+        return _TranslatedRequest(context, request, message_request, Report(strict))
 
     async def _respond(self, translated: _TranslatedRequest) -> Response:
         context, params, message_params = (
@@ -232,7 +271,7 @@ class CompletionHandler:
     ) -> Response:
         context = translated.context
         context.record.mark_first_token()
-        messages = await collect_messages(generations, translated.save_thinking)
+        messages = await collect_messages(generations, translated.keep)
         body = context.api.body(messages, translated.response_context, context.usage.shown_cost())
         context.record.end()
         await context.usage.close()
@@ -245,9 +284,7 @@ class CompletionHandler:
         context = translated.context
         messages = [generation.stream.message for generation in generations]
         encoder = context.api.encoder(messages, translated.response_context)
-        streamer = CompletionStreamer(
-            generations, encoder, translated.save_thinking, context.usage, context.record
-        )
+        streamer = CompletionStreamer(generations, encoder, translated.keep, context.usage, context.record)
         return EventStreamResponse(
             streamer.frames(),
             streamer,
@@ -266,8 +303,9 @@ class CompletionHandler:
         context.record.warnings = field_names(warning.param for warning in warnings)
         return {**generations[0].stream.headers, **warnings_header(warnings)}
 
-    def _model(self, params: CompletionCreateParams, key: Key) -> ClaudeModel:
+    def _model(self, request: CompletionRequest, key: Key) -> ClaudeModel:
         """The requested model, restricted to what this deployment and this key allow. Raises APIError."""
+        params, origin = request.params, request.origin
         model = find_model(params.model, self._settings.model_aliases)
         permit_model(key, params.model, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
@@ -275,7 +313,8 @@ class CompletionHandler:
         key_limit = key.limits.max_tokens
         if key_limit is None:
             return model
-        bounded_max_tokens(key.limits, _requested_max_tokens(params), key_limit)
+        field = origin.report.at("max_tokens").param if origin else "max_tokens"
+        bounded_max_tokens(key.limits, _requested_max_tokens(params), key_limit, field)
         return replace(
             model,
             max_output_tokens=min(key_limit, model.max_output_tokens or key_limit),

@@ -20,7 +20,7 @@ from claudexia.observability.record import RequestRecord, record_of
 
 # What to use instead of routes that OpenAI or Anthropic have and the gateway does not.
 _CHAT = "use POST /v1/chat/completions"
-_STATELESS = f"The gateway stores nothing: {_CHAT} with the whole conversation in 'messages'."
+_STATELESS = "The gateway keeps no conversations: use POST /v1/responses with previous_response_id."
 
 # By the first segment of the path after /v1.
 _HINTS = {
@@ -32,7 +32,7 @@ _HINTS = {
     "images": f"Claude does not generate images. For image input, {_CHAT} with a part of type 'image_url'.",
     "messages": "The gateway has no batches: send each request to POST /v1/messages.",
     "moderations": f"Claude has no moderation endpoint: {_CHAT} with a prompt that asks for a classification.",
-    "responses": f"The gateway does not serve the Responses API: {_CHAT}; most clients have a setting for it.",
+    "responses": "The Responses API is served at POST /v1/responses and at /v1/responses/{id}.",
     "threads": _STATELESS,
 }
 
@@ -140,7 +140,7 @@ def allow_origin(app: FastAPI, origin: str) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=[origin],
-        allow_methods=["GET", "POST"],
+        allow_methods=["DELETE", "GET", "POST"],
         allow_headers=["*"],
         expose_headers=[
             "request-id",

@@ -1,14 +1,14 @@
 """The OpenAPI description of the routes. Only a request for /openapi.json imports this module.
 
-FastAPI knows the paths, but no bodies. The schemas of requests come from the pydantic model
-CompletionCreateParams, those of responses from the TypedDicts of `translate.types`. Of the Messages API, only
-what the gateway itself reads is described: the rest is relayed.
+FastAPI knows the paths, but no bodies. The schemas of requests come from the pydantic models
+CompletionCreateParams and ResponseCreateParams, those of responses from the TypedDicts of `translate.types`. Of
+the Messages API, only what the gateway itself reads is described: the rest is relayed.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from claudexia.api.messages import COUNT_TOKENS, MESSAGES
@@ -17,6 +17,8 @@ from claudexia.errors import AnthropicErrorResponse, ErrorResponse
 from claudexia.translate.types.anthropic import Flags, ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from claudexia.translate.types.params import CompletionCreateParams
+from claudexia.translate.types.response_params import ResponseCreateParams
+from claudexia.translate.types.responses import InputItemList, Response, ResponseDeleted
 
 _Schema = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -37,6 +39,7 @@ _WARNINGS = {
     }
 }
 _HEALTH = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+_RESPONSE_PARAMETER = {"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _MODEL_PARAMETER = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _KEY_ERRORS = {
@@ -44,6 +47,11 @@ _KEY_ERRORS = {
     403: "The API key may not use this model",
     500: "The gateway or the upstream failed",
     503: "The upstream or the table of keys is not available",
+}
+_STORED_ERRORS = {
+    **_KEY_ERRORS,
+    400: "A parameter of the query is invalid, or the response cannot be cancelled",
+    404: "The key has no such response",
 }
 _MODEL_ERRORS = {**_KEY_ERRORS, 404: "The model does not exist"}
 _COMPLETION_ERRORS = {
@@ -103,6 +111,7 @@ def describe(description: _Schema) -> _Schema:
             },
         },
     }
+    operations |= _response_operations(schemas)
     for (path, method), operation in operations.items():
         description["paths"][path][method].update(operation)
     description["components"] = {"schemas": {**requests, **schemas.named}, "securitySchemes": _KEY_SCHEMES}
@@ -110,10 +119,44 @@ def describe(description: _Schema) -> _Schema:
     return description
 
 
+def _response_operations(schemas: "_ResponseSchemas") -> dict[tuple[str, str], _Schema]:
+    """The Responses API and the responses that are stored."""
+    one = "/v1/responses/{response_id}"
+    created = _responses(Response, schemas, _COMPLETION_ERRORS)
+    created["200"]["headers"] |= _WARNINGS
+    created["200"]["content"][_EVENTS] = {
+        "schema": {
+            "type": "string",
+            "description": "With `stream`: an `event:` and a `data:` line per event. The last one is "
+            "response.completed, response.incomplete or response.failed, with the whole response.",
+        }
+    }
+    query = [
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+        {"name": "order", "in": "query", "schema": {"enum": ["asc", "desc"]}},
+        {"name": "after", "in": "query", "schema": {"type": "string"}},
+    ]
+    known = {"parameters": [_RESPONSE_PARAMETER]}
+    return {
+        ("/v1/responses", "post"): {
+            "requestBody": _request_body("ResponseCreateParams"), "responses": created
+        },
+        (one, "get"): {**known, "responses": _responses(Response, schemas, _STORED_ERRORS)},
+        (one, "delete"): {**known, "responses": _responses(ResponseDeleted, schemas, _STORED_ERRORS)},
+        (f"{one}/input_items", "get"): {
+            "parameters": [_RESPONSE_PARAMETER, *query],
+            "responses": _responses(InputItemList, schemas, _STORED_ERRORS),
+        },
+        (f"{one}/cancel", "post"): {**known, "responses": _errors(_STORED_ERRORS)},
+    }  # fmt: skip
+
+
 def _request_schemas() -> _Schema:
-    """The two request bodies and what they refer to."""
+    """The request bodies and what they refer to."""
     chat = _with_any_of(CompletionCreateParams.model_json_schema(ref_template=_REF))
     definitions = chat.pop("$defs", {})
+    response = _with_any_of(ResponseCreateParams.model_json_schema(ref_template=_REF))
+    definitions |= response.pop("$defs", {})
     rejected = {"messages", *rejected_fields()}
     fields = {name: schema for name, schema in chat["properties"].items() if name not in rejected}
     prompt = {
@@ -135,7 +178,12 @@ def _request_schemas() -> _Schema:
         "properties": {"prompt": prompt, **fields},
         "required": ["prompt", "model"],
     }
-    return {**definitions, "CompletionCreateParams": chat, "TextCompletionCreateParams": text}
+    return {
+        **definitions,
+        "CompletionCreateParams": chat,
+        "TextCompletionCreateParams": text,
+        "ResponseCreateParams": response,
+    }
 
 
 def _with_any_of(node: Any) -> Any:
@@ -218,6 +266,7 @@ _SIMPLE: Mapping[object, _Schema] = {
     float: {"type": "number"},
     type(None): {"type": "null"},
     object: {},
+    Any: {},
     Flags: {"type": "object"},
 }
 
@@ -241,8 +290,10 @@ class _ResponseSchemas:
             return {"enum": list(arguments)}
         if origin in (Union, types.UnionType):
             return {"anyOf": [self.schema_of(argument) for argument in arguments]}
-        if origin is list:
+        if origin in (list, Sequence):
             return {"type": "array", "items": self.schema_of(arguments[0])}
+        if origin is Mapping:
+            return {"type": "object", "additionalProperties": self.schema_of(arguments[1])}
         return dict(_SIMPLE[kind])
 
     def _typed_dict(self, kind: Any) -> _Schema:

@@ -11,13 +11,13 @@ from typing import Literal, NotRequired, TypedDict
 from pydantic_core import from_json, to_json
 
 from claudexia.api.chat_completions import ChatCompletionEncoder, completion_with_cost
-from claudexia.api.completions import ResponseContext
+from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, missing, unsupported
+from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.sse import encode
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk, CompletionUsage, FinishReason
-from claudexia.translate.types.params import CompletionCreateParams
 
 TextFinishReason = Literal["stop", "length", "content_filter"]
 
@@ -68,14 +68,17 @@ class TextCompletions:
     path = "/completions"
     summary = "Complete a single prompt"
 
-    def parse(self, body: bytes) -> CompletionCreateParams:
-        return parse_params(to_chat_body(body))
+    async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
+        return CompletionRequest(parse_params(to_chat_body(body)))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
         return to_json(to_text_completion(completion_with_cost(messages, context, cost)))
 
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "TextCompletionEncoder":
         return TextCompletionEncoder(messages, context)
+
+    async def save(self, message: Message, context: ResponseContext) -> None:
+        """Stored chat completions are another API of OpenAI's."""
 
 
 class TextCompletionEncoder(ChatCompletionEncoder):

@@ -18,8 +18,8 @@ from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usa
 
 _PING = comment("ping")
 
-# Stores the thinking of a complete message for the client's next request.
-KeepThinking = Callable[[Message], Coroutine[object, object, None]]
+# Stores what later requests may need of a complete message.
+Keep = Callable[[Message], Coroutine[object, object, None]]
 
 
 class Encoder(Protocol):
@@ -41,11 +41,10 @@ class Encoder(Protocol):
         """The last frame of a response that failed."""
 
 
-async def collect_messages(generations: Sequence[Generation], keep: KeepThinking | None) -> list[Message]:
+async def collect_messages(generations: Sequence[Generation], keep: Keep) -> list[Message]:
     """The complete Message of each generation. Raises APIError if one of them fails."""
     messages = await gather_or_cancel([_collect(generation) for generation in generations])
-    if keep:
-        await gather_or_cancel([keep(message) for message in messages])
+    await gather_or_cancel([keep(message) for message in messages])
     return messages
 
 
@@ -66,7 +65,7 @@ class CompletionStreamer:
         self,
         generations: Sequence[Generation],
         encoder: Encoder,
-        keep: KeepThinking | None,
+        keep: Keep,
         usage: RequestUsage,
         record: RequestRecord,
     ) -> None:
@@ -93,7 +92,7 @@ class CompletionStreamer:
             sources = [generation.events(index) for index, generation in enumerate(self._generations)]
             async with aclosing(merge(sources)) as reads:
                 async for index, events in reads:
-                    if self._keep and events[-1]["type"] == "message_stop":
+                    if events[-1]["type"] == "message_stop":
                         await self._keep(self._generations[index].message)
                     frames: list[bytes] = []
                     try:

@@ -12,8 +12,13 @@ from claudexia.translate.types.base import Params
 Step = str | int
 
 
+Path = tuple[Step, ...]
+# Where parts of the translated request are in the client's own body, by their path in the former. The longest
+# path counts, and what follows it is kept.
+Paths = Mapping[Path, Path]
+
 # A warning before its path is spelled.
-_Found = tuple[tuple[Step, ...], str]
+_Found = tuple[Path, str]
 
 MAX_WARNINGS = 100
 # The `param` of the warning that stands for the others.
@@ -42,24 +47,41 @@ class Report:
     one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting.
     """
 
-    __slots__ = ("_found", "_steps", "strict")
+    __slots__ = ("_found", "_paths", "_steps", "strict")
 
     def __init__(
-        self, strict: bool = False, found: dict[_Found, None] | None = None, steps: tuple[Step, ...] = ()
+        self,
+        strict: bool = False,
+        found: dict[_Found, None] | None = None,
+        steps: Path = (),
+        paths: Paths | None = None,
     ) -> None:
         self.strict = strict
         # A dict is a set that keeps the order.
         self._found: dict[_Found, None] = {} if found is None else found
         self._steps = steps
+        self._paths = paths or {}
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        return Report(self.strict, self._found, self._steps + steps)
+        return Report(self.strict, self._found, self._steps + steps, self._paths)
+
+    def with_paths(self, paths: Paths) -> "Report":
+        """The root for a request that was made from the client's body, with the same list of warnings."""
+        return Report(self.strict, self._found, (), paths)
+
+    @property
+    def path(self) -> Path:
+        """The path of this place in the client's body."""
+        for length in range(len(self._steps) if self._paths else 0, 0, -1):
+            if found := self._paths.get(self._steps[:length]):
+                return found + self._steps[length:]
+        return self._steps
 
     @property
     def param(self) -> str:
-        """The path of this place; "" at the root."""
-        return spell_path(self._steps)
+        """`path` as text; "" at the root."""
+        return spell_path(self.path)
 
     @property
     def warnings(self) -> list[FieldWarning]:
@@ -74,7 +96,7 @@ class Report:
     def warn(self, reason: str) -> None:
         if self.strict:
             raise self.unsupported(f"{reason} (x-claudexia-strict turns this warning into an error)")
-        self._found[self._steps, reason] = None
+        self._found[self.path, reason] = None
 
     def invalid(self, reason: str, code: str = "invalid_value") -> APIError:
         """A 400 whose message starts with the path."""

@@ -1,11 +1,13 @@
-// The Vercel AI SDK with its provider for OpenAI-compatible servers.
+// The Vercel AI SDK with its provider for OpenAI-compatible servers, or with the one for OpenAI's Responses API.
 
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, Output, generateText, isStepCount, streamText, tool } from "ai";
 import assert from "node:assert/strict";
 import * as cases from "./cases.mjs";
 
 function chatModel({ model = cases.MODEL, apiKey = cases.API_KEY } = {}) {
+  if (cases.RESPONSES) return createOpenAI({ baseURL: cases.BASE_URL, apiKey })(model);
   const provider = createOpenAICompatible({
     name: "gateway",
     baseURL: cases.BASE_URL,

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 
 export const { BASE_URL, API_KEY, MODEL } = process.env;
+// The API to use: the chat completions API, or the Responses API with its defaults.
+export const RESPONSES = process.env.API === "responses";
 export const WRONG_KEY = "sk_cdx_wrong";
 export const WRONG_MODEL = "no-such-model";
 

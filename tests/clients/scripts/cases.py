@@ -15,6 +15,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 BASE_URL, API_KEY, MODEL = (os.environ[name] for name in ("BASE_URL", "API_KEY", "MODEL"))
+# The API to use: the chat completions API, or the Responses API with its defaults.
+RESPONSES = os.environ.get("API") == "responses"
 WRONG_KEY, WRONG_MODEL = "sk_cdx_wrong", "no-such-model"
 
 QUESTION = "Why is the sky blue?"

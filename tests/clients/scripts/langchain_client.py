@@ -8,7 +8,13 @@ from langchain_openai import ChatOpenAI
 
 
 def model(name: str = cases.MODEL, api_key: str = cases.API_KEY) -> ChatOpenAI:
-    return ChatOpenAI(model=name, base_url=cases.BASE_URL, api_key=api_key, stream_usage=True)
+    return ChatOpenAI(
+        model=name,
+        base_url=cases.BASE_URL,
+        api_key=api_key,
+        stream_usage=True,
+        use_responses_api=cases.RESPONSES,
+    )
 
 
 def text() -> None:

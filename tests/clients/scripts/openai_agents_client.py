@@ -1,4 +1,4 @@
-"""openai-agents with its chat completions model."""
+"""openai-agents with its chat completions model, or with its default, the Responses API."""
 
 import asyncio
 
@@ -6,8 +6,10 @@ import cases
 import openai
 from agents import (
     Agent,
+    Model,
     ModelSettings,
     OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
     Runner,
     RunResultStreaming,
     function_tool,
@@ -19,9 +21,10 @@ from openai.types.responses import ResponseTextDeltaEvent
 set_tracing_disabled(disabled=True)  # traces go to OpenAI's own servers
 
 
-def model(name: str = cases.MODEL, api_key: str = cases.API_KEY) -> OpenAIChatCompletionsModel:
+def model(name: str = cases.MODEL, api_key: str = cases.API_KEY) -> Model:
     client = AsyncOpenAI(base_url=cases.BASE_URL, api_key=api_key)
-    return OpenAIChatCompletionsModel(model=name, openai_client=client)
+    kind = OpenAIResponsesModel if cases.RESPONSES else OpenAIChatCompletionsModel
+    return kind(model=name, openai_client=client)
 
 
 def text() -> None:

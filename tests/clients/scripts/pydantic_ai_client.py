@@ -1,13 +1,14 @@
-"""pydantic-ai with its OpenAI chat model."""
+"""pydantic-ai with its model of OpenAI's chat completions, or of the Responses API."""
 
 import cases
 from pydantic_ai import Agent, ImageUrl, ModelHTTPError, NativeOutput
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 
-def model(name: str = cases.MODEL, api_key: str = cases.API_KEY) -> OpenAIChatModel:
-    return OpenAIChatModel(name, provider=OpenAIProvider(base_url=cases.BASE_URL, api_key=api_key))
+def model(name: str = cases.MODEL, api_key: str = cases.API_KEY) -> OpenAIChatModel | OpenAIResponsesModel:
+    kind = OpenAIResponsesModel if cases.RESPONSES else OpenAIChatModel
+    return kind(name, provider=OpenAIProvider(base_url=cases.BASE_URL, api_key=api_key))
 
 
 def text() -> None:

@@ -7,6 +7,8 @@ messages, tools, thinking and token limit, sampling, and last the cache breakpoi
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from typing import NamedTuple
 
 from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
@@ -31,6 +33,7 @@ from claudexia.translate.request.tools import (
     tool_definitions,
 )
 from claudexia.translate.types.anthropic import MessageCreateParams, OutputConfigParam, TextBlockParam
+from claudexia.translate.types.base import Params
 from claudexia.translate.types.params import (
     CompletionCreateParams,
     Composed,
@@ -40,11 +43,16 @@ from claudexia.translate.types.params import (
     Rejected,
 )
 
-FIELD_RULES: Mapping[str, FieldRule] = {
-    name: next(rule for rule in info.metadata if isinstance(rule, FieldRule))
-    for name, info in CompletionCreateParams.model_fields.items()
-}
-_SINGLE_FIELD_RULES = {name: rule for name, rule in FIELD_RULES.items() if not isinstance(rule, Composed)}
+
+@cache
+def field_rules(model: type[Params]) -> Mapping[str, FieldRule]:
+    """The rule of each field of a request's body."""
+    return {
+        name: next(rule for rule in info.metadata if isinstance(rule, FieldRule))
+        for name, info in model.model_fields.items()
+    }
+
+
 # The defaults of the API, in order of preference: it takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
 # With thinking on, only top_p may differ from its default, and not by more than this.
@@ -77,6 +85,13 @@ class MessageRequest:
         return self.may_think and "tools" in self.params
 
 
+class Origin(NamedTuple):
+    """The body that a request was made from: its fields, and a report whose paths lead into it."""
+
+    fields: Params
+    report: Report
+
+
 def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]:
     """The keys of the earlier answers in this request whose thinking may be needed."""
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
@@ -91,15 +106,17 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     caching: bool = False,
     stored_answers: StoredAnswers | None = None,
     today: date | None = None,
+    origin: Origin | None = None,
 ) -> MessageRequest:
     """Raises APIError 400 for what Claude cannot do; with `strict`, also for all else that is left out.
 
     caching         sets cache breakpoints if the client sets none
     stored_answers  earlier answers by replay_keys(), None if they were not looked up; missing ones are reported
     today           adds a warning if the model is about to retire
+    origin          the body that `params` were made from, unless `params` are the body
     """
-    report = Report(strict)
-    sent_fields = _single_fields(params, report)
+    fields, report = origin or Origin(params, Report(strict))
+    sent_fields = _single_fields(fields, report)
     names = ToolNames(reserved_names(params))
     definitions = tool_definitions(params, names, report)
     conversation = Conversation(model, names, report, stored_answers or {})
@@ -189,7 +206,7 @@ def _add_composed(
 
 def _warn_missing_thinking(indices: Sequence[int], report: Report) -> None:
     if indices:
-        named = ", ".join(f"messages[{index}]" for index in indices[-_MAX_MESSAGES_NAMED:])
+        named = ", ".join(report.at("messages", index).param for index in indices[-_MAX_MESSAGES_NAMED:])
         report.at(named).warn(
             "the thinking before these tool calls is not stored any more, so Claude continues without it"
         )
@@ -201,11 +218,11 @@ def _retirement(model: ClaudeModel, today: date | None) -> list[FieldWarning]:
     return [FieldWarning("model", reason)] if reason else []
 
 
-def _single_fields(params: CompletionCreateParams, report: Report) -> dict[str, object]:
+def _single_fields(params: Params, report: Report) -> dict[str, object]:
     """The Messages API parameters that follow from one field each."""
     sent: dict[str, object] = {}
     given = params.model_fields_set
-    for name, rule in _SINGLE_FIELD_RULES.items():
+    for name, rule in _single_field_rules(type(params)).items():
         value = getattr(params, name) if name in given else None
         if value is None:
             continue
@@ -219,14 +236,18 @@ def _single_fields(params: CompletionCreateParams, report: Report) -> dict[str, 
     for name, value in (params.model_extra or {}).items():
         if value is not None:
             report.at(name).warn("neither OpenAI's nor Claude's API has this field")
-    if params.stream_options:
-        check_extras(params.stream_options, report.at("stream_options"))
+    stream_options = params.__dict__.get("stream_options")
+    if isinstance(stream_options, Params):
+        check_extras(stream_options, report.at("stream_options"))
     return sent
 
 
-def _add_native(
-    sent: dict[str, object], value: object, rule: Native, params: CompletionCreateParams, report: Report
-) -> None:
+@cache
+def _single_field_rules(model: type[Params]) -> Mapping[str, FieldRule]:
+    return {name: rule for name, rule in field_rules(model).items() if not isinstance(rule, Composed)}
+
+
+def _add_native(sent: dict[str, object], value: object, rule: Native, params: Params, report: Report) -> None:
     preferred = getattr(params, rule.yields_to) if rule.yields_to else None
     if preferred is not None:
         if preferred != value:

@@ -64,6 +64,7 @@ from claudexia.translate.types.messages import (
     TextData,
     TextPart,
     ThinkingBlock,
+    ToolCall,
     ToolMessage,
     ToolResultBlock,
     ToolUseBlock,
@@ -126,8 +127,12 @@ def to_assistant_content(
             continue
         place = report.at("content", number)
         check_extras(part, place)
-        if isinstance(part, ToolUseBlock):
-            tool_use = tool_calls.from_block(part)
+        if isinstance(part, ToolUseBlock | ToolCall):
+            tool_use = (
+                tool_calls.from_block(part)
+                if isinstance(part, ToolUseBlock)
+                else tool_calls.from_tool_call(part, place)
+            )
             calls.append((part.id, tool_use))
             _append(tool_use, part, blocks, place)
         else:

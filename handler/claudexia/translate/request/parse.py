@@ -8,13 +8,17 @@ for the name of a branch and left out, unless it is the key that is missing.
 import json
 from collections.abc import Sequence
 from itertools import islice
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from claudexia.errors import APIError, invalid_request, missing, shorten
 from claudexia.translate.report import Step, spell_path
+from claudexia.translate.types.base import Params
 from claudexia.translate.types.params import CompletionCreateParams
+
+_ParamsT = TypeVar("_ParamsT", bound=Params)
 
 _EXPECTED = {
     "string_type": "a string",
@@ -38,10 +42,22 @@ _BOUNDS = {
 _MAX_ERRORS = 100
 
 
+# A body for another route, which some clients send to this one.
+_RESPONSES_BODY = (
+    "Missing required parameter: 'messages'. A body with 'input' is a request of the Responses API: "
+    "send it to POST /v1/responses, or the conversation in 'messages'."
+)
+
+
 def parse_params(body: bytes) -> CompletionCreateParams:
     """Raises APIError 400 if `body` is not a chat completion request."""
+    return parse_body(CompletionCreateParams, body)
+
+
+def parse_body(model: type[_ParamsT], body: bytes) -> _ParamsT:
+    """Raises APIError 400 if `body` is not what `model` describes."""
     try:
-        return CompletionCreateParams.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise _as_api_error(error, body) from None
 
@@ -59,6 +75,8 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
     related = [(_path(d, document), d) for d in islice(details, _MAX_ERRORS) if _part(d) == part]
     depth = max(len(path) for path, _ in related)
     path, chosen = next((p, d) for p, d in related if len(p) == depth)
+    if path == ("messages",) and chosen["type"] == "missing" and "input" in document:
+        return invalid_request(_RESPONSES_BODY, "messages", "missing_required_parameter")
     types = [d["type"] for p, d in related if p == path]
     return _to_api_error(path, chosen, types)
 

@@ -25,6 +25,7 @@ from claudexia.translate.types.messages import (
     ReasoningDetail,
     RedactedThinkingBlock,
     ThinkingBlock,
+    ToolCall,
     ToolUseBlock,
 )
 
@@ -84,7 +85,7 @@ def has_thinking_in_content(message: AssistantMessage) -> bool:
 def client_ids(message: AssistantMessage) -> list[str]:
     """The ids of the message's tool calls, as the client gave them."""
     parts = message.content if isinstance(message.content, list) else []
-    native = [part.id for part in parts if type(part) is ToolUseBlock]
+    native = [part.id for part in parts if isinstance(part, ToolUseBlock | ToolCall)]
     return native + [call.id for call in message.tool_calls or []]
 
 

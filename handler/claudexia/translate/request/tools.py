@@ -386,14 +386,14 @@ def _web_search_tools(params: CompletionCreateParams, report: Report) -> list[We
     if _has_own_web_search(params):
         report.warn("the web search among the tools was used instead")
         return []
-    return [_web_search_tool(options, report)]
+    return [web_search_tool(options, report)]
 
 
 def _has_own_web_search(params: CompletionCreateParams) -> bool:
     return any(isinstance(tool, ServerTool) and tool.name == _WEB_SEARCH for tool in params.tools or [])
 
 
-def _web_search_tool(options: WebSearchOptions, report: Report) -> WebSearchToolParam:
+def web_search_tool(options: WebSearchOptions, report: Report) -> WebSearchToolParam:
     check_extras(options, report)
     size = options.search_context_size or _DEFAULT_CONTEXT_SIZE
     if size != _DEFAULT_CONTEXT_SIZE:

@@ -39,21 +39,21 @@ from claudexia.translate.types.openai import (
 def to_tool_call(block: ContentBlock, options: ResponseOptions) -> ToolCall:
     if block["name"] in options.custom:
         decoder = CustomToolInput()
-        text = decoder.feed(_arguments(block)) + decoder.close()
+        text = decoder.feed(tool_arguments(block)) + decoder.close()
         name = options.original_name(block["name"])
         return {"id": block["id"], "type": "custom", "custom": {"name": name, "input": text}}
     return {"id": block["id"], "type": "function", "function": to_function(block, options)}
 
 
 def to_function(block: ContentBlock, options: ResponseOptions) -> Function:
-    arguments = _arguments(block)
+    arguments = tool_arguments(block)
     if names := options.argument_names.get(block["name"]):
         renamed = ObjectText(names)
         arguments = renamed.feed(arguments) + renamed.close()
     return {"name": options.original_name(block["name"]), "arguments": arguments}
 
 
-def _arguments(block: ContentBlock) -> str:
+def tool_arguments(block: ContentBlock) -> str:
     """A tool's input as JSON; "{}" without input, so that every client can parse it."""
     return block.get("partial_json") or to_json(block.get("input") or {}).decode()
 
@@ -88,7 +88,7 @@ class FunctionCallEncoder:
 
     def close(self) -> ChoiceDelta | None:
         """A call without deltas gets the arguments from its content_block_start, or "{}"."""
-        text = "" if self._has_input else _arguments(self._block)
+        text = "" if self._has_input else tool_arguments(self._block)
         if self._renamed:
             text = self._renamed.feed(text) + self._renamed.close()
         return self._piece(text) if text else None
@@ -133,7 +133,7 @@ class CustomToolCallEncoder:
         return self._piece(self._input.feed(text))
 
     def close(self) -> ChoiceDelta | None:
-        text = "" if self._has_input else self._input.feed(_arguments(self._block))
+        text = "" if self._has_input else self._input.feed(tool_arguments(self._block))
         return self._piece(text + self._input.close())
 
     def _piece(self, text: str) -> ChoiceDelta | None:

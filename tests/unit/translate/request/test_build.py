@@ -11,12 +11,13 @@ from openai.types.chat.completion_create_params import (
 
 from claudexia.errors import APIError
 from claudexia.models import find_model
-from claudexia.translate.request.build import FIELD_RULES, MessageRequest, to_message_params
+from claudexia.translate.request.build import MessageRequest, field_rules, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.types.anthropic import MessageCreateParams
-from claudexia.translate.types.params import Composed, Ignored, Native, Rejected
+from claudexia.translate.types.params import CompletionCreateParams, Composed, Ignored, Native, Rejected
 from tests.fakes.anthropic.rules import assert_accepted
 
+FIELD_RULES = field_rules(CompletionCreateParams)
 SAMPLES, REFUSES, UNKNOWN = "claude-sonnet-4-6", "claude-opus-5-5", "claude-opus-7"
 
 

@@ -1,0 +1,353 @@
+"""POST /v1/responses, and the responses that are stored.
+
+    body -> ResponseCreateParams -> the stored items that it refers to -> to_response_pieces -> ...
+    -> to_response, or ResponseStream for each event -> the store, before the response ends
+
+Source: https://platform.openai.com/docs/api-reference/responses
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+from fastapi import Request
+from pydantic_core import from_json, to_json
+
+from claudexia.access.keys import Key
+from claudexia.access.response_store import ResponseStore, StoredResponse
+from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
+from claudexia.errors import APIError, invalid_request, shorten
+from claudexia.translate.report import Report
+from claudexia.translate.request.build import Origin
+from claudexia.translate.request.parse import parse_body
+from claudexia.translate.request.responses import LocatedItem, ResponsePieces, to_response_pieces
+from claudexia.translate.response.output_items import Event, ItemOptions
+from claudexia.translate.response.responses import (
+    ResponseStream,
+    response_id_of,
+    to_response,
+)
+from claudexia.translate.sse import named_event
+from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
+from claudexia.translate.types.base import Items, Params
+from claudexia.translate.types.response_items import ItemReference, ResponseItem
+from claudexia.translate.types.response_params import ResponseCreateParams
+from claudexia.translate.types.responses import InputItemList, Response, ResponseDeleted, ResponseSettings
+
+# An item, or another part of a body, as JSON.
+_Json = Mapping[str, Any]
+
+_MAX_LISTED, _LISTED = 100, 20
+
+
+class _StoredItems(Params):
+    items: Items[ResponseItem]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesRequest(CompletionRequest):
+    """`input` are the items of the whole conversation; `stored` is whether the response will be kept."""
+
+    pieces: ResponsePieces | None = None
+    settings: ResponseSettings | None = None
+    input: Sequence[_Json] = ()
+    stored: bool = False
+
+
+class Responses:
+    """The API of OpenAI's responses. Without a `store`, no response is kept."""
+
+    name = "create_response"
+    path = "/responses"
+    summary = "Create a model response"
+
+    def __init__(self, store: ResponseStore | None) -> None:
+        self._store = store
+
+    async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
+        params = parse_body(ResponseCreateParams, body)
+        given: _Json = from_json(body)
+        if params.store and self._store is None:
+            report.at("store").warn("this deployment keeps no responses")
+        stored = params.store is not False and self._store is not None
+        located, items = await self._conversation(params, given["input"], caller, report)
+        pieces = to_response_pieces(params, located, report)
+        return ResponsesRequest(
+            pieces.params,
+            Origin(params, pieces.report),
+            pieces,
+            _settings(given, stored),
+            items if stored else (),
+            stored,
+        )
+
+    def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
+        response = _whole(messages[0], context)
+        if cost is not None and response["usage"]:
+            response["usage"]["cost"] = cost
+        return to_json(response)
+
+    def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "ResponseEncoder":
+        return ResponseEncoder(messages[0], context)
+
+    async def save(self, message: Message, context: ResponseContext) -> None:
+        request = cast("ResponsesRequest", context.request)
+        if request.stored and self._store:
+            response = cast("_Json", _whole(message, context))
+            key = response["id"].removeprefix("resp_")
+            items = [_with_id(item, f"{key}_i{index}") for index, item in enumerate(request.input)]
+            caller = context.caller
+            await self._store.save(caller.key_id, StoredResponse(response, items), caller.now)
+
+    async def _conversation(
+        self, params: ResponseCreateParams, given: str | list[_Json], caller: Caller, report: Report
+    ) -> tuple[list[LocatedItem], list[_Json]]:
+        """The items of the whole conversation: parsed, with their places, and as JSON."""
+        before: list[_Json] = []
+        if params.previous_response_id:
+            previous = await self._load(params.previous_response_id, caller)
+            if previous is None:
+                raise _previous_not_found(params.previous_response_id)
+            before = [*previous.input, *previous.response["output"]]
+        located = [LocatedItem(item, ("previous_response_id",)) for item in _parsed(before)]
+        if isinstance(given, str):
+            message: _Json = {"type": "message", "role": "user", "content": given}
+            located += [LocatedItem(item, ("input",)) for item in _parsed([message])]
+            return located, [*before, message]
+        resolved = await self._resolved(params, given, caller, report)
+        parsed = cast("list[ResponseItem]", params.input)
+        for index, item in resolved.items():
+            parsed[index] = _parsed([item])[0]
+        located += [LocatedItem(item, ("input", index)) for index, item in enumerate(parsed)]
+        return located, [*before, *(resolved.get(index, item) for index, item in enumerate(given))]
+
+    async def _resolved(
+        self, params: ResponseCreateParams, given: list[_Json], caller: Caller, report: Report
+    ) -> dict[int, _Json]:
+        """The stored items that references stand for, by the index of the reference."""
+        references = {
+            index: item.id for index, item in enumerate(params.input) if isinstance(item, ItemReference)
+        }
+        found: dict[str, _Json] = {}
+        for id_ in references.values():
+            if id_ not in found and (response_id := response_id_of(id_)):
+                stored = await self._load(response_id, caller)
+                found |= _by_id(stored) if stored else {}
+        for index, id_ in references.items():
+            if id_ not in found:
+                raise _item_not_found(id_, report.at("input", index, "id"))
+        return {index: found[id_] for index, id_ in references.items()}
+
+    async def _load(self, response_id: str, caller: Caller) -> StoredResponse | None:
+        return await self._store.load(caller.key_id, response_id, caller.now) if self._store else None
+
+
+class ResponseEncoder:
+    """Encodes one streamed response as events with names."""
+
+    def __init__(self, message: Message, context: ResponseContext) -> None:
+        request = cast("ResponsesRequest", context.request)
+        self._stream = ResponseStream(
+            message,
+            created=context.created,
+            settings=cast("ResponseSettings", request.settings),
+            options=_item_options(context),
+        )
+
+    def feed(self, index: int, event: MessageStreamEvent) -> bytes:
+        return _frames(self._stream.feed(event))
+
+    def end(self, usage: Usage, cost: float | None) -> bytes:
+        return _frames([self._stream.end(usage, cost)])
+
+    def error(self, error: APIError) -> bytes:
+        return _frames(self._stream.fail(error))
+
+    def keep_alive(self) -> bytes:
+        return _frames(self._stream.keep_alive())
+
+
+class StoredResponseRoute(NamedTuple):
+    """`handle` takes the request and its key; it raises APIError."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handle: Callable[[Request, Key], Awaitable[Mapping[str, Any]]]
+
+
+class StoredResponses:
+    """The routes of stored responses. Each raises APIError 404 for a response that the key does not have.
+
+    `now` returns the time with its zone.
+    """
+
+    def __init__(self, store: ResponseStore | None, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def routes(self) -> list[StoredResponseRoute]:
+        one = "/responses/{response_id}"
+        return [
+            StoredResponseRoute("GET", one, "retrieve_response", "Retrieve a response", self.retrieve),
+            StoredResponseRoute("DELETE", one, "delete_response", "Delete a response", self.delete),
+            StoredResponseRoute(
+                "GET", f"{one}/input_items", "list_input_items", "List a response's input", self.list_input
+            ),
+            StoredResponseRoute("POST", f"{one}/cancel", "cancel_response", "Cancel a response", self.cancel),
+        ]
+
+    async def retrieve(self, request: Request, key: Key) -> _Json:
+        if request.query_params.get("stream") == "true":
+            raise invalid_request("A stored response is not streamed again: leave out 'stream'.", "stream")
+        return (await self._load(request, key)).response
+
+    async def delete(self, request: Request, key: Key) -> ResponseDeleted:
+        stored = await self._load(request, key)
+        if self._store:
+            await self._store.delete(key.id, stored.response["id"])
+        return {"id": stored.response["id"], "object": "response", "deleted": True}
+
+    async def cancel(self, request: Request, key: Key) -> _Json:
+        await self._load(request, key)
+        raise invalid_request("Cannot cancel a synchronous response.", None)
+
+    async def list_input(self, request: Request, key: Key) -> InputItemList:
+        stored = await self._load(request, key)
+        query = request.query_params
+        items = [*stored.input] if query.get("order") == "asc" else [*reversed(stored.input)]
+        ids = [item["id"] for item in items]
+        if after := query.get("after"):
+            if after not in ids:
+                raise invalid_request(f"No item with the id '{shorten(after, 60)}'.", "after")
+            items = items[ids.index(after) + 1 :]
+        limit = _limit(query.get("limit"))
+        listed = items[:limit]
+        return {
+            "object": "list",
+            "data": listed,
+            "first_id": listed[0]["id"] if listed else "",
+            "last_id": listed[-1]["id"] if listed else "",
+            "has_more": len(items) > limit,
+        }
+
+    async def _load(self, request: Request, key: Key) -> StoredResponse:
+        id_ = request.path_params["response_id"]
+        stored = await self._store.load(key.id, id_, self._now()) if self._store else None
+        if stored is None:
+            raise APIError(404, f"Response with id '{shorten(id_, 60)}' not found.")
+        return stored
+
+
+def _whole(message: Message, context: ResponseContext) -> Response:
+    request = cast("ResponsesRequest", context.request)
+    settings = cast("ResponseSettings", request.settings)
+    return to_response(message, created=context.created, settings=settings, options=_item_options(context))
+
+
+def _item_options(context: ResponseContext) -> ItemOptions:
+    pieces = cast("ResponsePieces", cast("ResponsesRequest", context.request).pieces)
+    return ItemOptions(context.options, pieces.namespaces, pieces.shows_summary, pieces.shows_sources)
+
+
+def _frames(events: Sequence[Event]) -> bytes:
+    return b"".join(map(named_event, events))
+
+
+def _settings(given: _Json, stored: bool) -> ResponseSettings:
+    """What the response repeats of the request, with OpenAI's defaults in place of what is missing or null."""
+    sent = {name: value for name, value in given.items() if value is not None}
+    return {
+        "instructions": sent.get("instructions"),
+        "max_output_tokens": sent.get("max_output_tokens"),
+        "max_tool_calls": sent.get("max_tool_calls"),
+        "metadata": sent.get("metadata", {}),
+        "parallel_tool_calls": sent.get("parallel_tool_calls", True),
+        "previous_response_id": sent.get("previous_response_id"),
+        "prompt_cache_key": sent.get("prompt_cache_key"),
+        "reasoning": {"effort": None, "summary": None, **sent.get("reasoning", {})},
+        "safety_identifier": sent.get("safety_identifier"),
+        "store": stored,
+        "temperature": sent.get("temperature", 1.0),
+        "text": {"format": {"type": "text"}, "verbosity": "medium", **sent.get("text", {})},
+        "tool_choice": sent.get("tool_choice", "auto"),
+        "tools": [_tool(tool) for tool in sent.get("tools", ())],
+        "top_p": sent.get("top_p", 1.0),
+        "truncation": "disabled",
+        "user": sent.get("user"),
+    }
+
+
+def _tool(tool: _Json) -> _Json:
+    if tool.get("type") != "function" or "function" in tool:
+        return tool
+    return {"description": None, "parameters": None, "strict": False, **tool}
+
+
+# Stored items
+
+
+def _parsed(items: Sequence[_Json]) -> list[ResponseItem]:
+    return _StoredItems.model_validate({"items": items}).items if items else []
+
+
+def _by_id(stored: StoredResponse) -> dict[str, _Json]:
+    return {item["id"]: item for item in (*stored.input, *stored.response["output"])}
+
+
+_ID_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "reasoning": "rs",
+    "web_search_call": "ws",
+}
+
+
+def _with_id(item: _Json, id_: str) -> _Json:
+    """The item as OpenAI lists it: with a type, an id, and the content of a message as parts."""
+    kind = item.get("type") or "message"
+    named: dict[str, Any] = {**item, "type": kind}
+    if not item.get("id"):
+        named["id"] = f"{_ID_PREFIXES.get(kind, 'item')}_{id_}"
+    if kind == "message":
+        named |= {"status": "completed", "content": _parts(item)}
+    return named
+
+
+def _parts(message: _Json) -> object:
+    content = message.get("content")
+    if not isinstance(content, str):
+        return content or []
+    if message["role"] == "assistant":
+        return [{"type": "output_text", "text": content, "annotations": []}]
+    return [{"type": "input_text", "text": content}]
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _LISTED
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_LISTED:
+        raise invalid_request(
+            f"Invalid 'limit': expected an integer from 1 to {_MAX_LISTED}.", "limit", "invalid_value"
+        )
+    return int(text)
+
+
+def _previous_not_found(id_: str) -> APIError:
+    return invalid_request(
+        f"Previous response with id '{shorten(id_, 60)}' not found.",
+        "previous_response_id",
+        "previous_response_not_found",
+    )
+
+
+def _item_not_found(id_: str, report: Report) -> APIError:
+    return APIError(
+        404,
+        f"Item with id '{shorten(id_, 60)}' not found. Items are kept only with their response, while it is "
+        "stored; send the item itself.",
+        param=report.param,
+    )
