@@ -256,7 +256,8 @@ class CompletionHandler:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
             on_events = usage.on_events if usage.limited else None
-            request = GenerationRequest(self._upstream, message_params, context.now, on_events)
+            forced_call = translated.message_request.forced_call
+            request = GenerationRequest(self._upstream, message_params, context.now, on_events, forced_call)
             await start_generations(request, choices, translated.retry_report, generations)
             headers = {**await self._headers(translated, generations), **usage.limit_headers()}
             if not params.stream:

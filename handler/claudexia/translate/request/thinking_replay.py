@@ -98,8 +98,8 @@ def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
         min(ids)
         for message in messages
         if isinstance(message, AssistantMessage)
-        and not has_thinking_in_content(message)
         and (ids := client_ids(message))
+        and not has_thinking_in_content(message)
     ]
 
 

@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from claudexia.translate.encrypted_content import to_encrypted_content
 from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
 from claudexia.translate.response.blocks import CitedText, to_thinking_block, tool_arguments
-from claudexia.translate.response.text_filters import CustomToolInput
+from claudexia.translate.response.text_filters import CustomToolInput, ObjectText
 from claudexia.translate.types.anthropic import Citation, ContentBlock, ContentDelta
 from claudexia.translate.types.responses import (
     ItemStatus,
@@ -183,25 +183,40 @@ class FunctionCallEncoder(_ItemEncoder):
     item: OutputFunctionCall
 
     def __init__(
-        self, numbers: EventNumbers, output_index: int, item: OutputFunctionCall, block: ContentBlock
+        self,
+        numbers: EventNumbers,
+        output_index: int,
+        item: OutputFunctionCall,
+        block: ContentBlock,
+        names: Mapping[str, str] | None,
     ) -> None:
+        """`names` are the client's names of arguments by their upstream names."""
         super().__init__(numbers, output_index)
         self.item = item
         self._block = block
+        self._has_input = False
+        self._renamed = ObjectText(names) if names else None
         self._pieces: list[str] = []
 
     def feed(self, delta: ContentDelta, /) -> list[Event]:
-        return self._piece(delta.get("partial_json"))
+        text = delta.get("partial_json")
+        if not text:
+            return []
+        self._has_input = True
+        return self._piece(self._renamed.feed(text) if self._renamed else text)
 
     def close(self, status: ItemStatus) -> list[Event]:
         """A call without deltas gets the arguments from its content_block_start, or "{}"."""
-        events = [] if self._pieces else self._piece(tool_arguments(self._block))
+        text = "" if self._has_input else tool_arguments(self._block)
+        if self._renamed:
+            text = self._renamed.feed(text) + self._renamed.close()
+        events = self._piece(text)
         self.item["arguments"] = arguments = "".join(self._pieces)
         self.item["status"] = status
         done = self._here("function_call_arguments.done", name=self.item["name"], arguments=arguments)
         return [*events, done, self._done()]
 
-    def _piece(self, text: str | None) -> list[Event]:
+    def _piece(self, text: str) -> list[Event]:
         if not text:
             return []
         self._pieces.append(text)
@@ -370,7 +385,8 @@ def call_encoder(
         )
         return CustomToolCallEncoder(numbers, output_index, custom, block)
     call = cast("OutputFunctionCall", {"id": f"fc_{id_}", "type": "function_call", **common, "arguments": ""})
-    return FunctionCallEncoder(numbers, output_index, call, block)
+    names = options.shared.argument_names.get(block["name"])
+    return FunctionCallEncoder(numbers, output_index, call, block, names)
 
 
 def _flat(citation: Mapping[str, Any]) -> TextAnnotation:
