@@ -21,12 +21,15 @@ class Api:
         return self.code_in(response.json())
 
     def code_in(self, envelope: Any) -> str:
-        error = envelope["error"]
+        """`envelope` is the body of an error, or the last event of a stream that failed."""
+        error = (envelope.get("response") or envelope)["error"]
         return str(error["code"] if "code" in error else error["details"]["error_code"])
 
 
 CHAT = Api("/chat/completions", REQUEST)
 MESSAGES = Api("/messages", {**REQUEST, "max_tokens": 50})
+# Not stored, so that the table is called for nothing but the key and its limits.
+RESPONSES = Api("/responses", {"model": REQUEST["model"], "input": "Hi", "store": False})
 
 # Runs a test for each of them.
-each_api = pytest.mark.parametrize("api", [CHAT, MESSAGES], ids=["chat", "messages"])
+each_api = pytest.mark.parametrize("api", [CHAT, MESSAGES, RESPONSES], ids=["chat", "messages", "responses"])

@@ -12,7 +12,7 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.apis import CHAT, MESSAGES, Api
+from tests.helpers.apis import CHAT, MESSAGES, RESPONSES, Api
 from tests.helpers.deployment import Deployment, deployment
 from tests.helpers.serving import (
     WHOLE_JSON,
@@ -71,6 +71,8 @@ def with_fields(action: Any, **fields: Any) -> ClientAction:
 STREAM: dict[str, Any] = {"stream": True}
 MESSAGE: dict[str, Any] = {"api": MESSAGES}
 MESSAGE_STREAM: dict[str, Any] = {"api": MESSAGES, "stream": True}
+RESPONSE: dict[str, Any] = {"api": RESPONSES}
+RESPONSE_STREAM: dict[str, Any] = {"api": RESPONSES, "stream": True}
 JSON = Reply([message_body()], headers=WHOLE_JSON)
 NO_JSON = Reply([b"<html>"], headers=WHOLE_JSON)
 HALF_JSON = Reply([message_body()[:50]], headers=WHOLE_JSON, then="hang")
@@ -96,6 +98,23 @@ OUTCOMES: list[Any] = [
     pytest.param([COMPLETE, Reply([500, HALF])], with_fields(send_request, n=2, **STREAM), (1, 1, 14, 11), id="one of two choices truncated, streamed"),
     pytest.param([COMPLETE], with_fields(send_request, temperature=9), (1, 1, 0, 0), id="a bad request"),
     pytest.param([COMPLETE], with_fields(send_request, max_tokens=101), (1, 1, 0, 0), id="max_tokens above the limit of the key"),
+    # The Responses API.
+    pytest.param([COMPLETE], with_fields(send_request, **RESPONSE), (1, 0, 7, 2), id="response, buffered"),
+    pytest.param([COMPLETE], with_fields(send_request, **RESPONSE_STREAM), (1, 0, 7, 2), id="response, streamed"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect, **RESPONSE), (1, 0, 7, 9), id="disconnect in the middle of a response"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect, **RESPONSE_STREAM), (1, 0, 7, 9), id="disconnect in the middle of a streamed response"),
+    pytest.param([SILENT], with_fields(disconnect, **RESPONSE), (1, 0, 18, 0), id="disconnect before a response"),
+    pytest.param([SILENT], with_fields(disconnect, **RESPONSE_STREAM), (1, 0, 18, 0), id="disconnect before the first event of a response"),
+    pytest.param([Reply([HALF])], with_fields(send_request, **RESPONSE), (1, 1, 7, 9), id="response truncated, buffered"),
+    pytest.param([Reply([HALF])], with_fields(send_request, **RESPONSE_STREAM), (1, 1, 7, 9), id="response truncated, streamed"),
+    pytest.param([Reply([HALF], then="break")], with_fields(send_request, **RESPONSE_STREAM), (1, 1, 7, 9), id="broken upstream connection, response"),
+    pytest.param([MALFORMED], with_fields(send_request, **RESPONSE), (1, 1, 0, 0), id="malformed response, buffered"),
+    pytest.param([MALFORMED], with_fields(send_request, **RESPONSE_STREAM), (1, 1, 0, 0), id="malformed response, streamed"),
+    pytest.param([OVERLOADED], with_fields(send_request, **RESPONSE), (1, 1, 0, 0), id="upstream error, response buffered"),
+    pytest.param([OVERLOADED], with_fields(send_request, **RESPONSE_STREAM), (1, 1, 0, 0), id="upstream error, response streamed"),
+    pytest.param([COMPLETE], with_fields(send_request, **RESPONSE, temperature=9), (1, 1, 0, 0), id="a bad request for a response"),
+    pytest.param([COMPLETE], with_fields(send_request, **RESPONSE, previous_response_id="resp_1"), (1, 1, 0, 0), id="a response to one that is not stored"),
+    pytest.param([COMPLETE], with_fields(send_request, **RESPONSE, max_output_tokens=101), (1, 1, 0, 0), id="max_output_tokens above the limit of the key"),
     # The Messages API. The usage of a buffered message is known at its end only.
     pytest.param([JSON], with_fields(send_request, **MESSAGE), (1, 0, 7, 2), id="message, buffered"),
     pytest.param([COMPLETE], with_fields(send_request, **MESSAGE_STREAM), (1, 0, 7, 2), id="message, streamed"),

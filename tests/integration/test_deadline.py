@@ -12,7 +12,7 @@ from claudexia.api.http import request_deadline
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
-from tests.helpers.apis import CHAT, Api, each_api
+from tests.helpers.apis import CHAT, MESSAGES, RESPONSES, Api, each_api
 from tests.helpers.runtime import with_runtime
 from tests.helpers.serving import KEY, sse, text_events
 from tests.helpers.waiting import PATIENCE
@@ -77,7 +77,7 @@ def test_a_buffered_response_that_times_out_is_a_504(pieces: list[bytes], api: A
     received = invoke(upstream, stream=False, seconds=0.5, api=api)
     assert received.prelude["statusCode"] == 504
     envelope = json.loads(received.payload)
-    assert envelope["error"]["type"] == ("server_error" if api is CHAT else "timeout_error")
+    assert envelope["error"]["type"] == ("timeout_error" if api is MESSAGES else "server_error")
     assert api.code_in(envelope) == "timeout"
     assert upstream.closed
 
@@ -88,7 +88,8 @@ def test_a_stream_that_times_out_ends_with_an_error_frame(api: Api) -> None:
     received = invoke(upstream, stream=True, seconds=0.5, api=api)
     assert received.prelude["statusCode"] == 200
     frames = [line[6:] for line in received.payload.decode().splitlines() if line.startswith("data: ")]
-    assert api.code_in(json.loads(frames[-1])) == "timeout"
+    # A response has codes of its own.
+    assert api.code_in(json.loads(frames[-1])) == ("server_error" if api is RESPONSES else "timeout")
     assert "[DONE]" not in frames
     assert not any('"finish_reason":"' in frame for frame in frames)
     assert received.trailers == {}

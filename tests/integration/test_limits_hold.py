@@ -9,7 +9,7 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.apis import CHAT, MESSAGES, Api, each_api
+from tests.helpers.apis import CHAT, MESSAGES, RESPONSES, Api, each_api
 from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.serving import Reply, Upstream, sse, text_events
 from tests.helpers.waiting import PATIENCE
@@ -129,6 +129,8 @@ BUDGET_ENDS = [
     pytest.param(CHAT, True, id="chat streamed"),
     pytest.param(CHAT, False, id="chat buffered"),
     pytest.param(MESSAGES, True, id="message streamed"),
+    pytest.param(RESPONSES, True, id="response streamed"),
+    pytest.param(RESPONSES, False, id="response buffered"),
 ]
 
 

@@ -77,8 +77,26 @@ MESSAGE_BODY: dict[str, Any] = {
     "metadata": {"user_id": secret("user")},
     secret("unknown-field"): secret("unknown-value"),
 }
+RESPONSE_BODY: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "instructions": secret("system"),
+    "input": [
+        {"role": "user", "content": secret("earlier")},
+        {"type": "reasoning", "summary": [], "encrypted_content": secret("reasoning")},
+        {"role": "assistant", "content": secret("assistant")},
+        {"type": "function_call", "call_id": secret("call-id"), "name": secret("tool-name"), "arguments": MARK},
+        {"type": "function_call_output", "call_id": secret("call-id"), "output": secret("tool-result")},
+        {"role": "user", "content": [{"type": "input_text", "text": secret("prompt"), secret("key"): MARK}]},
+    ],
+    "tools": [{"type": "function", "name": secret("tool-name"), "parameters": {"type": "object"}}],
+    "metadata": {secret("metadata-key"): secret("metadata-value")},
+    "user": secret("user"),
+    secret("unknown-field"): secret("unknown-value"),
+}
 each_api = pytest.mark.parametrize(
-    "api", [Api("/chat/completions", BODY), Api("/messages", MESSAGE_BODY)], ids=["chat", "messages"]
+    "api",
+    [Api("/chat/completions", BODY), Api("/messages", MESSAGE_BODY), Api("/responses", RESPONSE_BODY)],
+    ids=["chat", "messages", "responses"],
 )
 HEADERS = {
     "authorization": f"Bearer {KEY}",

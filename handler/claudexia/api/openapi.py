@@ -126,7 +126,6 @@ def _response_operations(schemas: "_ResponseSchemas") -> dict[tuple[str, str], _
     created["200"]["headers"] |= _WARNINGS
     created["200"]["content"][_EVENTS] = {
         "schema": {
-            "type": "string",
             "description": "With `stream`: an `event:` and a `data:` line per event. The last one is "
             "response.completed, response.incomplete or response.failed, with the whole response.",
         }
@@ -229,7 +228,6 @@ def _completion_responses(response: type, chunk: str, schemas: "_ResponseSchemas
     success["headers"] = {**success["headers"], **_WARNINGS}
     success["content"][_EVENTS] = {
         "schema": {
-            "type": "string",
             "description": f"With `stream`: one `data:` line per {chunk}, then `data: [DONE]`. A failure after "
             "the start is one line with an ErrorResponse, without [DONE].",
         }
