@@ -20,6 +20,7 @@ from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
+from claudexia.api.http import JSONResponse
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin
 from claudexia.api.models import ModelCatalog
 from claudexia.api.text_completions import TextCompletions
@@ -91,6 +92,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
+        default_response_class=JSONResponse,
         openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
     app.include_router(routes, prefix="/v1")

@@ -38,7 +38,7 @@ class Settings:
     cors_origin                 the web origin that may call the gateway, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
-    keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
+    keepalive                   the longest pause in a client's stream before an empty chunk is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
     max_body                    the largest request body, in bytes
     """

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from claudexia.api.http import JSONResponse
 from claudexia.errors import INTERNAL_ERROR, APIError, ResponseRefusedError, shorten
 from claudexia.observability.log import log_bug, log_request
 from claudexia.observability.metrics import Metrics

@@ -13,10 +13,7 @@ from claudexia.generation.concurrency import gather_or_cancel, merge
 from claudexia.generation.generation import Generation, close_generations, cut_short
 from claudexia.observability.log import log_bug
 from claudexia.observability.record import RequestRecord
-from claudexia.translate.sse import comment
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
-
-_PING = comment("ping")
 
 # Stores the thinking of a complete message for the client's next request.
 KeepThinking = Callable[[Message], Coroutine[object, object, None]]
@@ -39,6 +36,12 @@ class Encoder(Protocol):
 
     def error(self, error: APIError) -> bytes:
         """The last frame of a response that failed."""
+
+    def keep_alive(self) -> bytes:
+        """A frame without content in the API's own shape, valid between any two others; b"" after the last one.
+
+        It fills silence. A comment would not do: not every client can read one.
+        """
 
 
 async def collect_messages(generations: Sequence[Generation], keep: KeepThinking | None) -> list[Message]:
@@ -74,6 +77,7 @@ class CompletionStreamer:
         self._usage = usage
         self._record = record
         self._unfinished = len(generations)
+        self._failed = False  # the error frame has been made
 
     async def aclose(self) -> None:
         try:
@@ -86,7 +90,11 @@ class CompletionStreamer:
         error = deadline_exceeded()
         self._record.fail(error)
         self._record.outcome = "deadline"
-        return self._encoder.error(error)
+        return self._error_frame(error)
+
+    def keep_alive_frame(self) -> bytes:
+        """A frame that fills silence; b"" if the response is complete or has failed."""
+        return b"" if self._failed else self._encoder.keep_alive()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one item per network read. After a failure, the last one is an error."""
@@ -109,24 +117,26 @@ class CompletionStreamer:
                 raise cut_short()
         except APIError as error:
             self._record.fail(error)
-            yield self._encoder.error(error)
+            yield self._error_frame(error)
         except Exception as error:
             log_bug(error)
             self._record.fail(INTERNAL_ERROR)
-            yield self._encoder.error(INTERNAL_ERROR)
+            yield self._error_frame(INTERNAL_ERROR)
 
     def _encode(self, index: int, events: Sequence[MessageStreamEvent], frames: list[bytes]) -> None:
         """Appends to `frames`, so that the frames before a failure are kept."""
         feed, append = self._encoder.feed, frames.append
         for event in events:
-            if event["type"] == "ping":
-                append(_PING)
-            elif frame := feed(index, event):
+            if frame := feed(index, event):
                 append(frame)
         if events[-1]["type"] == "message_stop":
             self._unfinished -= 1
             if not self._unfinished:
                 frames.append(self._encoder.end(self._usage.total(), self._usage.shown_cost()))
+
+    def _error_frame(self, error: APIError) -> bytes:
+        self._failed = True
+        return self._encoder.error(error)
 
 
 def deadline_exceeded() -> APIError:

@@ -5,9 +5,10 @@ all line endings; comments and other fields are skipped, and `event:` is ignored
 the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from claudexia.errors import APIError, upstream_error
+from claudexia.json_text import dump
 from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
@@ -100,9 +101,5 @@ def _data(block: bytes) -> bytes:
 
 
 def encode(chunk: object) -> bytes:
-    return b"data: %b\n\n" % to_json(chunk)
-
-
-def comment(text: str) -> bytes:
-    """A line that clients skip; it shows clients and proxies that the stream is alive."""
-    return b": %b\n\n" % text.encode()
+    """One event. There is no function for a comment: some clients take one for the end of the stream."""
+    return b"data: %b\n\n" % dump(chunk)
