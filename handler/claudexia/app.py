@@ -32,6 +32,7 @@ from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream import Upstream
 from claudexia.upstream.anthropic import AnthropicUpstream
 
+_HIDDEN: Any = {"response_model": None, "include_in_schema": False}
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
 
@@ -76,13 +77,17 @@ def create_app(
         add_completion_route(api)
 
     @routes.get("/models", response_model=None, summary="List models")
+    @routes.get("/models/", **_HIDDEN)
+    @routes.head("/models", **_HIDDEN)
     async def list_models(request: Request) -> ModelList:
         return {"object": "list", "data": await models.list_for(await key_of(request))}
 
+    @routes.head("/models/{model:path}", **_HIDDEN)
     @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
     async def retrieve_model(request: Request) -> Model:
         return await models.retrieve(await key_of(request), request.path_params["model"])
 
+    @routes.head("/health", **_HIDDEN)
     @routes.get("/health", response_model=None, summary="Check that the gateway runs")
     async def health() -> dict[str, str]:
         return {"status": "ok"}

@@ -43,6 +43,38 @@ def test_health_needs_no_key_and_no_upstream(client: httpx.Client, upstream: Ups
     assert not upstream.bodies
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        pytest.param("/health", 200, id="health"),
+        pytest.param("/v1/health", 200, id="health-in-v1"),
+        pytest.param("/v1/models", 200, id="models"),
+        pytest.param("/models", 200, id="models-without-v1"),
+        pytest.param("/v1/models/claude-haiku-4-5", 200, id="a-model"),
+        pytest.param("/v1/models/gpt-x", 404, id="no-model"),
+        pytest.param("/nothing", 404, id="no-route"),
+    ],
+)
+def test_head_is_get_without_a_body(client: httpx.Client, path: str, status: int) -> None:
+    url = str(client.base_url.copy_with(path=path))
+    response = client.head(url)
+    assert (response.status_code, response.content) == (status, b"")
+    if status == 200:
+        assert response.headers["content-length"] == client.get(url).headers["content-length"]
+
+
+def test_head_needs_a_key_where_get_does(client: httpx.Client) -> None:
+    assert httpx.head(f"{client.base_url}models", timeout=PATIENCE).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/models/", "/v1/models/"])
+def test_a_slash_after_models_lists_them(client: httpx.Client, path: str) -> None:
+    root = client.base_url.copy_with(path="/")
+    listed = client.get(str(root).rstrip("/") + path).json()
+    assert listed["object"] == "list"
+    assert listed == client.get("/models").json()
+
+
 def test_docs_describe_the_request(client: httpx.Client) -> None:
     root = client.base_url.copy_with(path="/docs")
     assert "Claudexia" in httpx.get(str(root), timeout=PATIENCE).text

@@ -164,7 +164,7 @@ def httpx_lines(url: str) -> Iterator[str]:
 def requests_lines(url: str) -> Iterator[str]:
     with requests.post(url, stream=True, timeout=PATIENCE) as response:
         response.encoding = "utf-8"
-        yield from lines(response.iter_lines(decode_unicode=True))
+        yield from lines(map(str, response.iter_lines(decode_unicode=True)))
 
 
 REBUILT: Mapping[str, Callable[[str], Iterator[str]]] = {

@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import Scope
 
-from claudexia.errors import APIError
+from claudexia.api.request_body import decompressed, in_utf8, too_large
 from claudexia.json_text import dump
 from claudexia.translate.report import MORE, FieldWarning
 
@@ -28,17 +28,22 @@ class JSONResponse(Response):
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises APIError 413 if the body has more than `limit` bytes."""
+    """The body in UTF-8.
+
+    Raises APIError 413 if it has more than `limit` bytes, as sent or decompressed, 415 or 400 if it cannot be
+    decoded.
+    """
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise APIError(
-                413, f"The request is larger than {limit // 2**20} MB, the limit.", code="request_too_large"
-            )
+            raise too_large(limit)
         parts.append(part)
-    return b"".join(parts)
+    body, headers = b"".join(parts), request.headers
+    if coding := headers.get("content-encoding"):
+        body = decompressed(body, coding, limit)
+    return in_utf8(body, headers.get("content-type", ""))
 
 
 def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool:

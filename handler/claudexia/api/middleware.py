@@ -70,6 +70,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 _add_headers(MutableHeaders(scope=message), record)
+            if scope["method"] == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 record.end()
@@ -165,7 +167,8 @@ def add_error_handlers(app: FastAPI) -> None:
         if error.status_code == 405:
             message, code = f"Method not allowed {location}.", "method_not_allowed"
         else:
-            message, code = f"Invalid URL {location}.{unsupported_route_hint(request.url.path)}", None
+            route = request.url.path.removeprefix(request.scope.get("root_path", ""))
+            message, code = f"Invalid URL {location}.{unsupported_route_hint(route)}", None
         api_error = APIError(error.status_code, message, code=code, headers=error.headers or {})
         return await on_api_error(request, api_error)
 

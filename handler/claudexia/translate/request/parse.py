@@ -50,9 +50,8 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
     details = error.errors(include_url=False)
     first = details[0]
     if first["type"] == "json_invalid":
-        return invalid_request(
-            f"We could not parse the JSON body of your request: {first['ctx']['error']}.", None
-        )
+        reason = "it is not valid UTF-8" if _is_undecodable(body) else first["ctx"]["error"]
+        return invalid_request(f"We could not parse the JSON body of your request: {reason}.", None)
     document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
     part = _part(first)
@@ -61,6 +60,14 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
     path, chosen = next((p, d) for p, d in related if len(p) == depth)
     types = [d["type"] for p, d in related if p == path]
     return _to_api_error(path, chosen, types)
+
+
+def _is_undecodable(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _part(detail: ErrorDetails) -> tuple[Step, ...]:
