@@ -34,6 +34,10 @@ _BOUNDS = {
 }
 
 
+# Servers of other models take 0 or -1 for no limit.
+_LIMITS = {"max_tokens", "max_completion_tokens"}
+NO_LIMIT = "If you want no limit, leave the field out."
+
 # How many of pydantic's errors are looked at.
 _MAX_ERRORS = 100
 
@@ -136,9 +140,10 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
     code, phrase, sign, key = _BOUNDS[detail["type"]]
     given, bound = detail["input"], detail["ctx"][key]
     number = "integer" if isinstance(given, int) and isinstance(bound, int) else "decimal"
+    hint = f" {NO_LIMIT}" if name in _LIMITS and given in (0, -1) else ""
     return invalid_request(
         f"Invalid '{shorten(name)}': {number} {phrase}. Expected a value {sign} {bound:g}, "
-        f"but got {shorten(given)} instead.",
+        f"but got {shorten(given)} instead.{hint}",
         name,
         f"{number}_{code}",
     )

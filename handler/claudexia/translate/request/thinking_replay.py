@@ -4,8 +4,10 @@ The API takes back thinking that it signed, byte for byte, or none at all.
 Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import TypeGuard, cast
 
 from claudexia.errors import APIError
@@ -13,7 +15,6 @@ from claudexia.translate.report import Report
 from claudexia.translate.request.prompt_cache import last_cache_control, set_breakpoint
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
-    Message,
     MessageCreateParams,
     MessageParam,
     RedactedThinkingBlockParam,
@@ -21,7 +22,6 @@ from claudexia.translate.types.anthropic import (
 )
 from claudexia.translate.types.messages import (
     AssistantMessage,
-    ChatMessage,
     ReasoningDetail,
     RedactedThinkingBlock,
     ThinkingBlock,
@@ -33,6 +33,7 @@ StoredBlock = Mapping[str, object]
 StoredAnswers = Mapping[str, Sequence[StoredBlock]]
 SignedThinking = ThinkingBlockParam | RedactedThinkingBlockParam
 
+_OWN_ID = "toolu_"  # also on other hosts: toolu_bdrk_, toolu_vrtx_
 _THINKING_TYPES = ("thinking", "redacted_thinking")
 _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
@@ -88,18 +89,24 @@ def client_ids(message: AssistantMessage) -> list[str]:
     return native + [call.id for call in message.tool_calls or []]
 
 
-def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
-    """The replay keys of the messages that call tools, without those that have thinking in their content.
+def answer_key(ids: Sequence[str], blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
+    """The key of a message that calls tools: the smallest of its call ids, `ids`, if those are Claude's.
 
-    A replay key is the smallest of the client's tool-call ids in one message.
+    Some clients replace ids. Then the key is made of the calls in `blocks`: names and inputs, in order.
     """
-    return [
-        min(ids)
-        for message in messages
-        if isinstance(message, AssistantMessage)
-        and not has_thinking_in_content(message)
-        and (ids := client_ids(message))
-    ]
+    key = min(ids, default="")
+    return key if is_own_key(key) else content_key(blocks)
+
+
+def is_own_key(key: str) -> bool:
+    """Whether `key` is an id of Claude's, and not one of a client or of another model."""
+    return key.startswith(_OWN_ID)
+
+
+def content_key(blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
+    calls = [[block["name"], block["input"]] for block in blocks if block.get("type") == "tool_use"]
+    text = json.dumps(calls, sort_keys=True, separators=(",", ":"))
+    return f"calls_{sha256(text.encode()).hexdigest()[:32]}"
 
 
 def signatures(blocks: Sequence[StoredBlock] | Sequence[ContentBlockParam]) -> list[object]:
@@ -115,17 +122,23 @@ def restore_answer(
     `converted` are the blocks of the message that the client sent.
     """
     blocks = cast("Sequence[ContentBlockParam]", stored)
-    if _calls(blocks) != _calls(converted) or _text(converted) not in ("", _text(blocks)):
+    ids = _sent_ids(blocks, converted)
+    if ids is None or _text(converted) not in ("", _text(blocks)):
         return None
     # The API sometimes returns empty text, but does not accept it.
-    kept = [block for block in blocks if block["type"] != "text" or block["text"].strip()]
+    kept = [
+        cast("ContentBlockParam", {**block, "id": ids[block["id"]]}) if block["type"] == "tool_use" else block
+        for block in blocks
+        if block["type"] != "text" or block["text"].strip()
+    ]
     set_breakpoint(kept, last_cache_control(converted), report)
     return kept
 
 
-def replay_key(message: Message) -> str | None:
-    """The key that tool_call_keys() returns when the client sends this answer back; None without tool calls."""
-    return min((block["id"] for block in message["content"] if block.get("type") == "tool_use"), default=None)
+def replay_keys(content: Sequence[StoredBlock]) -> list[str]:
+    """The keys that answer_key() may return when the client sends this answer back; none without tool calls."""
+    ids = [str(block["id"]) for block in content if block.get("type") == "tool_use"]
+    return [min(ids), content_key(content)] if ids else []
 
 
 def refuses_thinking(error: APIError) -> bool:
@@ -160,6 +173,18 @@ def _from_detail(detail: ReasoningDetail) -> SignedThinking | None:
         case "reasoning.encrypted" if detail.data:
             return {"type": "redacted_thinking", "data": detail.data}
     return None
+
+
+def _sent_ids(
+    stored: Sequence[ContentBlockParam], converted: Sequence[ContentBlockParam]
+) -> dict[str, str] | None:
+    """The client's id of each stored call, in the order of the calls; None if the calls are not the same."""
+    ours, theirs = _calls(stored), _calls(converted)
+    if ours == theirs:  # in any order
+        return {call_id: call_id for call_id in ours}
+    if [*ours.values()] != [*theirs.values()] or ours.keys() & theirs.keys():
+        return None
+    return dict(zip(ours, theirs, strict=True))
 
 
 def _calls(blocks: Sequence[ContentBlockParam]) -> dict[str, tuple[str, Mapping[str, object]]]:

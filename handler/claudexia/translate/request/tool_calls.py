@@ -12,7 +12,9 @@ from hashlib import sha256
 
 from pydantic_core import from_json
 
+from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.numbers import finite
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.types.anthropic import ToolUseBlockParam
 from claudexia.translate.types.messages import CalledFunction, ToolCall, ToolUseBlock
@@ -31,11 +33,12 @@ class ToolNames:
 
     A name that Claude does not accept, or that is `reserved` for one of Claude's own tools, is replaced. The
     replacement depends on nothing but the name. `called` are the upstream names of the tools that the
-    conversation calls, each once, in order.
+    conversation calls, each once, in order. `custom` are the client's names of its custom tools.
     """
 
-    def __init__(self, reserved: Collection[str] = ()) -> None:
+    def __init__(self, reserved: Collection[str] = (), custom: Collection[str] = ()) -> None:
         self.called: dict[str, None] = {}
+        self.custom = custom
         self._reserved = reserved
         self._originals: dict[str, str] = {}
 
@@ -65,31 +68,55 @@ class ToolCalls:
 
     def from_tool_call(self, call: ToolCall, report: Report) -> ToolUseBlockParam:
         """Raises APIError 400 for a call that is neither of a function nor of a custom tool."""
-        check_extras(call, report)
-        match call.type or ("custom" if call.custom and not call.function else "function"):
-            case "function":
-                if call.function is None:
-                    raise report.at("function").missing()
-                block = self.from_function(call.function, call.id, report.at("function"))
-            case "custom":
-                if call.custom is None:
-                    raise report.at("custom").missing()
-                check_extras(call.custom, report.at("custom"))
-                # Upstream, a custom tool is a tool with one string.
-                block = self._tool_use(call.id, call.custom.name, {"input": call.custom.input or ""})
-            case _:
-                raise report.at("type").unsupported("only calls of type 'function' or 'custom' are translated")
+        name, arguments = self._call(call, report)
+        block = self._tool_use(call.id, name, arguments)
         if control := client_cache_control(call, report):
             block["cache_control"] = control
         return block
 
     def from_function(self, function: CalledFunction, client_id: str, report: Report) -> ToolUseBlockParam:
         check_extras(function, report)
-        arguments = _arguments(function.arguments or "", report)
-        return self._tool_use(client_id, function.name, arguments)
+        return self._tool_use(client_id, function.name, self._arguments(function, report))
 
-    def from_block(self, block: ToolUseBlock) -> ToolUseBlockParam:
-        return self._tool_use(block.id, block.name, block.input)
+    def from_block(self, block: ToolUseBlock, report: Report) -> ToolUseBlockParam:
+        return self._tool_use(block.id, block.name, finite(block.input, report.at("input")))
+
+    def check_repetition(self, call: ToolCall, block: ToolUseBlockParam, report: Report) -> None:
+        """For a call that is in the message's content, too, as `block`. Raises APIError 400 if they differ.
+
+        Some clients leave the input in the content empty.
+        """
+        name, arguments = self._call(call, report)
+        if block["name"] == self._names.upstream(name):
+            if not block["input"]:
+                block["input"] = arguments
+            if block["input"] == arguments:
+                return
+        raise report.invalid(
+            f"the content of this message has another call with the id '{shorten(call.id, 40)}'"
+        )
+
+    def _call(self, call: ToolCall, report: Report) -> tuple[str, dict[str, object]]:
+        """The client's name of the tool, and the input."""
+        check_extras(call, report)
+        match call.type or ("custom" if call.custom and not call.function else "function"):
+            case "function":
+                if call.function is None:
+                    raise report.at("function").missing()
+                check_extras(call.function, report.at("function"))
+                return call.function.name, self._arguments(call.function, report.at("function"))
+            case "custom":
+                if call.custom is None:
+                    raise report.at("custom").missing()
+                check_extras(call.custom, report.at("custom"))
+                return call.custom.name, _custom_input(call.custom.input or "")
+        raise report.at("type").unsupported("only calls of type 'function' or 'custom' are translated")
+
+    def _arguments(self, function: CalledFunction, report: Report) -> dict[str, object]:
+        text = function.arguments or ""
+        if function.name in self._names.custom and not text.lstrip().startswith('{"input"'):
+            return _custom_input(text)  # some clients send the call of a custom tool back as a function's
+        return _arguments(text, report.at("arguments"))
 
     def _tool_use(self, client_id: str, name: str, given: dict[str, object]) -> ToolUseBlockParam:
         upstream_name = self._names.upstream(name)
@@ -116,6 +143,8 @@ class PendingToolCalls:
     def __init__(self) -> None:
         # Upstream ids by client id, which the client may have used twice.
         self._pending: defaultdict[str, deque[str]] = defaultdict(deque)
+        # The upstream id by client id of the calls whose last result has come.
+        self._answered: dict[str, str] = {}
         self._function_call = ""
 
     def add(self, calls: Iterable[Call], function_call: str | None) -> None:
@@ -125,14 +154,19 @@ class PendingToolCalls:
         self._function_call = function_call or self._function_call
 
     def resolve(self, client_id: str, report: Report) -> str:
-        """The upstream id of the call; raises APIError 400 if no such call is pending."""
+        """The upstream id of the call; raises APIError 400 if the last assistant turn has no such call.
+
+        A further result for a call has the same id.
+        """
         pending = self._pending[client_id]
-        if not pending:
+        if pending:
+            self._answered[client_id] = pending.popleft()
+        elif client_id not in self._answered:
             raise report.error(
                 "Invalid parameter: messages with role 'tool' must be a response to a preceeding message "
                 "with 'tool_calls'."
             )
-        return pending.popleft()
+        return self._answered[client_id]
 
     def resolve_function(self, report: Report) -> str:
         """The upstream id of the `function_call`; raises APIError 400 if none is pending."""
@@ -148,6 +182,7 @@ class PendingToolCalls:
         """Removes all pending calls and returns their client ids."""
         client_ids = [client_id for client_id, upstream_ids in self._pending.items() if upstream_ids]
         self._pending.clear()
+        self._answered.clear()
         self._function_call = ""
         return client_ids
 
@@ -162,8 +197,16 @@ def _valid(text: str) -> str:
     return text.encode("ascii", "replace").translate(_TO_VALID).decode()
 
 
+def _custom_input(text: str) -> dict[str, object]:
+    """Upstream, a custom tool is a tool with one string."""
+    return {"input": text}
+
+
 def _arguments(text: str, report: Report) -> dict[str, object]:
-    """The arguments as an object. Text that is not a JSON object is sent as the one property `arguments`."""
+    """The arguments as an object. Text that is not a JSON object is sent as the one property `arguments`.
+
+    An empty array, which is how PHP writes an empty object, and null mean no arguments.
+    """
     if not text.strip():
         return {}
     try:
@@ -171,6 +214,8 @@ def _arguments(text: str, report: Report) -> dict[str, object]:
     except ValueError:
         value = text
     if isinstance(value, dict):
-        return value
-    report.at("arguments").warn("not a JSON object, so it was sent as the value of 'arguments'")
+        return finite(value, report)
+    if value is None or value == []:
+        return {}
+    report.warn("not a JSON object, so it was sent as the value of 'arguments'")
     return {"arguments": value}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.numbers import reject_non_finite
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tool_choice import (
@@ -43,6 +44,7 @@ from claudexia.translate.types.tools import (
     AnthropicTool,
     CustomObject,
     CustomTool,
+    CustomToolFormat,
     FunctionObject,
     FunctionTool,
     ServerTool,
@@ -122,7 +124,7 @@ def to_tool_config(
     if not _TOOL_FIELDS & params.model_fields_set:
         return _config_without_tools(names.called)
     definitions = _definitions(params, names, report)
-    _reject_duplicate_names(definitions)
+    definitions = _without_repetitions(definitions)
     requested = requested_tool_choice(params, report)
     search: list[ToolUnionParam] = [*_web_search_tools(params, report)]
     if not definitions and not search:
@@ -147,6 +149,11 @@ def to_tool_config(
     if (params.parallel_tool_calls is False or config.function_call) and tools != search:
         _disable_parallel_calls(config)
     return config
+
+
+def custom_names(params: CompletionCreateParams) -> frozenset[str]:
+    """The client's names of its custom tools."""
+    return frozenset(tool.custom.name for tool in params.tools or [] if isinstance(tool, CustomTool))
 
 
 def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
@@ -182,15 +189,21 @@ def _definitions(params: CompletionCreateParams, names: ToolNames, report: Repor
     return [_from_tool(tool, names, report.at("tools", index)) for index, tool in enumerate(params.tools)]
 
 
-def _reject_duplicate_names(definitions: Sequence[_Definition]) -> None:
-    seen: set[str] = set()
+def _without_repetitions(definitions: Sequence[_Definition]) -> list[_Definition]:
+    """Each tool once. Raises APIError 400 for two different tools of one name."""
+    seen: dict[str, _Definition] = {}
+    kept: list[_Definition] = []
     for definition in definitions:
         name = definition.name
-        if name is None:
+        if name is not None and name in seen:
+            earlier = seen[name]
+            if (earlier.param, earlier.is_strict) != (definition.param, definition.is_strict):
+                raise definition.name_report.invalid(f"two different tools have the name '{shorten(name)}'")
             continue
-        if name in seen:
-            raise definition.name_report.invalid(f"two tools have the name '{shorten(name)}'")
-        seen.add(name)
+        if name is not None:
+            seen[name] = definition
+        kept.append(definition)
+    return kept
 
 
 def _from_tool(tool: Tool, names: ToolNames, report: Report) -> _Definition:
@@ -224,6 +237,7 @@ def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) ->
 def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> _Definition:
     """A function in `tools` or in the legacy `functions`."""
     check_extras(function, report)
+    reject_non_finite(function.parameters, report.at("parameters"))
     schema, rule = to_input_schema(function.parameters, function.name, report.at("parameters"))
     param = _tool_param(names.upstream(function.name), schema, function.description, rule)
     _set_cache_control(param, function, report)
@@ -232,18 +246,26 @@ def _from_function(function: FunctionObject, names: ToolNames, report: Report) -
 
 def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> _Definition:
     check_extras(custom, report)
-    if custom.format:
-        if custom.format.type == "grammar":
-            raise report.at("format").unsupported(
-                "Claude cannot be constrained by a grammar; use the format 'text'"
-            )
-        check_extras(custom.format, report.at("format"))
-    param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description)
+    grammar = _grammar(custom.format, report.at("format")) if custom.format else None
+    param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description, grammar)
     _set_cache_control(param, custom, report)
     return _Definition(param, report.at("name"), custom=True)
 
 
+def _grammar(given: CustomToolFormat, report: Report) -> str | None:
+    """The sentence in the tool's description that asks for the grammar of its input; None without a grammar."""
+    if given.type == "text":
+        check_extras(given, report)
+        return None
+    grammar = given.grammar or given
+    if not grammar.definition:
+        raise report.at("definition").missing()
+    report.warn("Claude cannot be constrained by a grammar, so the tool's description asks for it")
+    return f"The input must match this grammar ({grammar.syntax or 'lark'}):\n{grammar.definition}"
+
+
 def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> _Definition:
+    reject_non_finite(tool.input_schema, report.at("input_schema"))
     schema, rule = to_input_schema(tool.input_schema, tool.name, report.at("input_schema"))
     param = _tool_param(names.upstream(tool.name), schema, tool.description, rule)
     if tool.strict is not None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
-from claudexia.translate.types.messages import ChatMessage
+from claudexia.translate.types.messages import ChatMessage, TextPart
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
 
 Warn = Callable[[str], None]
@@ -115,7 +115,23 @@ class JSONSchemaFormat(Params):
     json_schema: JSONSchemaObject
 
 
-ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
+def _nested_schema(given: object) -> object:
+    """A response format whose schema is beside `type`, as for the Responses API, or in a `json_object`."""
+    if not isinstance(given, dict) or given.get("type") not in ("json_object", "json_schema"):
+        return given
+    if not isinstance(given.get("schema"), dict) or given.get("json_schema") is not None:
+        return given
+    names = ("name", "description", "schema", "strict")
+    nested = {"name": "response", **{name: given[name] for name in names if given.get(name) is not None}}
+    others = {name: value for name, value in given.items() if name not in names}
+    return {**others, "type": "json_schema", "json_schema": nested}
+
+
+ResponseFormat = Annotated[
+    TextFormat | JSONObjectFormat | JSONSchemaFormat,
+    Field(discriminator="type"),
+    BeforeValidator(_nested_schema),
+]
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -199,6 +215,10 @@ class CompletionCreateParams(Params):
     ] = None
     top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
     stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
+    # Anthropic's name of the same field.
+    stop_sequences: Annotated[Items[str] | None, Native("stop_sequences", stop_sequences, yields_to="stop")] = (
+        None
+    )
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
     tools: Annotated[Items[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
@@ -251,7 +271,9 @@ class CompletionCreateParams(Params):
     ] = None
 
     # Not OpenAI's, but sent by clients of Claude or of a router.
-    top_k: Annotated[_Count | None, Native("top_k")] = None
+    system: Annotated[str | Items[TextPart] | None, Composed("system", "before the messages")] = None
+    # Local servers take 0 and -1 for no limit.
+    top_k: Annotated[int | None, Field(ge=-1), Native("top_k")] = None
     thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
     reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
     cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None

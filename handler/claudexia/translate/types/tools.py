@@ -23,10 +23,16 @@ class FunctionObject(Cacheable):
     strict: bool | None = None
 
 
-class CustomToolFormat(Params):
-    """A grammar's own fields are not modelled: grammars are rejected."""
+class Grammar(Params):
+    syntax: str | None = None
+    definition: str | None = None
+
+
+class CustomToolFormat(Grammar):
+    """The Responses API has a grammar's fields beside `type`, chat completions in `grammar`."""
 
     type: Literal["text", "grammar"]
+    grammar: Grammar | None = None
 
 
 class CustomObject(Cacheable):
@@ -80,6 +86,8 @@ _NESTED_FIELDS: Mapping[str, Sequence[str]] = {
 
 
 def _nested(given: object) -> object:
+    if given == "any":  # Anthropic's word
+        return "required"
     if not isinstance(given, dict) or "input_schema" in given:
         return given
     kind = given.get("type") or "function"

@@ -11,7 +11,9 @@ from claudexia.models import find_model
 from claudexia.translate.report import Report
 from claudexia.translate.request.conversation import Conversation
 from claudexia.translate.request.parse import parse_params
-from claudexia.translate.request.thinking_replay import tool_call_keys, without_thinking
+from claudexia.translate.request.conversation import answer_keys
+from claudexia.translate.request.thinking_replay import without_thinking
+from claudexia.translate.request.tool_calls import ToolCalls, ToolNames
 from claudexia.translate.request.tool_calls import ToolNames
 
 MODEL = "claude-sonnet-5-5"
@@ -229,7 +231,7 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
         assistant([THOUGHT, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
-    assert tool_call_keys(parsed(messages)) == ["a", "c", "d", "e"]
+    assert answer_keys(parsed(messages), ToolCalls(ToolNames())) == ["a", "c", "d", "e"]
 
 
 def test_messages_without_any_thinking_are_counted() -> None:
