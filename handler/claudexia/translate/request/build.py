@@ -11,7 +11,8 @@ from datetime import date
 from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
-from claudexia.translate.request.conversation import Conversation, answer_keys
+from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.conversation import replay_keys as conversation_keys
 from claudexia.translate.request.parse import NO_LIMIT
 from claudexia.translate.request.prompt_cache import apply_cache_control
 from claudexia.translate.request.structured_output import OutputFormat, to_output_format, without_citations
@@ -73,7 +74,7 @@ class MessageRequest:
 def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]:
     """The keys of the earlier answers in this request whose thinking may be needed."""
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
-    return answer_keys(params.messages, ToolCalls(_tool_names(params))) if may_think else []
+    return conversation_keys(params.messages, ToolCalls(_tool_names(params))) if may_think else []
 
 
 def _tool_names(params: CompletionCreateParams) -> ToolNames:

@@ -34,10 +34,10 @@ from claudexia.translate.request.content import (
 from claudexia.translate.request.prompt_cache import set_client_breakpoint
 from claudexia.translate.request.thinking_replay import (
     StoredAnswers,
-    answer_key,
+    answer_keys,
     client_ids,
     has_thinking_in_content,
-    is_own_key,
+    is_own_id,
     is_thinking,
     restore_answer,
     signatures,
@@ -75,7 +75,7 @@ _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 class Conversation:
     """Takes messages one by one; `turns()` returns Claude's turns, and then `system` is the system prompt.
 
-    `stored_answers` are whole answers of the model by the keys of answer_keys(). If the client sent one of
+    `stored_answers` are whole answers of the model by the keys of replay_keys(). If the client sent one of
     them back unchanged, the stored one replaces it, thinking included. `missing_thinking` are the indices of
     messages that call tools and have no thinking, neither sent nor stored.
     Raises APIError 400 with the index of a message that Claude cannot take.
@@ -219,7 +219,8 @@ class Conversation:
         self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], report: Report
     ) -> list[ContentBlockParam]:
         """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
-        key, own = answer_key(client_ids(message), blocks), signatures(blocks)
+        keys, own = answer_keys(client_ids(message), blocks), signatures(blocks)
+        key = next((key for key in keys if key in self._stored_answers), keys[0])
         stored = self._stored_answers.get(key)
         if stored is not None and key in self._restored:
             stored = ()  # a repeated id is replaced upstream, so the message cannot be the stored answer
@@ -229,7 +230,7 @@ class Conversation:
             same = stored is not None and signatures(stored) == own
             return (restore_answer(stored or (), blocks, report) if same else None) or blocks
         if stored is None:
-            if is_own_key(key):  # otherwise, the answer may be another model's
+            if is_own_id(key):  # otherwise, the answer may be another model's
                 self.missing_thinking.append(index)
             return blocks
         answer = restore_answer(stored, blocks, report)
@@ -249,19 +250,18 @@ class Conversation:
             )
 
 
-def answer_keys(messages: Sequence[ChatMessage], tool_calls: ToolCalls) -> list[str]:
+def replay_keys(messages: Sequence[ChatMessage], tool_calls: ToolCalls) -> list[str]:
     """The replay keys of the messages that call tools, without those that have thinking in their content."""
     keys: list[str] = []
     for index, message in enumerate(messages):
         if not isinstance(message, AssistantMessage) or has_thinking_in_content(message):
             continue
         ids = client_ids(message)
-        if ids and is_own_key(min(ids)):
-            keys.append(min(ids))
-        elif ids:
-            with suppress(APIError):  # add() raises it again, with the index
+        blocks: list[ContentBlockParam] = []
+        if ids and not is_own_id(min(ids)):
+            with suppress(APIError):  # add() raises it again, with the place
                 blocks, _ = to_assistant_content(index, message, tool_calls, Report())
-                keys.append(answer_key(ids, blocks))
+        keys += answer_keys(ids, blocks) if ids else []
     return keys
 
 

@@ -19,6 +19,7 @@ from claudexia.translate.types.anthropic import (
     MessageParam,
     RedactedThinkingBlockParam,
     ThinkingBlockParam,
+    ToolUseBlockParam,
 )
 from claudexia.translate.types.messages import (
     AssistantMessage,
@@ -89,21 +90,21 @@ def client_ids(message: AssistantMessage) -> list[str]:
     return native + [call.id for call in message.tool_calls or []]
 
 
-def answer_key(ids: Sequence[str], blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
-    """The key of a message that calls tools: the smallest of its call ids, `ids`, if those are Claude's.
-
-    Some clients replace ids. Then the key is made of the calls in `blocks`: names and inputs, in order.
+def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list[str]:
+    """The keys of a message that calls tools: the smallest of its call ids, `ids`, and if that is not Claude's,
+    since some clients replace ids, one that is made of the calls in `blocks`.
     """
     key = min(ids, default="")
-    return key if is_own_key(key) else content_key(blocks)
+    return [key] if is_own_id(key) else [key, content_key(blocks)]
 
 
-def is_own_key(key: str) -> bool:
-    """Whether `key` is an id of Claude's, and not one of a client or of another model."""
-    return key.startswith(_OWN_ID)
+def is_own_id(call_id: str) -> bool:
+    """Whether it is an id of Claude's, and not one of a client or of another model."""
+    return call_id.startswith(_OWN_ID)
 
 
 def content_key(blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
+    """The key of the calls in `blocks`: names and inputs, in order."""
     calls = [[block["name"], block["input"]] for block in blocks if block.get("type") == "tool_use"]
     text = json.dumps(calls, sort_keys=True, separators=(",", ":"))
     return f"calls_{sha256(text.encode()).hexdigest()[:32]}"
@@ -127,7 +128,7 @@ def restore_answer(
         return None
     # The API sometimes returns empty text, but does not accept it.
     kept = [
-        cast("ContentBlockParam", {**block, "id": ids[block["id"]]}) if block["type"] == "tool_use" else block
+        _with_id(block, ids[block["id"]]) if block["type"] == "tool_use" else block
         for block in blocks
         if block["type"] != "text" or block["text"].strip()
     ]
@@ -136,7 +137,7 @@ def restore_answer(
 
 
 def replay_keys(content: Sequence[StoredBlock]) -> list[str]:
-    """The keys that answer_key() may return when the client sends this answer back; none without tool calls."""
+    """The keys that answer_keys() may give when the client sends this answer back; none without tool calls."""
     ids = [str(block["id"]) for block in content if block.get("type") == "tool_use"]
     return [min(ids), content_key(content)] if ids else []
 
@@ -185,6 +186,10 @@ def _sent_ids(
     if [*ours.values()] != [*theirs.values()] or ours.keys() & theirs.keys():
         return None
     return dict(zip(ours, theirs, strict=True))
+
+
+def _with_id(block: ToolUseBlockParam, call_id: str) -> ToolUseBlockParam:
+    return block if block["id"] == call_id else {**block, "id": call_id}
 
 
 def _calls(blocks: Sequence[ContentBlockParam]) -> dict[str, tuple[str, Mapping[str, object]]]:

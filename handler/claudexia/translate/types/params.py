@@ -42,7 +42,7 @@ def at_most(limit: float) -> Callable[[float, Warn], float]:
     return convert
 
 
-def stop_sequences(value: str | list[str], warn: Warn) -> list[str] | None:
+def without_blank(value: str | list[str], warn: Warn) -> list[str] | None:
     """The API rejects blank sequences, so they are left out."""
     given = [value] if isinstance(value, str) else value
     usable = [sequence for sequence in given if sequence.strip()]
@@ -214,9 +214,9 @@ class CompletionCreateParams(Params):
         float | None, Field(ge=0, le=2), Native("temperature", at_most(1.0), "at most 1")
     ] = None
     top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
-    stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
+    stop: Annotated[str | Items[str] | None, Native("stop_sequences", without_blank)] = None
     # Anthropic's name of the same field.
-    stop_sequences: Annotated[Items[str] | None, Native("stop_sequences", stop_sequences, yields_to="stop")] = (
+    stop_sequences: Annotated[Items[str] | None, Native("stop_sequences", without_blank, yields_to="stop")] = (
         None
     )
     stream: Annotated[bool | None, Composed("server-sent events")] = None

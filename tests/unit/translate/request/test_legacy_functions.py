@@ -95,7 +95,11 @@ REFUSED = [
     pytest.param({"function_call": {"name": "f"}}, "function_call", id="named-without-functions"),
     pytest.param({"functions": FUNCTIONS, "function_call": {"name": "x"}}, "function_call", id="unknown-name"),
     pytest.param({"functions": FUNCTIONS, "function_call": "required"}, "function_call", id="unknown-word"),
-    pytest.param({"functions": [{"name": "f"}, {"name": "f"}]}, "functions[1].name", id="same-name-twice"),
+    pytest.param(
+        {"functions": [{"name": "f"}, {"name": "f", "description": "d"}]},
+        "functions[1].name",
+        id="same-name-twice",
+    ),
     pytest.param(
         {"functions": [{"name": "f", "parameters": {"type": "string"}}]},
         "functions[0].parameters",

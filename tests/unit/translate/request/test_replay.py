@@ -9,12 +9,11 @@ import pytest
 
 from claudexia.models import find_model
 from claudexia.translate.report import Report
-from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.conversation import Conversation, replay_keys
 from claudexia.translate.request.parse import parse_params
-from claudexia.translate.request.conversation import answer_keys
+from claudexia.translate.request.thinking_replay import replay_keys as stored_keys
 from claudexia.translate.request.thinking_replay import without_thinking
 from claudexia.translate.request.tool_calls import ToolCalls, ToolNames
-from claudexia.translate.request.tool_calls import ToolNames
 
 MODEL = "claude-sonnet-5-5"
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
@@ -122,8 +121,8 @@ OWN = [
 
 @pytest.mark.parametrize(("fields", "thoughts", "warned"), OWN)
 def test_thinking_of_the_client_comes_first(fields: Any, thoughts: Any, warned: list[str]) -> None:
-    told = tell(assistant("b", call(), **fields), "x")
-    assert told.answer == [*thoughts, text("b"), use()]
+    told = tell(assistant("b", call("toolu_x"), **fields), "toolu_x")
+    assert told.answer == [*thoughts, text("b"), use("toolu_x")]
     assert told.warned == warned
     assert told.unrecalled == ([] if thoughts else [1])
 
@@ -231,12 +230,42 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
         assistant([THOUGHT, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
-    assert answer_keys(parsed(messages), ToolCalls(ToolNames())) == ["a", "c", "d", "e"]
+    keys = replay_keys(parsed(messages), ToolCalls(ToolNames()))
+    assert [key for key in keys if not key.startswith("calls_")] == ["a", "c", "d", "e"]
+    assert len(keys) == 8
 
 
 def test_messages_without_any_thinking_are_counted() -> None:
-    messages = [USER, assistant("", call("b")), *results("b"), assistant("", call("a")), *results("a")]
-    assert Told(messages, {"a": [use("a")]}).unrecalled == [1]
+    """Only of Claude's: a call with another id may be another model's."""
+    ids = ("toolu_b", "toolu_a", "call_c")
+    messages = [USER, *(part for each in ids for part in (assistant("", call(each)), *results(each)))]
+    assert Told(messages, {"toolu_a": [use("toolu_a")]}).unrecalled == [1]
+
+
+TWO_CALLS = [THOUGHT, text("b"), use("toolu_1"), use("toolu_2", "g")]
+
+
+@pytest.mark.parametrize(
+    ("calls", "found"),
+    [
+        pytest.param([call("call_0"), call("call_1", "g")], True, id="other-ids"),
+        pytest.param([call("call_0", arguments='{ "a":1 }'), call("call_1", "g")], True, id="other-spaces"),
+        pytest.param([call("call_1"), call("call_0", "g")], True, id="ids-in-another-order"),
+        pytest.param([call("call_1", "g"), call("call_0")], False, id="calls-in-another-order"),
+        pytest.param([call("call_0"), call("call_1", "h")], False, id="another-name"),
+        pytest.param([call("call_0")], False, id="fewer-calls"),
+    ],
+)
+def test_thinking_is_found_by_the_calls_where_the_client_replaces_their_ids(
+    calls: list[Any], found: bool
+) -> None:
+    stored = dict.fromkeys(stored_keys(ANSWER), ANSWER)
+    ids = [each["id"] for each in calls]
+    told = Told([USER, assistant("b", *calls), *results(*ids)], stored)
+    assert (THOUGHT in told.answer) == found
+    assert [block["id"] for block in told.answer if block["type"] == "tool_use"] == ids
+    assert not told.warned
+    assert not told.unrecalled
 
 
 def test_a_second_try_goes_without_thinking() -> None:
