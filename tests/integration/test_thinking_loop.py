@@ -286,7 +286,7 @@ def test_tools_that_are_absent_later_do_not_break_the_loop() -> None:
         assert raw.parse().choices[0].message.content == "Result: get_weather: fine; get_time: fine"
 
 
-def test_legacy_calls_have_no_id_to_be_known_by() -> None:
+def test_legacy_calls_are_known_by_what_they_say() -> None:
     upstream = FakeAnthropic(bound=True)
     functions: Any = [tool["function"] for tool in TOOLS]
     with clients(upstream, memory()) as (client,):
@@ -301,7 +301,8 @@ def test_legacy_calls_have_no_id_to_be_known_by() -> None:
         )
         messages.append({"role": "function", "name": message.function_call.name, "content": "fine"})
         raw = create(model="claude-sonnet-5-5", messages=messages, functions=functions)
-    assert "messages[1]: the thinking" in raw.headers["x-claudexia-warnings"]
+    assert "x-claudexia-warnings" not in raw.headers
+    assert thoughts_sent(upstream.bodies[-1])[0]
     assert raw.parse().choices[0].message.content == "Result: fine"
 
 

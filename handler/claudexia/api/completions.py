@@ -40,6 +40,7 @@ from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
+from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
@@ -152,18 +153,22 @@ class CompletionHandler:
     async def _handle(self, context: _RequestContext) -> Response:
         body = await read_body(context.request, self._settings.max_body)
         await context.usage.check_requests()
-        params = context.api.parse(body)
+        report = Report(has_flag(context.request.headers, "strict"))
+        params = context.api.parse(replace_unpaired_surrogates(body, report))
         self._check_choices(params.n or 1)
         try:
             async with asyncio.timeout_at(context.deadline), while_connected(context.request.receive):
-                return await self._respond(await self._translate(params, context))
+                return await self._respond(await self._translate(params, context, report))
         except TimeoutError:
             context.record.outcome = "deadline"
             raise deadline_exceeded() from None
 
-    async def _translate(self, params: CompletionCreateParams, context: _RequestContext) -> _TranslatedRequest:
+    async def _translate(
+        self, params: CompletionCreateParams, context: _RequestContext, report: Report
+    ) -> _TranslatedRequest:
+        """`report` has the warnings of the body itself."""
         headers = context.request.headers
-        model, strict = self._model(params, context.key), has_flag(headers, "strict")
+        model, strict = self._model(params, context.key), report.strict
         price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
@@ -173,9 +178,9 @@ class CompletionHandler:
             stored_answers=await context.thinking.load(replay_keys(params, model)),
             today=context.now.date(),
         )
-        if price_warning:  # no error in strict mode: the request is sent unchanged
-            warnings = (*message_request.warnings, price_warning)
-            message_request = replace(message_request, warnings=warnings)
+        # The price's is no error in strict mode: the request is sent unchanged.
+        if more := [*report.warnings, *([price_warning] if price_warning else [])]:
+            message_request = replace(message_request, warnings=(*message_request.warnings, *more))
         if has_flag(headers, "thinking-blocks"):
             options = replace(message_request.options, thinking_blocks=True)
             message_request = replace(message_request, options=options)

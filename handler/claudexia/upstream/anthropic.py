@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import cast
 
 import httpx
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
+from claudexia.json_text import dump
 from claudexia.settings import Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
@@ -63,7 +64,7 @@ class AnthropicUpstream:
         """See Upstream.open()."""
         headers = self._headers_with(await self._key.get())
         request = httpx.Request(
-            "POST", self._messages_url, headers=headers, content=to_json(params), extensions=self._extensions
+            "POST", self._messages_url, headers=headers, content=dump(params), extensions=self._extensions
         )
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)

@@ -258,10 +258,10 @@ def replay_keys(messages: Sequence[ChatMessage], tool_calls: ToolCalls) -> list[
             continue
         ids = client_ids(message)
         blocks: list[ContentBlockParam] = []
-        if ids and not is_own_id(min(ids)):
+        if not is_own_id(min(ids, default="")):
             with suppress(APIError):  # add() raises it again, with the place
                 blocks, _ = to_assistant_content(index, message, tool_calls, Report())
-        keys += answer_keys(ids, blocks) if ids else []
+        keys += answer_keys(ids, blocks) if ids or message.function_call else []
     return keys
 
 

@@ -95,7 +95,9 @@ def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list
     since some clients replace ids, one that is made of the calls in `blocks`.
     """
     key = min(ids, default="")
-    return [key] if is_own_id(key) else [key, content_key(blocks)]
+    if is_own_id(key):
+        return [key]
+    return [*filter(None, [key]), content_key(blocks)]
 
 
 def is_own_id(call_id: str) -> bool:

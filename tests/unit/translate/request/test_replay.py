@@ -232,7 +232,7 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
     ]
     keys = replay_keys(parsed(messages), ToolCalls(ToolNames()))
     assert [key for key in keys if not key.startswith("calls_")] == ["a", "c", "d", "e"]
-    assert len(keys) == 8
+    assert len(keys) == 9
 
 
 def test_messages_without_any_thinking_are_counted() -> None:
@@ -259,7 +259,7 @@ TWO_CALLS = [THOUGHT, text("b"), use("toolu_1"), use("toolu_2", "g")]
 def test_thinking_is_found_by_the_calls_where_the_client_replaces_their_ids(
     calls: list[Any], found: bool
 ) -> None:
-    stored = dict.fromkeys(stored_keys(ANSWER), ANSWER)
+    stored = dict.fromkeys(stored_keys(TWO_CALLS), TWO_CALLS)
     ids = [each["id"] for each in calls]
     told = Told([USER, assistant("b", *calls), *results(*ids)], stored)
     assert (THOUGHT in told.answer) == found
