@@ -21,12 +21,12 @@ from claudexia.access.stores import open_stores
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
 from claudexia.api.http import JSONResponse
-from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin
+from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origins
 from claudexia.api.models import ModelCatalog
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
-from claudexia.settings import Settings
+from claudexia.settings import Settings, read_origins
 from claudexia.storage.table import Table
 from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream import Upstream
@@ -104,7 +104,7 @@ def create_app(
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
     if settings.cors_origin:
-        allow_origin(app, settings.cors_origin)
+        allow_origins(app, read_origins(settings.cors_origin))
     add_error_handlers(app)
     _describe_on_request(app)
     return app

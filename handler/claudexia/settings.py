@@ -1,6 +1,7 @@
 """Settings: what the operator configures, read once from environment variables."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,11 @@ from claudexia.models import find_model
 KEY_PREFIX = "sk_cdx_"
 OnFailure = Literal["open", "closed"]
 UnpricedModels = Literal["dearest", "refuse"]
+
+
+# A scheme and a host, perhaps with a port; apps have schemes of their own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(:\d{1,5})?")
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
 class SettingsError(ValueError):
@@ -35,7 +41,8 @@ class Settings:
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
     max_choices                 the largest `n`
-    cors_origin                 the web origin that may call the gateway, or `*`
+    cors_origin                 the origins of web pages and apps that may call the gateway, with commas between
+                                them, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
     keepalive                   the longest pause in a client's stream before an empty chunk is sent, in seconds
@@ -96,7 +103,7 @@ class Settings:
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
-            cors_origin=read.text("CORS_ORIGIN"),
+            cors_origin=",".join(read_origins(read.text("CORS_ORIGIN"))),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
@@ -132,6 +139,25 @@ class _Environment:
         if text not in (one, other):
             raise SettingsError(f"{name}: expected '{one}' or '{other}'.")
         return text
+
+
+def read_origins(text: str) -> list[str]:
+    """The origins of the setting CORS_ORIGIN as browsers send them: in lower case, no slash, no default port.
+
+    Raises SettingsError for what is not an origin. https://fetch.spec.whatwg.org/#origin-header
+    """
+    origins: list[str] = []
+    for entry in filter(None, map(str.strip, text.split(","))):
+        origin = entry.lower().removesuffix("/")
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"CORS_ORIGIN: {entry!r} is not an origin like https://chat.example.com or app://obsidian.md."
+            )
+        scheme = origin.partition(":")[0]
+        origins.append(origin.removesuffix(_DEFAULT_PORTS.get(scheme, "/")))
+    if "*" in origins and len(origins) > 1:
+        raise SettingsError("CORS_ORIGIN: '*' allows every origin, so it stands alone.")
+    return list(dict.fromkeys(origins))
 
 
 def _api_keys(text: str) -> dict[str, str]:

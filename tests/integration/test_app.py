@@ -335,6 +335,40 @@ def test_a_client_who_leaves_takes_the_upstream_request_along(
     assert client.get("/models").status_code == 200  # nothing is stuck
 
 
+APPS = [
+    "https://chat.test",
+    "app://obsidian.md",
+    "chrome-extension://abcdef",
+    "tauri://localhost",
+    "capacitor://localhost",
+]
+
+
+@pytest.mark.parametrize("origin", APPS)
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_several_origins_and_the_schemes_of_apps(origin: str, slash: str) -> None:
+    ask = {
+        "origin": origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }
+    private = {"access-control-request-private-network": "true"}
+    strange = {**ask, **private, "origin": "https://elsewhere.test"}
+    with gateway(Upstream(), cors_origin=", ".join(f"{each}{slash}" for each in APPS)) as url:
+        preflights = [
+            httpx.options(f"{url}/chat/completions", headers=headers, timeout=PATIENCE)
+            for headers in (ask, {**ask, **private}, strange)
+        ]
+        answer = httpx.post(
+            f"{url}/chat/completions", json=BODY, headers={**AUTH, "origin": origin}, timeout=PATIENCE
+        )
+    allowed = "access-control-allow-origin"
+    assert [each.headers.get(allowed) for each in (*preflights, answer)] == [origin, origin, None, origin]
+    assert [each.status_code for each in preflights] == [200, 200, 400]
+    assert "access-control-allow-private-network" not in preflights[0].headers
+    assert preflights[1].headers["access-control-allow-private-network"] == "true"
+
+
 def test_a_web_page_may_call_where_it_is_allowed_to() -> None:
     origin = {"origin": "https://chat.test"}
     ask = {**origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}

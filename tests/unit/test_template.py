@@ -173,7 +173,7 @@ def test_api_gateways_own_errors_are_openais(kind: str, status: int | None) -> N
 def test_a_web_page_may_read_them_where_it_may_call(kind: str) -> None:
     headers = RESPONSES[kind]["responseParameters"]
     origin = headers["gatewayresponse.header.Access-Control-Allow-Origin"]
-    assert origin == {"Fn::If": ["HasCors", {"Fn::Sub": "'${CorsOrigin}'"}, {"Ref": "AWS::NoValue"}]}
+    assert origin == {"Fn::If": ["HasCors", "'*'", {"Ref": "AWS::NoValue"}]}
     # Else a changed origin waits for the next change of the API: SAM's hash has no parameter's value in it.
     assert TEMPLATE["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
@@ -202,7 +202,13 @@ VALUES = [
     ("CorsOrigin", "*", True),
     ("CorsOrigin", "https://chat.example.com", True),
     ("CorsOrigin", "http://localhost:5173", True),
-    ("CorsOrigin", "https://chat.example.com/", False),
+    ("CorsOrigin", "https://chat.example.com/", True),
+    ("CorsOrigin", "https://chat.example.com,app://obsidian.md, tauri://localhost", True),
+    ("CorsOrigin", "chrome-extension://abcdefghijklmnop", True),
+    ("CorsOrigin", "https://chat.example.com/page", False),
+    ("CorsOrigin", "https://*.example.com", False),
+    ("CorsOrigin", "chat.example.com", False),
+    ("CorsOrigin", "*,https://chat.example.com", False),
     ("CorsOrigin", "https://it's.example.com", False),
     ("AlarmEmail", "", True),
     ("AlarmEmail", "ops@example.com", True),

@@ -19,7 +19,7 @@ from claudexia.access.limits import bounded_max_tokens
 from claudexia.access.thinking_store import CallerThinking, ThinkingStore
 from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
-from claudexia.errors import invalid_request
+from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.generation.concurrency import both
 from claudexia.generation.generation import (
@@ -40,6 +40,7 @@ from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
+from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
@@ -158,7 +159,11 @@ class CompletionHandler:
         self._check_choices(params.n or 1)
         try:
             async with asyncio.timeout_at(context.deadline), while_connected(context.request.receive):
-                return await self._respond(await self._translate(params, context, report))
+                try:
+                    translated = await self._translate(params, context, report)
+                except APIError as error:
+                    raise with_existing_param(error, body) from None
+                return await self._respond(translated)
         except TimeoutError:
             context.record.outcome = "deadline"
             raise deadline_exceeded() from None

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
@@ -124,14 +124,16 @@ def _add_headers(headers: MutableHeaders, record: RequestRecord) -> None:
     headers["openai-processing-ms"] = str(record.elapsed_ms())
 
 
-def allow_origin(app: FastAPI, origin: str) -> None:
-    """Allows web pages of `origin` to call (CORS).
+def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Allows web pages and apps of `origins` to call (CORS), also from a public page to a private network.
 
+    https://wicg.github.io/private-network-access/
     Add it last, so that error responses have its headers too.
     """
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=[origin],
+        allow_origins=origins,
+        allow_private_network=True,
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
         expose_headers=[

@@ -6,7 +6,9 @@ for the name of a branch and left out, unless it is the key that is missing.
 """
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from pydantic import ValidationError
@@ -38,6 +40,8 @@ _BOUNDS = {
 _LIMITS = {"max_tokens", "max_completion_tokens"}
 NO_LIMIT = "If you want no limit, leave the field out."
 
+_STEPS = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
 # How many of pydantic's errors are looked at.
 _MAX_ERRORS = 100
 
@@ -48,6 +52,24 @@ def parse_params(body: bytes) -> CompletionCreateParams:
         return CompletionCreateParams.model_validate_json(body)
     except ValidationError as error:
         raise _as_api_error(error, body) from None
+
+
+def with_existing_param(error: APIError, body: bytes) -> APIError:
+    """`error` with a `param` that leads through `body`, whose fields may be spelled in another way.
+
+    A missing field, and OpenAI's own spelling `messages.[3].role`, are left as they are.
+    """
+    param = error.param or ""
+    if error.code == "missing_required_parameter" or ".[" in param:
+        return error
+    steps: list[Step] = [int(index) if index else name for name, index in _STEPS.findall(param)]
+    try:
+        existing = spell_path(_existing_steps(steps, json.loads(body)))
+    except (ValueError, RecursionError):
+        return error
+    if not existing or existing == param:
+        return error
+    return replace(error, param=existing, message=error.message.replace(param, existing))
 
 
 def _as_api_error(error: ValidationError, body: bytes) -> APIError:

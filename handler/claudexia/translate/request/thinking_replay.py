@@ -65,7 +65,7 @@ def thinking_beside_content(message: AssistantMessage, report: Report) -> list[S
     # Some clients send the same thinking in both fields.
     for field, found in (
         ("thinking_blocks", [to_thinking_block(block) for block in blocks or ()]),
-        ("reasoning_details", [_from_detail(detail) for detail in details or ()]),
+        ("reasoning_details", [_from_detail(detail) for detail in details or () if _may_be_signed(detail)]),
     ):
         for index, thinking in enumerate(found):
             if thinking is None:
@@ -166,10 +166,13 @@ def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
     return [turn for turn in stripped if turn["content"]]
 
 
+def _may_be_signed(detail: ReasoningDetail) -> bool:
+    """False for summaries and for the thinking of other vendors' models, which has another format."""
+    anthropic = not detail.format or detail.format.startswith("anthropic")
+    return anthropic and detail.type in ("reasoning.text", "reasoning.encrypted")
+
+
 def _from_detail(detail: ReasoningDetail) -> SignedThinking | None:
-    # The field also holds the thinking of other vendors' models, which differs by its format.
-    if detail.format and not detail.format.startswith("anthropic"):
-        return None
     match detail.type:
         case "reasoning.text" if detail.signature:
             return {"type": "thinking", "thinking": detail.text or "", "signature": detail.signature}

@@ -144,9 +144,13 @@ ReasoningEffort = Annotated[
 
 
 class Reasoning(Params):
-    """OpenRouter's: `enabled` turns reasoning on, `max_tokens` limits it, `exclude` hides it."""
+    """OpenRouter's: `enabled` turns reasoning on, `max_tokens` limits it, `exclude` hides it.
+
+    `summary` is OpenAI's: how detailed the shown reasoning is. Claude's is a summary already.
+    """
 
     effort: Effort | None = None
+    summary: str | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
     exclude: bool | None = None
     enabled: bool | None = None
