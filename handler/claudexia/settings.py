@@ -40,13 +40,15 @@ class Settings:
                                 it at the highest known price, "refuse" refuses the request
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
+    messages_prompt_caching     the same for requests of the Messages API
     max_choices                 the largest `n`
     cors_origin                 the origins of web pages and apps that may call the gateway, with commas between
                                 them, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
-    keepalive                   the longest pause in a client's stream before an empty chunk is sent, in seconds
+    keepalive                   the longest pause in a client's stream before an empty frame is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
+    page                        serve a page at / to browsers
     max_body                    the largest request body, in bytes
     """
 
@@ -65,6 +67,7 @@ class Settings:
     unpriced_models: UnpricedModels = "dearest"
     shows_cost: bool = False
     prompt_caching: bool = True
+    messages_prompt_caching: bool = False
     max_choices: int = 8
     cors_origin: str = ""
     metrics: bool = False
@@ -72,14 +75,15 @@ class Settings:
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     docs: bool = True
+    page: bool = True
     max_body: int = 32 * 1024 * 1024
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, PRICES, PROMPT_CACHING, SERVE_DOCS and
-        UNPRICED_MODELS.
+        LIMITS_ON_FAILURE, MAX_CHOICES, MESSAGES_PROMPT_CACHING, METRICS_PER_KEY, MODEL_ALIASES, PRICES,
+        PROMPT_CACHING, SERVE_DOCS, SERVE_PAGE and UNPRICED_MODELS.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -102,11 +106,13 @@ class Settings:
             unpriced_models=read.unpriced_models("UNPRICED_MODELS", cls.unpriced_models),
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
+            messages_prompt_caching=read.switch("MESSAGES_PROMPT_CACHING", cls.messages_prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
             cors_origin=",".join(read_origins(read.text("CORS_ORIGIN"))),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
+            page=read.switch("SERVE_PAGE", cls.page),
         )
 
 

@@ -1,4 +1,4 @@
-"""The processes with keys in a table: a stand-in for DynamoDB, gateways on it, and some with the same in memory."""
+"""The processes with keys in a table: a fake DynamoDB, gateways that use it, and gateways with a table in memory."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -6,32 +6,30 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import boto3
-
-from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore
+from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore, item_key
 from claudexia.access.limits import Limits
-from claudexia.storage.dynamodb import DynamoTable, make_client
-from claudexia.storage.table import Table
+from claudexia.storage.table import Item, Table
 from tests.benchmarks.processes import Server, Servers, server
+from tests.helpers.tables import table_at
 
 _NAME, _REGION = "benchmark", "eu-central-1"
-_PLENTY = 1_000_000_000  # nobody is to be refused
+_UNREACHED = 1_000_000_000  # no request is refused
 LIMITS = {
     "no limits": Limits(),
     "five limits": Limits(
-        requests_per_minute=_PLENTY,
-        tokens_per_minute=_PLENTY,
-        concurrent_streams=_PLENTY,
-        usd_per_day_micros=_PLENTY,
-        usd_per_month_micros=_PLENTY,
+        requests_per_minute=_UNREACHED,
+        tokens_per_minute=_UNREACHED,
+        concurrent_streams=_UNREACHED,
+        usd_per_day_micros=_UNREACHED,
+        usd_per_month_micros=_UNREACHED,
     ),
 }
 
 
 @dataclass(frozen=True)
 class AccessServers:
-    """`secrets` has a key for each of LIMITS, by its name; `gateways` has one for each place of the table and each
-    key, since who is asked more often is faster. `environ` lets a new one use the table on DynamoDB.
+    """`secrets` has a key for each of LIMITS, by name. `gateways` has one process per kind of table and key, because a
+    process gets faster with the number of requests. `environ` makes a new process use the table on DynamoDB.
     """
 
     gateways: Mapping[tuple[str, str], Server]
@@ -41,26 +39,43 @@ class AccessServers:
 
 @asynccontextmanager
 async def running_with_keys(servers: Servers) -> AsyncIterator[AccessServers]:
-    """Beside `servers`, with the same upstream; ended on the way out."""
+    """Runs in addition to `servers`, with the same upstream, and ends on exit."""
     upstream, core = servers.upstream.url, servers.core
-    with server("fake_table", servers.other_core) as fake:
-        table = _open_table(fake.url)
-        secrets = await _create_keys(table)
-        environ = {
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": _REGION,
-            "AWS_ENDPOINT_URL_DYNAMODB": fake.url,
-            "CLAUDEXIA_TABLE": _NAME,
+    other_core = servers.other_core
+    with server("fake_table", other_core, "0") as fake, server("fake_table", other_core, "0.003") as slow:
+        secrets: Mapping[str, str] = {}
+        keys: list[tuple[str, Item]] = []
+        for each in (fake, slow):
+            table = _open_table(each.url)
+            secrets = secrets or await _create_keys(table)
+            for digest, item in keys:
+                await table.put(item_key(digest), item)
+            keys = await table.query(KEYS_PARTITION)
+        environ = _environ(fake.url)
+        places = {
+            "memory": {"BENCHMARK_KEYS": json.dumps(keys)},
+            "DynamoDB": environ,
+            "DynamoDB after 3 ms": _environ(slow.url),
         }
-        in_memory = {"BENCHMARK_KEYS": json.dumps(await table.query(KEYS_PARTITION))}
         with ExitStack() as stack:
             gateways = {
                 (place, limits): stack.enter_context(server("gateway", core, upstream, **more))
-                for place, more in (("memory", in_memory), ("DynamoDB", environ))
+                for place, more in places.items()
                 for limits in LIMITS
             }
             yield AccessServers(gateways, environ, secrets)
+
+
+def _environ(url: str) -> Mapping[str, str]:
+    """The environment of a gateway with its table and its upstream's key in AWS."""
+    return {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_ENDPOINT_URL": url,
+        "BENCHMARK_SECRET": "upstream",
+        "CLAUDEXIA_TABLE": _NAME,
+    }
 
 
 def _now() -> datetime:
@@ -68,11 +83,13 @@ def _now() -> datetime:
 
 
 def _open_table(endpoint: str) -> Table:
-    session = boto3.Session("testing", "testing", region_name=_REGION)
-    return DynamoTable(_NAME, _now, lambda: make_client(session, endpoint, timeout=30))
+    return table_at(endpoint, _now, name=_NAME)
 
 
 async def _create_keys(table: Table) -> Mapping[str, str]:
     store = TableKeyStore(table, _now)
-    made = {told: await store.create(told.replace(" ", "-"), limits=limits) for told, limits in LIMITS.items()}
-    return {told: secret for told, (_, secret) in made.items()}
+    keys = {
+        limits_name: await store.create(limits_name.replace(" ", "-"), limits=limits)
+        for limits_name, limits in LIMITS.items()
+    }
+    return {limits_name: secret for limits_name, (_, secret) in keys.items()}

@@ -1,4 +1,4 @@
-"""The two tables that every test of the access layer runs on, one that fails as it is told, and a clock."""
+"""The two tables that the tests of the access layer run on, a table with injectable faults, and a clock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -9,13 +9,16 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
+from claudexia.aws.client import AWSClient
+from claudexia.aws.credentials import Credentials, StaticCredentials
+from claudexia.aws.transport import ConnectionPool
 from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.memory import MemoryTable
-from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError
+from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError, UpdateResult
+from tests.fakes.aws import REGION, FakeAWS, fake_aws
+from tests.helpers.waiting import PATIENCE
 
-REGION = "eu-central-1"
 NAME = "claudexia-test"
 
 Now = Callable[[], datetime]
@@ -24,7 +27,7 @@ OpenTable = Callable[[Now], AbstractContextManager[Table]]
 
 @dataclass
 class Clock:
-    """Says what it was set to; 20 seconds past a minute at first."""
+    """A settable time. It starts 20 seconds past a minute."""
 
     time: datetime = datetime(2026, 11, 22, 12, 0, 20, tzinfo=UTC)
 
@@ -36,7 +39,7 @@ class Clock:
 
 
 def create_table(client: Any, name: str = NAME) -> None:
-    """The template's table, but for what only a deployed one needs."""
+    """Creates the template's table, without the settings that only a deployment needs."""
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -54,14 +57,26 @@ def memory_table(now: Now) -> Iterator[Table]:
 
 
 @contextmanager
+def faulty_dynamodb() -> Iterator[tuple[FakeAWS, str]]:
+    """A DynamoDB with the table NAME, and its URL."""
+    with fake_aws() as (aws, url):
+        create_table(boto3.client("dynamodb", region_name=REGION))
+        yield aws, url
+
+
+def table_at(url: str, now: Now, timeout: float = PATIENCE, name: str = NAME) -> DynamoTable:
+    environ = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_DYNAMODB": url}
+    credentials = StaticCredentials(Credentials("testing", "testing"))
+    return DynamoTable(name, now, AWSClient(environ, credentials, ConnectionPool(timeout)))
+
+
+@contextmanager
 def dynamo_table(now: Now) -> Iterator[Table]:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
-        create_table(client)
-        yield DynamoTable(NAME, now, lambda: client)
+    with faulty_dynamodb() as (_, url):
+        yield table_at(url, now)
 
 
-# Runs a test on both: `open_table(now)` is a context manager.
+# Runs a test on both tables: `open_table(now)` is a context manager.
 tables = pytest.mark.parametrize(
     "open_table", [pytest.param(memory_table, id="memory"), pytest.param(dynamo_table, id="dynamodb")]
 )
@@ -69,17 +84,17 @@ tables = pytest.mark.parametrize(
 
 @dataclass
 class FaultyTable:
-    """`table`, counting calls by method and those that are `running`, and failing with a TableError of the kind `fault` while there is one.
+    """Wraps `table` and injects faults.
 
-    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there, and all wait
-    while the table is `held`.
+    While `fault` is set, calls raise a TableError of that kind. Each call first waits `delay` seconds, or the seconds
+    for its method in `slow`, and as long as `blocked` is true. `calls` counts calls by method, `running` those in progress.
     """
 
     table: Table
     fault: str = ""
     delay: float = 0.0
     slow: Mapping[str, float] = field(default_factory=dict)
-    held: bool = False
+    blocked: bool = False
 
     def __post_init__(self) -> None:
         self.calls: dict[str, int] = {}
@@ -101,6 +116,12 @@ class FaultyTable:
         async with self._call("update"):
             return await self.table.update(key, change, condition)
 
+    async def update_and_read(
+        self, key: ItemKey, change: Change, condition: Condition = ALWAYS
+    ) -> UpdateResult:
+        async with self._call("update"):
+            return await self.table.update_and_read(key, change, condition)
+
     async def delete(self, key: ItemKey) -> None:
         async with self._call("delete"):
             await self.table.delete(key)
@@ -113,15 +134,15 @@ class FaultyTable:
     async def _call(self, method: str) -> AsyncIterator[None]:
         self.running += 1
         try:
-            await self._before(method)
+            await self._delay_and_fail(method)
             yield
         finally:
             self.running -= 1
 
-    async def _before(self, method: str) -> None:
+    async def _delay_and_fail(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
         await asyncio.sleep(self.slow.get(method, self.delay))
-        while self.held:  # polled, since it is let go by any thread
+        while self.blocked:  # polled, because any thread may reset it
             await asyncio.sleep(0.01)
         if self.fault:
             raise TableError(self.fault)

@@ -1,4 +1,4 @@
-"""/docs, /redoc and /openapi.json: whether they are served, and what they say."""
+"""/docs, /redoc and /openapi.json: when they are served, and what they describe."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,17 @@ import pytest
 
 from claudexia.app import create_app
 from claudexia.settings import Settings
-from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+from tests.helpers.serving import (
+    KEY,
+    WHOLE_JSON,
+    Reply,
+    Upstream,
+    error_body,
+    gateway,
+    message_body,
+    sse,
+    text_events,
+)
 
 PATHS = ["/docs", "/redoc", "/openapi.json"]
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f"}
@@ -34,7 +44,7 @@ def get(app: Any, path: str) -> httpx.Response:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("environ", "served"), ENVIRONMENTS, ids=[str(environ) for environ, _ in ENVIRONMENTS])
-def test_whether_they_are_served(environ: Mapping[str, str], served: bool, path: str) -> None:
+def test_docs_are_served_or_not(environ: Mapping[str, str], served: bool, path: str) -> None:
     response = get(create_app(Settings.from_env(environ)), path)
     if served:
         assert response.status_code == 200
@@ -99,6 +109,9 @@ REQUESTS: dict[str, tuple[str, Any, bool]] = {
     ),
     "chat without messages": ("/v1/chat/completions", {"model": "m"}, False),
     "chat with a wrong type": ("/v1/chat/completions", {"model": "m", "messages": MESSAGES, "n": "1"}, False),
+    "message": ("/v1/messages", {"model": "m", "messages": MESSAGES, "max_tokens": 9, "new": 1}, True),
+    "message without max_tokens": ("/v1/messages", {"model": "m", "messages": MESSAGES}, False),
+    "tokens": ("/v1/messages/count_tokens", {"model": "m", "messages": MESSAGES}, True),
     "text": ("/v1/completions", {"model": "m", "prompt": "Hi"}, True),
     "text in an array": ("/v1/completions", {"model": "m", "prompt": ["Hi"], "max_tokens": 3}, True),
     "text without a prompt": ("/v1/completions", {"model": "m"}, False),
@@ -113,7 +126,7 @@ def test_request_bodies(description: dict[str, Any], path: str, body: Any, valid
     assert jsonschema.Draft202012Validator(schema).is_valid(body) == valid
 
 
-def test_keys(description: dict[str, Any]) -> None:
+def test_security_schemes(description: dict[str, Any]) -> None:
     assert description["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
     assert {"bearer": []} in description["security"]
     assert description["paths"]["/v1/health"]["get"]["security"] == []
@@ -121,6 +134,9 @@ def test_keys(description: dict[str, Any]) -> None:
 
 CHAT = {"model": "claude-haiku-4-5", "messages": MESSAGES}
 TEXT = {"model": "claude-haiku-4-5", "prompt": "Hi"}
+MESSAGE = {**CHAT, "max_tokens": 9}
+WHOLE = Reply([message_body()], headers=WHOLE_JSON)
+COUNTED = Reply([b'{"input_tokens": 3}'], headers=WHOLE_JSON)
 GOOD = Reply([sse(*text_events())])
 BUSY = Reply([error_body("rate_limit_error", "Busy")], 429)
 DOWN = Reply([error_body("overloaded_error", "Busy")], 529)
@@ -135,20 +151,26 @@ ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
     "models": (GOOD, "get", "/v1/models", None, 200),
     "model": (GOOD, "get", "/v1/models/{model}", "claude-haiku-4-5", 200),
     "no model": (GOOD, "get", "/v1/models/{model}", "m", 404),
+    "message": (WHOLE, "post", "/v1/messages", MESSAGE, 200),
+    "message, invalid": (WHOLE, "post", "/v1/messages", {}, 400),
+    "message, 429": (BUSY, "post", "/v1/messages", MESSAGE, 429),
+    "message, 529": (DOWN, "post", "/v1/messages", MESSAGE, 529),
+    "tokens": (COUNTED, "post", "/v1/messages/count_tokens", MESSAGE, 200),
+    "tokens, no model": (COUNTED, "post", "/v1/messages/count_tokens", {**MESSAGE, "model": "m"}, 404),
     "health": (GOOD, "get", "/v1/health", None, 200),
 }
 
 
-@pytest.mark.parametrize(("reply", "method", "path", "given", "status"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(("reply", "method", "path", "value", "status"), ANSWERS.values(), ids=ANSWERS)
 def test_responses_are_as_described(
-    description: dict[str, Any], reply: Reply, method: str, path: str, given: Any, status: int
+    description: dict[str, Any], reply: Reply, method: str, path: str, value: Any, status: int
 ) -> None:
     with gateway(Upstream(reply)) as url:
-        real = path.removeprefix("/v1").replace("{model}", str(given))
+        real = path.removeprefix("/v1").replace("{model}", str(value))
         response = httpx.request(
             method,
             f"{url}{real}",
-            json=given if method == "post" else None,
+            json=value if method == "post" else None,
             headers={"authorization": f"Bearer {KEY}"},
         )
     assert response.status_code == status

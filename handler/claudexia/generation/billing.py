@@ -10,7 +10,7 @@ What a request reserves of its key's tokens per minute and money is its estimate
 If an answer grows beyond its reservation, the same amount is reserved again, which holds further requests back.
 Once the key is over its money limit, the answer ends with the error `insufficient_quota`. So the largest
 possible overrun of a money limit is one reservation: at most the cost of one request with its max_tokens. Added
-to that, for each running request, is what only Claude's usage tells: input above its estimate, the text of one
+to that, for each running request, is what only Claude's usage shows: input above its estimate, the text of one
 network read, thinking that Claude does not show and that is longer than the answers of late, and the messages
 of a turn that Claude paused.
 
@@ -32,7 +32,7 @@ from claudexia.access.limits import MICROS, Limits
 from claudexia.access.output_estimates import MIN_ESTIMATE, OutputEstimates
 from claudexia.access.prices import Prices
 from claudexia.errors import INTERNAL_ERROR, APIError
-from claudexia.generation.generation import Generation, total_usage
+from claudexia.generation.generation import Answer, total_usage
 from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
 from claudexia.translate.report import FieldWarning
@@ -75,10 +75,10 @@ class Billing:
 
 
 class RequestUsage:
-    """The usage and cost of one request. `generations` are those of the request, as they start."""
+    """The usage and cost of one request. `answers` are those of the request, as they start."""
 
     def __init__(self, billing: Billing, key: Key, record: RequestRecord, now: datetime) -> None:
-        self.generations: Sequence[Generation] = ()
+        self.answers: Sequence[Answer] = ()
         self._billing = billing
         self._key = key
         self._record = record
@@ -154,6 +154,15 @@ class RequestUsage:
             raise
         self._sent = params
 
+    async def count(self, model_id: str) -> None:
+        """Counts a request that generates nothing. Raises APIError 429 as admit()."""
+        self._record.model = model_id
+        try:
+            await self._admission.count_request()
+        except APIError as error:
+            self._record_limit(error)
+            raise
+
     async def on_events(self, events: Sequence[MessageStreamEvent]) -> None:
         """Extends the reservation if the answers grow beyond it. Call it for each network read.
 
@@ -178,13 +187,13 @@ class RequestUsage:
     def limited(self) -> bool:
         return self._key.limits != Limits()
 
-    async def limit_headers(self) -> Mapping[str, str]:
-        """`x-ratelimit-*` for the key's own limits. It reads the table, so run it while the upstream works."""
-        return await self._admission.headers()
+    def limit_headers(self) -> Mapping[str, str]:
+        """`x-ratelimit-*` for the key's own limits."""
+        return self._admission.headers()
 
     def total(self) -> Usage:
-        """Tokens used so far, by all generations of the request."""
-        return total_usage(self.generations)
+        """Tokens used so far, by all answers of the request."""
+        return total_usage(self.answers)
 
     def shown_cost(self) -> float | None:
         """The cost so far in US dollars; None if it has no price or the operator does not show costs."""
@@ -239,7 +248,7 @@ class RequestUsage:
 
     def _input_without_usage(self) -> Usage:
         """The estimated input of the choices that Claude was working on when the client disconnected."""
-        choices = self._record.choices - len(self.generations)
+        choices = self._record.choices - len(self.answers)
         if self._sent is None or choices < 1 or self._record.outcome not in _WITHOUT_USAGE:
             return {}
         return {"input_tokens": estimate_tokens(self._sent) * choices}
@@ -247,9 +256,9 @@ class RequestUsage:
     def _learn(self) -> None:
         """Takes account of the answers in the estimate for the next requests of this key and model."""
         estimates, model = self._billing.output_estimates, self._record.model or _NO_MODEL
-        for generation in self.generations:
-            tokens = generation.usage.get("output_tokens") or 0
-            complete = generation.finished and not self._limited_by_client
+        for answer in self.answers:
+            tokens = answer.usage.get("output_tokens") or 0
+            complete = answer.finished and not self._limited_by_client
             estimates.add(self._key.id, model, tokens, complete=complete)
 
     async def _close(self) -> None:

@@ -87,10 +87,7 @@ class CompletionStreamer:
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
-        error = deadline_exceeded()
-        self._record.fail(error)
-        self._record.outcome = "deadline"
-        return self._error_frame(error)
+        return self._error_frame(recorded_deadline(self._record))
 
     def keep_alive_frame(self) -> bytes:
         """A frame that fills silence; b"" if the response is complete or has failed."""
@@ -115,13 +112,8 @@ class CompletionStreamer:
                         self._record.end()
             if self._unfinished:
                 raise cut_short()
-        except APIError as error:
-            self._record.fail(error)
-            yield self._error_frame(error)
         except Exception as error:
-            log_bug(error)
-            self._record.fail(INTERNAL_ERROR)
-            yield self._error_frame(INTERNAL_ERROR)
+            yield self._error_frame(recorded_failure(error, self._record))
 
     def _encode(self, index: int, events: Sequence[MessageStreamEvent], frames: list[bytes]) -> None:
         """Appends to `frames`, so that the frames before a failure are kept."""
@@ -137,6 +129,23 @@ class CompletionStreamer:
     def _error_frame(self, error: APIError) -> bytes:
         self._failed = True
         return self._encoder.error(error)
+
+
+def recorded_failure(error: Exception, record: RequestRecord) -> APIError:
+    """Records the failure of a started response. Returns the error for its last frame."""
+    if not isinstance(error, APIError):
+        log_bug(error)
+        error = INTERNAL_ERROR
+    record.fail(error)
+    return error
+
+
+def recorded_deadline(record: RequestRecord) -> APIError:
+    """Records that a started response hit the deadline. Returns the error for its last frame."""
+    error = deadline_exceeded()
+    record.fail(error)
+    record.outcome = "deadline"
+    return error
 
 
 def deadline_exceeded() -> APIError:

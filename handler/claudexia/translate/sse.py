@@ -5,6 +5,8 @@ all line endings; comments and other fields are skipped, and `event:` is ignored
 the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
+from collections.abc import Mapping
+
 from pydantic_core import from_json
 
 from claudexia.errors import APIError, upstream_error
@@ -14,6 +16,9 @@ from claudexia.translate.types.anthropic import MessageStreamEvent
 DONE = b"data: [DONE]\n\n"
 # Bytes. The largest request is as large, and no answer has more.
 MAX_EVENT = 32 * 2**20
+# The end of a line and an empty line, which end an event; the second is also the end of CR LF CR LF.
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+_LONGEST_BLANK = 2  # bytes of a blank line before its last one
 
 
 class EventDecoder:
@@ -39,11 +44,14 @@ class EventDecoder:
             raise self._failure
         if self._held or b"\r" in data:
             data = self._lines(data)
-        if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces and self._pieces[-1][-1:] == b"\n"):
-            return self._keep(data, [])
-        *blocks, rest = b"".join([*self._pieces, data]).split(b"\n\n")
-        self._pieces, self._size = [], 0
-        return self._keep(rest, self._decoded(blocks))
+        if self._pieces:  # an event that began in an earlier read
+            if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces[-1][-1:] == b"\n"):
+                return self._keep(data, [])
+            data = b"".join([*self._pieces, data])
+            self._pieces, self._size = [], 0
+        *blocks, rest = data.split(b"\n\n")
+        events = self._decoded(blocks)
+        return self._keep(rest, events) if rest or self._failure else events
 
     def close(self) -> list[MessageStreamEvent]:
         if self._failure:
@@ -76,9 +84,12 @@ class EventDecoder:
             if len(block) > MAX_EVENT:
                 self._failure = _too_large()
                 break
-            data = _data(block)
-            if not data:
-                continue
+            # How the API writes every event: two lines, the second one with the data.
+            before, _, data = block.partition(b"\ndata:")
+            if not data or b"\n" in data or before.startswith(b"data:"):
+                data = _data(block)
+                if not data:
+                    continue
             try:
                 event = from_json(data)
             except ValueError:
@@ -89,17 +100,50 @@ class EventDecoder:
         return events
 
 
+class WholeEvents:
+    """Holds back the beginning of an event until its end arrives, and changes no byte.
+
+    What feed() returns ends between two events, so that another event can follow it.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._tail = b""  # the last bytes of what is held back, where the end of an event may begin
+
+    def feed(self, data: bytes) -> bytes:
+        """What was held back and `data`, up to the end of the last whole event; may be empty."""
+        if not self._held and data.endswith(b"\n\n"):  # how the API's events arrive
+            return data
+        text = self._tail + data
+        end = max(text.rfind(blank) + len(blank) if blank in text else 0 for blank in _BLANK_LINES)
+        if not end:
+            self._held.append(data)
+            self._tail = text[-_LONGEST_BLANK:]
+            return b""
+        cut = end - len(self._tail)
+        whole, rest = b"".join([*self._held, data[:cut]]), data[cut:]
+        self._held, self._tail = [rest] if rest else [], rest[-_LONGEST_BLANK:]
+        return whole
+
+    def rest(self) -> bytes:
+        """What is still held back."""
+        return b"".join(self._held)
+
+
 def _too_large() -> APIError:
     return upstream_error(f"The upstream sent an event larger than {MAX_EVENT // 2**20} MB.")
 
 
 def _data(block: bytes) -> bytes:
-    before, _, data = block.partition(b"\ndata:")
-    if data and b"\n" not in data and not before.startswith(b"data:"):  # how the API writes every event
-        return data
+    """The data of an event with any lines."""
     return b"\n".join(line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))
 
 
 def encode(chunk: object) -> bytes:
     """One event. There is no function for a comment: some clients take one for the end of the stream."""
     return b"data: %b\n\n" % dump(chunk)
+
+
+def named_event(event: Mapping[str, object]) -> bytes:
+    """An event as Anthropic writes it: its type is repeated in a line before the data."""
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), dump(event))

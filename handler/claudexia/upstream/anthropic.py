@@ -1,18 +1,19 @@
 """AnthropicUpstream: the Messages API over httpx. Every failure is an APIError.
 
-The upstream is always asked to stream. open() returns once the first event has arrived, so that a failure
-before it keeps its HTTP status. Only a connection that could not be made is retried: clients retry already,
-and a request that reached the API may have been billed.
+open() always streams, and returns once the first event has arrived, so that a failure
+before it keeps its HTTP status. send() sends a client's own request, streamed or not. Only a connection that
+could not be made is retried: clients retry already, and a request that reached the API may have been billed.
 """
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
 import httpx
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
@@ -21,13 +22,15 @@ from claudexia.settings import Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
 from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
+from claudexia.upstream import RawRequest
 from claudexia.upstream.errors import error_from_event, error_from_status
-from claudexia.upstream.headers import relayed_headers, retry_headers
+from claudexia.upstream.headers import native_headers, relayed_headers, retry_headers
 from claudexia.upstream.secret import Secret, SecretsManagerSecret, StaticSecret
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
 _FINISH_TIMEOUT = 1.0  # seconds
+_MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
 class AnthropicUpstream:
@@ -47,6 +50,7 @@ class AnthropicUpstream:
             "content-type": "application/json",
             "user-agent": f"claudexia/{__version__}",
         }
+        self._base_url = f"{base_url}/v1"
         self._messages_url = httpx.URL(f"{base_url}/v1/messages")
         self._models_url = httpx.URL(f"{base_url}/v1/models", params={"limit": 1000})
         self._headers = httpx.Headers(headers)
@@ -63,12 +67,7 @@ class AnthropicUpstream:
     async def open(self, params: MessageCreateParams, now: datetime) -> "HTTPMessageStream":
         """See Upstream.open()."""
         headers = self._headers_with(await self._key.get())
-        request = httpx.Request(
-            "POST", self._messages_url, headers=headers, content=dump(params), extensions=self._extensions
-        )
-        with _as_api_errors():
-            response = await self._transport.handle_async_request(request)
-        self._forget_refused_key(response)
+        response = await self._post(self._messages_url, headers, dump(params))
         try:
             stream = HTTPMessageStream(response, params["model"], now)
             await stream.start()
@@ -76,6 +75,27 @@ class AnthropicUpstream:
             await _close(response)
             raise
         return stream
+
+    async def send(self, request: RawRequest) -> "HTTPRawResponse":
+        """See Upstream.send()."""
+        headers = self._headers_with(await self._key.get()).copy()
+        headers.update({"accept": "application/json", **request.headers})
+        body = request.body if request.params["model"] == request.model else with_model(request)
+        response = await self._post(httpx.URL(self._base_url + request.path), headers, body)
+        try:
+            raw = HTTPRawResponse(response, request)
+            await raw.check_status()
+        except BaseException:
+            await _close(response)
+            raise
+        return raw
+
+    async def _post(self, url: httpx.URL, headers: httpx.Headers, body: bytes) -> httpx.Response:
+        request = httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+        with _as_api_errors():
+            response = await self._transport.handle_async_request(request)
+        self._forget_refused_key(response)
+        return response
 
     async def list_models(self) -> ModelInfoList:
         """See Upstream.list_models(). Source: https://platform.claude.com/docs/en/api/models/list"""
@@ -108,27 +128,92 @@ class AnthropicUpstream:
         return self._headers
 
 
-class HTTPMessageStream:
-    """The MessageStream of an HTTP response with server-sent events. start() comes first."""
+class _HTTPResponse:
+    """What MessageStreams and RawResponses share. `headers` are for the client's response."""
 
-    def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
+    def __init__(self, response: httpx.Response, model: str) -> None:
         # A dict, since httpx searches its own headers from end to end for each name.
         self._received = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
         }
-        self.headers: Mapping[str, str] = relayed_headers(self._received, now)
-        self.opening: Sequence[MessageStreamEvent] = ()
-        self.message: Message
+        self.headers: Mapping[str, str] = {}
         self._response = response
         self._model = model
+
+    async def check_status(self) -> None:
+        """Raises APIError for another status than 200."""
+        if self._response.status_code != 200:
+            body = await self._whole()
+            raise error_from_status(self._response.status_code, body, self._model, self._failure_headers())
+
+    def error(self, event: Mapping[str, object]) -> APIError:
+        return error_from_event(event, self._model, self._failure_headers())
+
+    def _failure_headers(self) -> dict[str, str]:
+        return {**self.headers, **retry_headers(self._received)}
+
+    async def _whole(self) -> bytes:
+        with _as_api_errors():
+            return await self._response.aread()
+
+    def _bytes(self) -> AsyncIterable[bytes]:
+        """The body directly from the transport: httpx's layers around it double the cost of an event."""
+        if "content-encoding" in self._received:  # not requested, but a proxy may compress
+            return self._response.aiter_bytes()
+        return cast("httpx.AsyncByteStream", self._response.stream)
+
+
+class HTTPRawResponse(_HTTPResponse):
+    """The RawResponse of an HTTP response. check_status() comes first."""
+
+    def __init__(self, response: httpx.Response, request: RawRequest) -> None:
+        super().__init__(response, request.model)
+        self.headers = native_headers(self._received)
+        is_json = "json" in self._received.get("content-type", "").lower()
+        self.is_stream = request.params.get("stream") is True and not is_json
+        self._reads = self._read()
+
+    def _failure_headers(self) -> dict[str, str]:
+        return dict(self.headers)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reads
+
+    async def read(self) -> bytes:
+        return await self._whole()
+
+    async def finish(self) -> bytes:
+        """What follows until the end of the response, or within a second."""
+        rest = b""
+        with contextlib.suppress(APIError, TimeoutError):
+            async with asyncio.timeout(_FINISH_TIMEOUT):
+                async for data in self._reads:
+                    rest += data
+        return rest
+
+    async def aclose(self) -> None:
+        await self._reads.aclose()
+        await _close(self._response)
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        with _as_api_errors():
+            async for data in self._bytes():
+                yield data
+
+
+class HTTPMessageStream(_HTTPResponse):
+    """The MessageStream of an HTTP response with server-sent events. start() comes first."""
+
+    def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
+        super().__init__(response, model)
+        self.headers = relayed_headers(self._received, now)
+        self.opening: Sequence[MessageStreamEvent] = ()
+        self.message: Message
         self._reads = self._read()
 
     async def start(self) -> None:
         """Waits for message_start. Raises APIError for another status, no event, or another first event."""
-        if self._response.status_code != 200:
-            with _as_api_errors():
-                body = await self._response.aread()
-            raise error_from_status(self._response.status_code, body, self._model, self._failure_headers())
+        await self.check_status()
         first: MessageStreamEvent | None = None
         while first is None:
             try:
@@ -141,12 +226,6 @@ class HTTPMessageStream:
         if first["type"] != "message_start" or not is_message(first.get("message")):
             raise upstream_error("The upstream's answer did not begin with a message.")
         self.message = first["message"]
-
-    def error(self, event: Mapping[str, object]) -> APIError:
-        return error_from_event(event, self._model, self._failure_headers())
-
-    def _failure_headers(self) -> dict[str, str]:
-        return {**self.headers, **retry_headers(self._received)}
 
     def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
         return self._reads
@@ -174,11 +253,20 @@ class HTTPMessageStream:
             if events := decoder.close():
                 yield events
 
-    def _bytes(self) -> AsyncIterable[bytes]:
-        """The body directly from the transport: httpx's layers around it double the cost of an event."""
-        if "content-encoding" in self._received:  # not requested, but a proxy may compress
-            return self._response.aiter_bytes()
-        return cast("httpx.AsyncByteStream", self._response.stream)
+
+def with_model(request: RawRequest) -> bytes:
+    """The body of `request` with its model id, and otherwise with the client's bytes if they can be kept.
+
+    They cannot if the name of the field or its value is written with escapes. Then the whole body is written
+    anew, which changes white space, escapes and the notation of numbers, but no value.
+    """
+    body, name = request.body, to_json(request.params["model"])
+    for found in _MODEL_FIELD.finditer(body):
+        if found[1] == name:
+            changed = b"".join([body[: found.start(1)], to_json(request.model), body[found.end(1) :]])
+            if from_json(changed)["model"] == request.model:  # else it is a nested field of the same name
+                return changed
+    return to_json({**request.params, "model": request.model})
 
 
 async def _close(response: httpx.Response) -> None:

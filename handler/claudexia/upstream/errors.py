@@ -8,9 +8,17 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten, upstream_error
+from claudexia.errors import (
+    ANTHROPIC_TYPES,
+    NO_RETRY,
+    APIError,
+    OriginalError,
+    model_not_found,
+    shorten,
+    upstream_error,
+)
 
 
 class _Failure(NamedTuple):
@@ -64,6 +72,7 @@ _BY_STATUS = {
     504: _BY_TYPE["timeout_error"],
     529: _BY_TYPE["overloaded_error"],
 }
+_STATUS_OF = {kind: status for status, kind in ANTHROPIC_TYPES.items()} | {"invalid_request_error": 400}
 # Characters. The upstream's messages may quote the request.
 _MAX_MESSAGE = 2000
 _SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
@@ -79,17 +88,27 @@ def error_from_status(status: int, body: bytes, model: str, headers: Mapping[str
     if status < 400:  # a redirect, or success without a stream
         return upstream_error(f"The upstream answered with status {status}.")
     error = _error_object(body)
-    return _api_error(
+    api_error = _api_error(
         _classify(error, status), error, model, headers, f"The upstream answered with status {status}."
     )
+    return _with_original(api_error, error, OriginalError(status, body))
 
 
 def error_from_event(event: Mapping[str, object], model: str, headers: Mapping[str, str]) -> APIError:
     """The error for an `error` event. The HTTP status was 200, so the error's type decides."""
     error = _mapping(event.get("error"))
-    return _api_error(
+    api_error = _api_error(
         _classify(error, 500), error, model, headers, "The upstream failed in the middle of its answer."
     )
+    original = OriginalError(_STATUS_OF.get(str(error.get("type")), 500), to_json(event))
+    return _with_original(api_error, error, original)
+
+
+def _with_original(api_error: APIError, error: Mapping[str, object], original: OriginalError) -> APIError:
+    """`api_error` with `original`, unless that has another envelope or concerns the gateway itself."""
+    if isinstance(error.get("type"), str) and api_error.code != _CREDENTIAL.code:
+        api_error.original = original
+    return api_error
 
 
 def _classify(error: Mapping[str, object], status: int) -> _Failure:

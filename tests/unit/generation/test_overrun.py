@@ -14,8 +14,7 @@ from claudexia.errors import APIError
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.observability.record import RequestRecord
 from claudexia.storage.table import ItemKey, Table
-from tests.fakes.atomic_dynamodb import atomic_tables
-from tests.helpers.tables import Clock, OpenTable
+from tests.helpers.tables import Clock, OpenTable, tables
 
 MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
 PARAMS: Any = {
@@ -25,7 +24,7 @@ PARAMS: Any = {
     "stream": True,
 }
 INPUT = 10
-PIECE = 400  # characters of one network read, 100 tokens
+PIECE = 400  # characters per network read: 100 tokens
 
 
 class FakeGeneration:
@@ -59,7 +58,7 @@ class Gateway:
         try:
             params: Any = {**PARAMS, "max_tokens": max_tokens or MAX_TOKENS}
             await usage.admit(params, 1, streamed=True, requested_max_tokens=max_tokens)
-            usage.generations = cast("Any", [generation])
+            usage.answers = cast("Any", [generation])
             while visible and generation.output_tokens < tokens:
                 generation.output_tokens += PIECE // 4
                 delta = {"type": "text_delta", "text": "x" * PIECE}
@@ -73,7 +72,7 @@ class Gateway:
         await usage.close()
 
     async def burst(self, *answers: tuple[int, bool, int | None]) -> Outcome:
-        """All of `answers` at once, on a day of their own, and what they used."""
+        """Runs all of `answers` concurrently, on a new day. Returns their usage."""
         self.clock.advance(days=1)
         self.codes.clear()
         await asyncio.gather(*(self.answer(*answer) for answer in answers))
@@ -86,7 +85,7 @@ class Gateway:
         return Outcome(self.codes, tokens, micros)
 
 
-# How long the answers were before, what they are in the burst, and the most tokens of one reservation.
+# Lengths of the answers before the burst and in it, and the largest reservation in tokens.
 BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
     ("of a new process", [], (64_000, False, None), 64_000),
     ("with visible text", [], (64_000, True, None), 64_000),
@@ -99,8 +98,8 @@ BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
 @pytest.mark.parametrize(
     ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
 )
-@atomic_tables
-def test_200_at_once_overrun_no_limit_by_more_than_one_request(
+@tables
+def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
     open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
 ) -> None:
     day, minute = 1_000_000, 50_000
@@ -117,10 +116,8 @@ def test_200_at_once_overrun_no_limit_by_more_than_one_request(
 
 
 @pytest.mark.parametrize("before", [2, 100, 4096, 6000])
-@atomic_tables
-def test_answers_longer_than_those_before_end_once_the_money_is_spent(
-    open_table: OpenTable, before: int
-) -> None:
+@tables
+def test_unexpectedly_long_streams_end_once_the_budget_is_spent(open_table: OpenTable, before: int) -> None:
     day, reservation = 1_000_000, 5 * max(before, 4096)
     clock = Clock()
     with open_table(clock) as table:

@@ -81,7 +81,7 @@ def _tool_names(params: CompletionCreateParams) -> ToolNames:
     return ToolNames(reserved_names(params), custom_names(params))
 
 
-def to_message_params(  # the options of the room's main function, by keyword
+def to_message_params(  # noqa: PLR0913  # the options of the main function, passed by keyword
     params: CompletionCreateParams,
     model: ClaudeModel,
     *,

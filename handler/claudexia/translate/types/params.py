@@ -241,6 +241,7 @@ class CompletionCreateParams(Params):
         WebSearchOptions | None, Composed("Claude's web search", "citations as annotations")
     ] = None
     prompt_cache_options: Annotated[PromptCacheOptions | None, Composed("cache_control")] = None
+    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None  # Anthropic's
     prompt_cache_retention: Annotated[
         Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
     ] = None
@@ -280,4 +281,3 @@ class CompletionCreateParams(Params):
     top_k: Annotated[int | None, Field(ge=-1), Native("top_k")] = None
     thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
     reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
-    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None
