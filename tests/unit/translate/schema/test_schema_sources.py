@@ -181,5 +181,6 @@ def test_the_first_strict_tools_are_enforced(
 def test_which_patterns_are_enforced(pattern: str, enforced: bool) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}, "required": ["a"]}
     adapted = adapt({**schema, "additionalProperties": False})
-    assert ("pattern" in adapted.schema["properties"]["a"]) == enforced
+    properties: Any = adapted.schema["properties"]
+    assert ("pattern" in properties["a"]) == enforced
     assert bool(adapted.relaxed) != enforced
