@@ -458,7 +458,9 @@ def test_a_forced_call_has_the_clients_argument_names(
     for call in calls:
         assert (call.name, call.status) == ("find", "completed")
         assert json.loads(call.arguments).keys() == {"$filter"}
-    results = [{"type": "function_call_output", "call_id": call.call_id, "output": "fine"} for call in calls]
+    results: Any = [
+        {"type": "function_call_output", "call_id": call.call_id, "output": "fine"} for call in calls
+    ]
     following = client.responses.create(
         model=model, input=results, tools=[RENAMED], previous_response_id=response.id
     )
