@@ -13,6 +13,7 @@ The rooms, from top to bottom. Imports only point down this list:
     access          keys, limits, prices, the ledger, the thinking store
     observability   the record of a request, the log, the metrics
     storage         one table: in DynamoDB or in memory
+    aws             signed calls to AWS: Signature Version 4, credentials, a client of the JSON APIs
     translate       pure functions and state machines; no HTTP, no AWS, no clock
         request         a chat completion request -> MessageCreateParams
         response        MessageStreamEvents -> accumulator -> chat completion, whole or in chunks

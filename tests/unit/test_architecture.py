@@ -24,6 +24,7 @@ LEVELS = (
     {"access"},
     {"observability"},
     {"storage"},
+    {"aws"},
     {"translate"},
     {"translate.request", "translate.response"},
     {"translate.schema"},
@@ -101,6 +102,7 @@ WEB = {"fastapi", "starlette", "mangum", "uvicorn"}
 VENDORS = {"openai", "anthropic", "boto3", "botocore.session", "moto"}
 IO = {"httpx", "aws_lambda_powertools"}
 LAYERS = [
+    ("claudexia.aws.signing", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.translate", WEB | VENDORS | IO | {"asyncio", "ssl"}),
     ("claudexia.settings", WEB | VENDORS | IO),
     ("claudexia.access.stores", WEB | VENDORS | IO),
