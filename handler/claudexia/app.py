@@ -28,8 +28,7 @@ from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings
 from claudexia.storage.table import Table
 from claudexia.translate.types.openai import Model, ModelList
-from claudexia.upstream import Upstream
-from claudexia.upstream.anthropic import AnthropicUpstream
+from claudexia.upstream.failover import open_upstream
 
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
@@ -46,7 +45,7 @@ def create_app(
     """
     metrics = Metrics(settings)
     stores = open_stores(settings, table, now, metrics.table_failed)
-    upstream: Upstream = AnthropicUpstream(settings, transport)
+    upstream = open_upstream(settings, transport)
     prices = Prices(settings.prices)
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)

@@ -258,6 +258,7 @@ class CompletionHandler:
         permit_model(key, params.model, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
             model = replace(model, sampling=False)
+        model = self._upstream.adapted(model)
         key_limit = key.limits.max_tokens
         if key_limit is None:
             return model

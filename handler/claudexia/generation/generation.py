@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
+from claudexia.settings import HostName
 from claudexia.translate.report import Report
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
@@ -41,8 +42,8 @@ class GenerationRequest(NamedTuple):
     now: datetime
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
 
-    async def open(self) -> MessageStream:
-        return await self.upstream.open(self.params, self.now)
+    async def open(self, host: HostName | None = None) -> MessageStream:
+        return await self.upstream.open(self.params, self.now, host)
 
     def can_pause(self) -> bool:
         """Claude pauses only turns with server tools."""
@@ -147,7 +148,9 @@ class Generation:
     async def _resume(self) -> None:
         await self._stream.aclose()
         self._stopped = False
-        self._stream = await self._request.resumed_with(self._accumulator.resume_content).open()
+        request = self._request.resumed_with(self._accumulator.resume_content)
+        # Only the host that paused the turn knows its server tools' results.
+        self._stream = await request.open(self._stream.host)
 
 
 def cut_short() -> APIError:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from claudexia.errors import APIError, invalid_request, missing, shorten, unsupported
+from claudexia.models import ALL_FEATURES, HostLimits
 from claudexia.translate.types.base import Params
 
 # One part of a request's path: the name of a field or the index of an array item.
@@ -39,22 +40,28 @@ class Report:
     """Warnings and errors about one place in a request.
 
     `Report(strict)` is the root. `at()` returns a report for a place below; all reports of one request share
-    one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting.
+    one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting. `host` is what the
+    host of the request takes.
     """
 
-    __slots__ = ("_found", "_steps", "strict")
+    __slots__ = ("_found", "_steps", "host", "strict")
 
     def __init__(
-        self, strict: bool = False, found: dict[_Found, None] | None = None, steps: tuple[Step, ...] = ()
+        self,
+        strict: bool = False,
+        host: HostLimits = ALL_FEATURES,
+        found: dict[_Found, None] | None = None,
+        steps: tuple[Step, ...] = (),
     ) -> None:
         self.strict = strict
+        self.host = host
         # A dict is a set that keeps the order.
         self._found: dict[_Found, None] = {} if found is None else found
         self._steps = steps
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        return Report(self.strict, self._found, self._steps + steps)
+        return Report(self.strict, self.host, self._found, self._steps + steps)
 
     @property
     def param(self) -> str:

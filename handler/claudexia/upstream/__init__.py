@@ -1,6 +1,6 @@
 """Where Claude runs, behind one Protocol: Upstream opens a MessageStream and lists the models.
 
-`anthropic.AnthropicUpstream` is the implementation.
+`anthropic.AnthropicUpstream` calls one of the `hosts`, `failover.FailoverUpstream` several of them in turn.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from claudexia.errors import APIError
+from claudexia.models import ClaudeModel
+from claudexia.settings import HostName
 from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
 
 
@@ -16,9 +18,10 @@ class MessageStream(Protocol):
 
     `message` is the message as it started: its id and model, its content not yet. `opening` are the events
     read so far, message_start among them; iterate for the events that follow, one list per network read.
-    `headers` are for the client's response.
+    `headers` are for the client's response. `host` is where the answer runs.
     """
 
+    host: HostName
     headers: Mapping[str, str]
     message: Message
     opening: Sequence[MessageStreamEvent]
@@ -36,13 +39,18 @@ class MessageStream(Protocol):
 
 
 class Upstream(Protocol):
-    """One Messages API."""
+    """One Messages API, on one host or on several."""
 
-    async def open(self, params: MessageCreateParams, now: datetime) -> MessageStream:
+    def adapted(self, model: ClaudeModel) -> ClaudeModel:
+        """`model` as the first host serves it, for the translation of a request."""
+
+    async def open(
+        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
+    ) -> MessageStream:
         """Sends `params` and returns once the message has started.
 
-        `now` has a time zone; reset times in the response headers become durations from it. Raises APIError
-        for everything that fails before the first event.
+        `now` has a time zone; reset times in the response headers become durations from it. `host` is the only
+        one to call, None for any. Raises APIError for everything that fails before the first event.
         """
 
     async def list_models(self) -> ModelInfoList:

@@ -1,12 +1,14 @@
-"""AnthropicUpstream: the Messages API over httpx. Every failure is an APIError.
+"""AnthropicUpstream: the Messages API of one host over httpx. Every failure is an APIError.
 
 The upstream is always asked to stream. open() returns once the first event has arrived, so that a failure
-before it keeps its HTTP status. Only a connection that could not be made is retried: clients retry already,
-and a request that reached the API may have been billed.
+before it keeps its HTTP status. A connection that could not be made is retried, and once an overloaded host
+that asks to wait for a moment only. Nothing else is: clients retry already, and a request that reached the API
+may have been billed.
 """
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import cast
@@ -16,106 +18,154 @@ from pydantic_core import from_json, to_json
 
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
-from claudexia.settings import Settings
+from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
+from claudexia.settings import HostName, Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
-from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
-from claudexia.upstream.errors import error_from_event, error_from_status
-from claudexia.upstream.headers import relayed_headers, retry_headers
-from claudexia.upstream.secret import Secret, SecretsManagerSecret, StaticSecret
+from claudexia.translate.types.anthropic import (
+    Message,
+    MessageCreateParams,
+    MessageStreamEvent,
+    ModelInfo,
+    ModelInfoList,
+)
+from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
+from claudexia.upstream.headers import HOST_HEADER, host_request_id, relayed_headers, retry_headers
+from claudexia.upstream.hosts import Host, base_url, to_host
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
+_MAX_RETRY_WAIT = 2.0  # seconds, before one retry of an overloaded host
+_JITTER = 0.5  # seconds
 _FINISH_TIMEOUT = 1.0  # seconds
 
 
 class AnthropicUpstream:
-    """One connection pool to one Messages API. `transport` replaces the network, for tests and the echo.
+    """One connection pool to one host. `transport` replaces the network, for tests and the echo.
 
     Requests go to httpx's transport directly, not through its client: redirects and authentication are not
     wanted, a cookie jar would carry state from one caller's response to the next request, and the client is a
     tenth of a request's cost.
     """
 
-    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        base_url = settings.anthropic_base_url.rstrip("/").removesuffix("/v1")
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        host: HostName = "anthropic",
+    ) -> None:
+        retries = _CONNECT_RETRIES if settings.upstream_retry else 0
+        self._transport = transport or _transport(base_url(host, settings), retries)
+        self._host = to_host(host, settings, self._transport)
         headers = {
             "accept": "text/event-stream",
             "accept-encoding": "identity",  # compression would delay events
             "anthropic-version": settings.anthropic_version,
             "content-type": "application/json",
             "user-agent": f"claudexia/{__version__}",
+            **self._host.headers,
         }
-        self._messages_url = httpx.URL(f"{base_url}/v1/messages")
-        self._models_url = httpx.URL(f"{base_url}/v1/models", params={"limit": 1000})
+        self._messages_url = httpx.URL(f"{self._host.base_url}/v1/messages")
+        self._models_url = httpx.URL(f"{self._host.base_url}/v1/models", params={"limit": 1000})
         self._headers = httpx.Headers(headers)
-        self._sent_key = ""
-        key, secret_name = settings.anthropic_api_key, settings.anthropic_api_key_secret
-        self._key: Secret = SecretsManagerSecret(secret_name) if secret_name and not key else StaticSecret(key)
         timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._transport = transport or _transport(base_url)
+        self._retry = settings.upstream_retry
+
+    @property
+    def host(self) -> Host:
+        return self._host
+
+    def adapted(self, model: ClaudeModel) -> ClaudeModel:
+        """See Upstream.adapted()."""
+        return self._host.adapted(model)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def open(self, params: MessageCreateParams, now: datetime) -> "HTTPMessageStream":
-        """See Upstream.open()."""
-        headers = self._headers_with(await self._key.get())
-        request = httpx.Request(
-            "POST", self._messages_url, headers=headers, content=to_json(params), extensions=self._extensions
-        )
-        with _as_api_errors():
-            response = await self._transport.handle_async_request(request)
-        self._forget_refused_key(response)
+    async def open(
+        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
+    ) -> "HTTPMessageStream":
+        """See Upstream.open(). There is one host only."""
+        sent_id = self._host.model_id(find_model(params["model"], {}))
+        body = to_json(params if sent_id == params["model"] else {**params, "model": sent_id})
         try:
-            stream = HTTPMessageStream(response, params["model"], now)
+            return await self._open(body, params["model"], now)
+        except HostError as error:
+            wait = error.retry_after
+            if not self._retry or error.fault != "overloaded" or not wait or wait > _MAX_RETRY_WAIT:
+                raise
+        await asyncio.sleep(wait + random.uniform(0, _JITTER))  # noqa: S311  # no secret
+        return await self._open(body, params["model"], now)
+
+    async def _open(self, body: bytes, model: str, now: datetime) -> "HTTPMessageStream":
+        response = await self._post(self._messages_url, body)
+        try:
+            stream = HTTPMessageStream(response, model, now, self._host.name)
             await stream.start()
         except BaseException:
             await _close(response)
             raise
         return stream
 
+    async def _post(self, url: httpx.URL, body: bytes) -> httpx.Response:
+        headers = await self._host.authentication.headers("POST", str(url), self._headers, body)
+        request = httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+        with _as_api_errors():
+            response = await self._transport.handle_async_request(request)
+        self._forget_refused(response)
+        return response
+
     async def list_models(self) -> ModelInfoList:
         """See Upstream.list_models(). Source: https://platform.claude.com/docs/en/api/models/list"""
-        headers = self._headers_with(await self._key.get())
-        request = httpx.Request(
-            "GET",
-            self._models_url,
-            headers={**headers, "accept": "application/json"},
-            extensions=self._extensions,
-        )
+        if not self._host.lists_models:
+            return {"data": [_model_info(self.adapted(model)) for model in SERVED.values()]}
+        headers = self._headers.copy()
+        headers["accept"] = "application/json"
+        headers = await self._host.authentication.headers("GET", str(self._models_url), headers, b"")
+        request = httpx.Request("GET", self._models_url, headers=headers, extensions=self._extensions)
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
             try:
                 body = await response.aread()
             finally:
                 await _close(response)
-        self._forget_refused_key(response)
+        self._forget_refused(response)
         if response.status_code != 200:
             raise error_from_status(response.status_code, body, "", {})
         models: ModelInfoList = from_json(body)
         return models
 
-    def _forget_refused_key(self, response: httpx.Response) -> None:
+    def _forget_refused(self, response: httpx.Response) -> None:
         if response.status_code == 401:
-            self._key.forget()
+            self._host.authentication.forget()
 
-    def _headers_with(self, key: str) -> httpx.Headers:
-        if key != self._sent_key:  # in the first request, and in the first after a rotation
-            self._headers["x-api-key"] = self._sent_key = key
-        return self._headers
+
+def _model_info(model: ClaudeModel) -> ModelInfo:
+    """An entry of a host that has no list."""
+    return {
+        "id": model.id,
+        "capabilities": {
+            "structured_outputs": {"supported": model.host.structured_output},
+            "server_tools": {"web_search": {"supported": model.host.server_tools}},
+        },
+    }
 
 
 class HTTPMessageStream:
     """The MessageStream of an HTTP response with server-sent events. start() comes first."""
 
-    def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
+    def __init__(self, response: httpx.Response, model: str, now: datetime, host: HostName) -> None:
         # A dict, since httpx searches its own headers from end to end for each name.
         self._received = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
         }
-        self.headers: Mapping[str, str] = relayed_headers(self._received, now)
+        self.host = host
+        self.headers: Mapping[str, str] = {
+            **host_request_id(self._received),
+            **relayed_headers(self._received, now),
+            HOST_HEADER: host,
+        }
         self.opening: Sequence[MessageStreamEvent] = ()
         self.message: Message
         self._response = response
@@ -127,7 +177,9 @@ class HTTPMessageStream:
         if self._response.status_code != 200:
             with _as_api_errors():
                 body = await self._response.aread()
-            raise error_from_status(self._response.status_code, body, self._model, self._failure_headers())
+            aws_type = self._received.get("x-amzn-errortype", "")
+            status = self._response.status_code
+            raise error_from_status(status, body, self._model, self._failure_headers(), aws_type)
         first: MessageStreamEvent | None = None
         while first is None:
             try:
@@ -140,6 +192,8 @@ class HTTPMessageStream:
         if first["type"] != "message_start" or not is_message(first.get("message")):
             raise upstream_error("The upstream's answer did not begin with a message.")
         self.message = first["message"]
+        if isinstance(model := self.message.get("model"), str):  # in place: the event is read by others, too
+            self.message["model"] = claude_id(model)
 
     def error(self, event: Mapping[str, object]) -> APIError:
         return error_from_event(event, self._model, self._failure_headers())
@@ -200,10 +254,10 @@ def _has_trailing_data(response: httpx.Response) -> bool:
         return True
 
 
-def _transport(base_url: str) -> httpx.AsyncHTTPTransport:
+def _transport(url: str, retries: int) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(
-        verify=base_url.startswith("https:"),
-        retries=_CONNECT_RETRIES,
+        verify=url.startswith("https:"),
+        retries=retries,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         trust_env=False,
     )
@@ -215,10 +269,10 @@ def _as_api_errors() -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise upstream_error("The upstream could not be reached in time.", 504, "timeout") from error
+        raise unreachable("The upstream could not be reached in time.", 504, "timeout") from error
     except httpx.TimeoutException as error:
         raise upstream_error("The upstream sent nothing for too long.", 504, "timeout") from error
     except httpx.ConnectError as error:
-        raise upstream_error("The upstream could not be reached.") from error
+        raise unreachable("The upstream could not be reached.") from error
     except httpx.HTTPError as error:
         raise upstream_error("The connection to the upstream broke.") from error

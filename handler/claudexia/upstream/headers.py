@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 _MAX_RETRY_AFTER = 60.0
 # Characters of one relayed value. Lambda takes 16 kB of response headers; x-claudexia-warnings has up to 4 kB.
 _MAX_VALUE = 256
+# For every response: the host that answered. After a failover: the hosts that failed before it, and why.
+HOST_HEADER = "x-claudexia-upstream"
+ATTEMPTS_HEADER = "x-claudexia-failed-upstreams"
 _RETRY = ("retry-after", "retry-after-ms", "x-should-retry")
 
 
@@ -30,6 +33,12 @@ def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]
             if relayed_value:
                 relayed[f"x-ratelimit-{figure}-{kind}"] = relayed_value
     return relayed
+
+
+def host_request_id(headers: Mapping[str, str]) -> dict[str, str]:
+    """The request id of AWS, for a response that has none of Anthropic's."""
+    request_id = _relayable(headers.get("x-amzn-requestid"))
+    return {"x-request-id": request_id} if request_id else {}
 
 
 def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:

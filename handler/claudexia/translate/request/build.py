@@ -89,7 +89,7 @@ def to_message_params(  # the options of the room's main function, by keyword
     stored_answers  earlier answers by replay_keys(), None if they were not looked up; missing ones are reported
     today           adds a warning if the model is about to retire
     """
-    report = Report(strict)
+    report = Report(strict, model.host)
     sent_fields = _single_fields(params, report)
     output_format = to_output_format(params.response_format, report)
     schema = output_format.format["schema"] if output_format.format else None

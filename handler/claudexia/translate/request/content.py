@@ -15,6 +15,7 @@ from claudexia.translate.request.media import (
     FILES_NOT_STORED,
     image_from_base64,
     pdf_from_base64,
+    reject_url,
     to_file,
     to_image,
 )
@@ -314,6 +315,7 @@ def _check_inner(part: TextPart | ImageBlock, report: Report) -> None:
 def _checked_url(url: str, report: Report) -> str:
     if not url.strip().lower().startswith(("https://", "http://")):
         raise report.invalid("expected an https URL")
+    reject_url(report)
     return url.strip()
 
 

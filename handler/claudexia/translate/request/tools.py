@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.host_limits import is_server_run
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tool_choice import (
@@ -252,6 +253,8 @@ def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> _D
 
 
 def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
+    if not report.host.server_tools and is_server_run(tool.type):
+        raise report.at("type").unsupported(f"{report.host.name} does not run this tool")
     given = tool.model_dump(exclude_unset=True)
     param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _CACHE_FIELDS})
     _set_cache_control(param, tool, report)
@@ -288,6 +291,8 @@ def _enforce_strict(
     strict = [definition for definition in definitions if definition.is_strict]
     if not strict:
         return [definition.param for definition in definitions]
+    if not strict[0].name_report.host.strict_tools:
+        return [_without_strict(definition) for definition in definitions]
     from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
 
     tools = [cast("ToolParam", definition.param) for definition in strict]
@@ -298,6 +303,18 @@ def _enforce_strict(
     ]
 
 
+def _without_strict(definition: _Definition) -> ToolUnionParam:
+    if not definition.is_strict:
+        return definition.param
+    report = definition.strict_report or definition.name_report
+    report.warn(f"{report.host.name} enforces no schema for this model, so the tool was sent without strict")
+    return _not_strict(cast("ToolParam", definition.param))
+
+
+def _not_strict(tool: ToolParam) -> ToolUnionParam:
+    return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
+
+
 def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnionParam:
     tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
     if not adapted.fits:
@@ -305,7 +322,7 @@ def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnion
             f"the API cannot enforce the schema ({shorten(adapted.reason)}), "
             "so the tool was sent without strict"
         )
-        return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
+        return _not_strict(tool)
     for phrases, effect in (
         (adapted.relaxed, "requested by description, not enforced"),
         (adapted.narrowed, "Claude cannot call it with"),
@@ -324,6 +341,8 @@ def _web_search_tools(params: CompletionCreateParams, report: Report) -> list[We
     if options is None:
         return []
     report = report.at("web_search_options")
+    if not report.host.server_tools:
+        raise report.unsupported(f"{report.host.name} has no web search for Claude")
     if _has_own_web_search(params):
         report.warn("the web search among the tools was used instead")
         return []
