@@ -29,6 +29,7 @@ from claudexia.settings import Settings
 from claudexia.storage.table import Table
 from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream.failover import open_upstream
+from claudexia.upstream.hosts import price_factors
 
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
@@ -46,7 +47,7 @@ def create_app(
     metrics = Metrics(settings)
     stores = open_stores(settings, table, now, metrics.table_failed)
     upstream = open_upstream(settings, transport)
-    prices = Prices(settings.prices)
+    prices = Prices(settings.prices, price_factors(settings))
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
     models = ModelCatalog(upstream, settings.model_aliases, now)

@@ -5,7 +5,7 @@ key -> read body -> check requests per minute -> API.parse -> translate -> admit
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from claudexia.access.limits import bounded_max_tokens
 from claudexia.access.thinking_store import CallerThinking, ThinkingStore
 from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
-from claudexia.errors import invalid_request
+from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.generation.concurrency import both
 from claudexia.generation.generation import (
@@ -35,17 +35,23 @@ from claudexia.generation.streaming import (
     collect_messages,
     deadline_exceeded,
 )
-from claudexia.models import ClaudeModel, find_model
+from claudexia.models import ClaudeModel, find_model, undated
 from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
-from claudexia.translate.report import Report, ResponseOptions
+from claudexia.translate.report import FieldWarning, Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
+from claudexia.upstream.errors import Fault, HostError
 
 # From this version of the Messages API on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
+# When the setting MODEL_FALLBACKS applies.
+_FALLBACK_REASONS: Mapping[Fault, str] = {
+    "overloaded": "is overloaded",
+    "no_model": "is not available",
+}
 
 
 class ResponseContext(NamedTuple):
@@ -161,9 +167,12 @@ class CompletionHandler:
             context.record.outcome = "deadline"
             raise deadline_exceeded() from None
 
-    async def _translate(self, params: CompletionCreateParams, context: _RequestContext) -> _TranslatedRequest:
+    async def _translate(
+        self, params: CompletionCreateParams, context: _RequestContext, fallback: str | None = None
+    ) -> _TranslatedRequest:
+        """`fallback` replaces the requested model."""
         headers = context.request.headers
-        model, strict = self._model(params, context.key), has_flag(headers, "strict")
+        model, strict = self._model(params, context.key, fallback), has_flag(headers, "strict")
         price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
@@ -198,20 +207,58 @@ class CompletionHandler:
         usage.generations = generations
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
-            on_events = usage.on_events if usage.limited else None
-            request = GenerationRequest(self._upstream, message_params, context.now, on_events)
-            starting = start_generations(request, choices, translated.retry_report, generations)
+            starting = self._start(translated, generations)
             limit_headers: Mapping[str, str] = {}
             if usage.limited:
-                _, limit_headers = await both(starting, usage.limit_headers())
+                translated, limit_headers = await both(starting, usage.limit_headers())
             else:  # saves a task
-                await starting
+                translated = await starting
             headers = {**await self._headers(translated, generations), **limit_headers}
             if not params.stream:
                 return await self._whole(translated, generations, headers)
             response = self._streamed(translated, generations, headers)
             stack.pop_all()  # the response closes the generations
             return response
+
+    async def _start(self, translated: _TranslatedRequest, generations: list[Generation]) -> _TranslatedRequest:
+        """Starts the answers. Returns the request that was sent: that of a fallback model if the model cannot
+        answer now. What was reserved for the first one stays reserved until the usage is settled.
+        """
+        context, failed = translated.context, set[str]()
+        on_events = context.usage.on_events if context.usage.limited else None
+        while True:
+            params = translated.message_request.params
+            request = GenerationRequest(self._upstream, params, context.now, on_events)
+            choices = translated.params.n or 1
+            try:
+                await start_generations(request, choices, translated.retry_report, generations)
+            except HostError as error:
+                failed.add(params["model"])
+                following = await self._fallback(translated, error, failed)
+                if generations or following is None:  # an answer that has started is billed
+                    raise
+                translated = following
+            else:
+                context.record.model = params["model"]
+                return translated
+
+    async def _fallback(
+        self, translated: _TranslatedRequest, error: HostError, failed: Collection[str]
+    ) -> _TranslatedRequest | None:
+        """The request for the fallback model; None if there is none or the key may not use it."""
+        model, context = translated.message_request.params["model"], translated.context
+        fallback = self._settings.model_fallbacks.get(undated(model))
+        if error.fault not in _FALLBACK_REASONS or not fallback or fallback in failed:
+            return None
+        try:
+            following = await self._translate(translated.params, context, fallback)
+        except APIError:
+            return None
+        if translated.retry_report.strict:
+            return None
+        warning = FieldWarning("model", f"{model} {_FALLBACK_REASONS[error.fault]}, so {fallback} answers")
+        request = following.message_request
+        return following._replace(message_request=replace(request, warnings=(*request.warnings, warning)))
 
     async def _whole(
         self, translated: _TranslatedRequest, generations: Sequence[Generation], headers: Mapping[str, str]
@@ -250,12 +297,18 @@ class CompletionHandler:
             await context.thinking.delete_loaded()
         warnings = [*translated.message_request.warnings, *retry_warnings]
         context.record.warnings = field_names(warning.param for warning in warnings)
-        return {**generations[0].stream.headers, **warnings_header(warnings)}
+        headers = generations[0].stream.headers
+        context.record.set_upstream(headers)
+        return {**headers, **warnings_header(warnings)}
 
-    def _model(self, params: CompletionCreateParams, key: Key) -> ClaudeModel:
-        """The requested model, restricted to what this deployment and this key allow. Raises APIError."""
-        model = find_model(params.model, self._settings.model_aliases)
-        permit_model(key, params.model, model.id)
+    def _model(self, params: CompletionCreateParams, key: Key, fallback: str | None) -> ClaudeModel:
+        """The requested model, or `fallback`, restricted to what this deployment and this key allow.
+
+        Raises APIError.
+        """
+        name = fallback or params.model
+        model = find_model(name, self._settings.model_aliases)
+        permit_model(key, name, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
             model = replace(model, sampling=False)
         model = self._upstream.adapted(model)

@@ -16,7 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from claudexia.errors import INTERNAL_ERROR, APIError, ResponseRefusedError, shorten
 from claudexia.observability.log import log_bug, log_request
 from claudexia.observability.metrics import Metrics
-from claudexia.observability.record import RequestRecord, record_of
+from claudexia.observability.record import (
+    FAILED_UPSTREAMS_HEADER,
+    UPSTREAM_HEADER,
+    RequestRecord,
+    record_of,
+)
 
 # What to use instead of routes that OpenAI or Anthropic have and the gateway does not.
 _CHAT = "use POST /v1/chat/completions"
@@ -135,7 +140,9 @@ def allow_origin(app: FastAPI, origin: str) -> None:
         expose_headers=[
             "retry-after",
             "x-claudexia-cost",
+            FAILED_UPSTREAMS_HEADER,
             "x-claudexia-key",
+            UPSTREAM_HEADER,
             "x-claudexia-warnings",
             "x-correlation-id",
             *(

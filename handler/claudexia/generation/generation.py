@@ -71,6 +71,10 @@ class Generation:
         return self._stream
 
     @property
+    def host(self) -> HostName:
+        return self._stream.host
+
+    @property
     def message(self) -> Message:
         """The whole answer, once events() has ended."""
         return self._accumulator.message

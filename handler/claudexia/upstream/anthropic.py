@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
 from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
+from claudexia.observability.record import UPSTREAM_HEADER
 from claudexia.settings import HostName, Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
@@ -30,7 +31,7 @@ from claudexia.translate.types.anthropic import (
     ModelInfoList,
 )
 from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
-from claudexia.upstream.headers import HOST_HEADER, host_request_id, relayed_headers, retry_headers
+from claudexia.upstream.headers import host_request_id, relayed_headers, retry_headers
 from claudexia.upstream.hosts import Host, base_url, to_host
 
 _CONNECT_TIMEOUT = 10.0  # seconds
@@ -99,12 +100,16 @@ class AnthropicUpstream:
         return await self._open(body, params["model"], now)
 
     async def _open(self, body: bytes, model: str, now: datetime) -> "HTTPMessageStream":
-        response = await self._post(self._messages_url, body)
         try:
-            stream = HTTPMessageStream(response, model, now, self._host.name)
-            await stream.start()
-        except BaseException:
-            await _close(response)
+            response = await self._post(self._messages_url, body)
+            try:
+                stream = HTTPMessageStream(response, model, now, self._host.name)
+                await stream.start()
+            except BaseException:
+                await _close(response)
+                raise
+        except APIError as error:
+            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
             raise
         return stream
 
@@ -164,7 +169,7 @@ class HTTPMessageStream:
         self.headers: Mapping[str, str] = {
             **host_request_id(self._received),
             **relayed_headers(self._received, now),
-            HOST_HEADER: host,
+            UPSTREAM_HEADER: host,
         }
         self.opening: Sequence[MessageStreamEvent] = ()
         self.message: Message

@@ -15,13 +15,13 @@ import httpx
 
 from claudexia.errors import APIError
 from claudexia.models import ClaudeModel, find_model
+from claudexia.observability.record import FAILED_UPSTREAMS_HEADER
 from claudexia.settings import HostName, Settings
 from claudexia.translate.request.host_limits import missing_feature
 from claudexia.translate.types.anthropic import MessageCreateParams, ModelInfoList
 from claudexia.upstream import MessageStream, Upstream
 from claudexia.upstream.anthropic import AnthropicUpstream, HTTPMessageStream
 from claudexia.upstream.errors import HostError
-from claudexia.upstream.headers import ATTEMPTS_HEADER
 
 # Seconds without requests for a host and a model.
 _PAUSE = 10.0
@@ -161,11 +161,11 @@ def _attempts(failures: Sequence[tuple[str, HostError]]) -> list[str]:
 
 def _with_attempts(stream: HTTPMessageStream, failures: Sequence[tuple[str, HostError]]) -> HTTPMessageStream:
     if failures:
-        stream.headers = {**stream.headers, ATTEMPTS_HEADER: ", ".join(_attempts(failures))}
+        stream.headers = {**stream.headers, FAILED_UPSTREAMS_HEADER: ", ".join(_attempts(failures))}
     return stream
 
 
 def _with_attempts_header(failures: Sequence[tuple[str, HostError]]) -> HostError:
     first = failures[0][1]
-    first.headers = {**first.headers, ATTEMPTS_HEADER: ", ".join(_attempts(failures))}
+    first.headers = {**first.headers, FAILED_UPSTREAMS_HEADER: ", ".join(_attempts(failures))}
     return first

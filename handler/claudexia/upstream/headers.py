@@ -12,9 +12,6 @@ from datetime import UTC, datetime
 _MAX_RETRY_AFTER = 60.0
 # Characters of one relayed value. Lambda takes 16 kB of response headers; x-claudexia-warnings has up to 4 kB.
 _MAX_VALUE = 256
-# For every response: the host that answered. After a failover: the hosts that failed before it, and why.
-HOST_HEADER = "x-claudexia-upstream"
-ATTEMPTS_HEADER = "x-claudexia-failed-upstreams"
 _RETRY = ("retry-after", "retry-after-ms", "x-should-retry")
 
 

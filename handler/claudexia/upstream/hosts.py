@@ -51,7 +51,6 @@ class Host:
     model_id      the id that is sent for a model
     limits        what the host takes of a model
     lists_models  it has GET /v1/models
-    price_factor  its prices, relative to Anthropic's
     """
 
     name: HostName
@@ -61,7 +60,6 @@ class Host:
     model_id: Callable[[ClaudeModel], str] = lambda model: model.id
     limits: Callable[[ClaudeModel], HostLimits] = lambda model: ALL_FEATURES
     lists_models: bool = True
-    price_factor: float = 1.0
 
     def adapted(self, model: ClaudeModel) -> ClaudeModel:
         """`model` as this host serves it."""
@@ -81,6 +79,11 @@ def base_url(name: HostName, settings: Settings) -> str:
         # AWS documents the address with this path; the SDK's variable is without it.
         url = f"{url.rstrip('/').removesuffix('/anthropic')}/anthropic"
     return url.rstrip("/").removesuffix("/v1")
+
+
+def price_factors(settings: Settings) -> dict[str, float]:
+    """The prices of each host that is used, relative to Anthropic's."""
+    return {name: _price_factor(settings.aws) if name == "bedrock" else 1.0 for name in settings.upstream}
 
 
 def to_host(name: HostName, settings: Settings, transport: httpx.AsyncBaseTransport) -> Host:
@@ -121,7 +124,6 @@ def _bedrock(url: str, aws: AWSHosts, credentials: CredentialsProvider) -> Host:
         model_id=_mantle_id if mantle else _profile_id(aws.inference_profile),
         limits=lambda model: bedrock_limits(model, mantle=mantle),
         lists_models=False,
-        price_factor=_price_factor(aws),
     )
 
 

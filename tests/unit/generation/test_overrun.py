@@ -29,6 +29,8 @@ PIECE = 400  # characters of one network read, 100 tokens
 
 
 class FakeGeneration:
+    host = "anthropic"
+
     def __init__(self) -> None:
         self.output_tokens = 0
         self.finished = False
