@@ -19,6 +19,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("claudexia_cli.keys", "Manage the API keys of a deployed gateway."),
     "usage": ("claudexia_cli.usage", "Show tokens and cost per key, model and day."),
     "check": ("claudexia_cli.check", "Test a running gateway with a few short requests."),
+    "doctor": ("claudexia_cli.doctor", "Find what a deployed gateway lacks to call Claude."),
 }
 # Shorter than API Gateway's longest integration timeout of 900 s, so that the function notices its end first.
 _DEFAULT_TIMEOUT = 890
@@ -59,7 +60,7 @@ class _LazyGroup(click.Group):
 @click.option(
     "--upstream",
     metavar="URL|echo",
-    show_default="Claude if ANTHROPIC_API_KEY is set, else echo",
+    show_default="Claude if ANTHROPIC_API_KEY or UPSTREAM is set, else echo",
     help="Base URL of a server with Anthropic's Messages API, or the built-in echo.",
 )
 @click.option(
@@ -84,6 +85,11 @@ class _LazyGroup(click.Group):
     metavar="N",
     help="With --lambda: concurrent requests in the one process, as on Managed Instances.",
 )
+@click.option(
+    "--function-url",
+    is_flag=True,
+    help="With --lambda: a local function URL instead of API Gateway.",
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
@@ -95,9 +101,10 @@ def command(context: click.Context, /, **options: Any) -> None:
         if any(_is_given(context, name) for name in options):
             raise click.UsageError(f"Options before {context.invoked_subcommand!r} have no effect.")
         return
-    for name in ("timeout", "concurrency"):
+    for name in ("timeout", "concurrency", "function_url"):
         if _is_given(context, name) and not options["as_lambda"]:
-            raise StartError(f"--{name} configures a Lambda function; use it with --lambda.")
+            option = name.replace("_", "-")
+            raise StartError(f"--{option} configures a Lambda function; use it with --lambda.")
     local_gateway = import_module("claudexia_cli.local_gateway")
     local_gateway.run(local_gateway.Options(**options))
 

@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 import claudexia
 from claudexia_cli.echo import EchoServer
-from claudexia_cli.emulator.gateway import LambdaGateway
+from claudexia_cli.emulator.function_url import function_url_event
+from claudexia_cli.emulator.gateway import LambdaGateway, MakeEvent, rest_event
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation, RuntimeApi
 from claudexia_cli.serve import serve
 
@@ -137,12 +138,15 @@ def _ending(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConfiguration:
-    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None."""
+    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None. With `function_url`, a
+    function URL is in front of the function instead of API Gateway.
+    """
 
     environ: Mapping[str, str]
     timeout: int
     concurrency: int
     upstream: httpx.AsyncBaseTransport | None
+    function_url: bool = False
 
 
 def serve_lambda(
@@ -163,7 +167,8 @@ class _LocalLambda:
         self._configuration = configuration
         self._on_ready = on_ready
         self._environment = ExecutionEnvironment(configuration.timeout, configuration.concurrency)
-        self._gateway = LambdaGateway(self._environment.invoke)
+        make_event: MakeEvent = function_url_event if configuration.function_url else rest_event
+        self._gateway = LambdaGateway(self._environment.invoke, make_event)
         self.failure: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
