@@ -68,7 +68,7 @@ class FakeHost:
     """`requests` are those that were received: path, headers and the decoded body."""
 
     kind: Kind
-    anthropic: FakeAnthropic = field(default_factory=FakeAnthropic)
+    anthropic: Any = field(default_factory=FakeAnthropic)
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     # Models of the account; None for all of them.
     models: set[str] | None = None
@@ -86,7 +86,8 @@ class FakeHost:
             return
         inner = {**scope, "path": scope["path"].removeprefix("/anthropic")}
         inner["headers"] = [(b"x-api-key", self.kind.encode()), (b"anthropic-version", b"2023-06-01")]
-        await self.anthropic(inner, _receiver(changed), self._outgoing(send, json.loads(body or b"{}")))
+        models = [json.loads(each).get("model", "") if each else "" for each in (changed, body)]
+        await self.anthropic(inner, _receiver(changed), self._outgoing(send, *models))
 
     def _authenticate(self, scope: Message, headers: dict[str, str], body: bytes) -> None:
         key = headers.get("x-api-key") if self.kind == "aws" else None
@@ -165,7 +166,7 @@ class FakeHost:
         if '"type": "url"' in json.dumps(params.get("messages", [])):
             raise _RefusedError(400, "ValidationException", "URL sources are not supported")
 
-    def _outgoing(self, send: Send, params: dict[str, Any]) -> Send:
+    def _outgoing(self, send: Send, model: str, host_model: str) -> Send:
         """Replaces Anthropic's response headers and model id by the host's."""
 
         async def outgoing(message: Message) -> None:
@@ -174,9 +175,8 @@ class FakeHost:
                 request_id = b"request-id" if self.kind == "aws" else b"x-amzn-requestid"
                 message = {**message, "headers": [*kept, (request_id, f"req_{self.kind}".encode())]}
             elif self.kind != "aws" and b'"message_start"' in message.get("body", b""):
-                claude = _BEDROCK_MODELS.get(f"anthropic.{params['model'].rpartition('anthropic.')[2]}", "")
-                sent = json.dumps(params["model"]).encode()
-                message = {**message, "body": message["body"].replace(json.dumps(claude).encode(), sent)}
+                named = (json.dumps({"model": name})[1:-1].encode() for name in (model, host_model))
+                message = {**message, "body": message["body"].replace(*named)}
             await send(message)
 
         return outgoing
