@@ -1,8 +1,11 @@
-"""The option --slow, and the marker of the same name for everything in tests/slow."""
+"""The option --slow, the marker `slow` for everything in tests/slow, and the fixtures of most tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers import serving
 
 SLOW = Path(__file__).parent / "slow"
 
@@ -24,3 +27,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if not item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
+
+
+@pytest.fixture
+def upstream() -> serving.Upstream:
+    """The upstream with scripted replies; a short text by default."""
+    return serving.Upstream()
+
+
+@pytest.fixture
+def gateway(upstream: serving.Upstream) -> Iterator[str]:
+    """The base URL, with /v1, of a gateway in front of `upstream`, over real sockets."""
+    with serving.gateway(upstream) as url:
+        yield url

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
@@ -22,6 +22,7 @@ from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin
 from claudexia.api.models import ModelCatalog
+from claudexia.api.page import page, prefers_html
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
@@ -93,6 +94,7 @@ def create_app(
         redirect_slashes=False,
         openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
+    _add_root(app, serves_page=settings.page)
     app.include_router(routes, prefix="/v1")
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
@@ -101,6 +103,16 @@ def create_app(
     add_error_handlers(app)
     _describe_on_request(app)
     return app
+
+
+def _add_root(app: FastAPI, *, serves_page: bool) -> None:
+    """`/` is a page for browsers, and the same as /health for API clients."""
+
+    @app.api_route("/", methods=["GET", "HEAD"], response_model=None, include_in_schema=False)
+    async def root(request: Request) -> Response:
+        if serves_page and prefers_html(request.headers):
+            return page()
+        return JSONResponse({"status": "ok"}, headers={"vary": "accept"})
 
 
 def _describe_on_request(app: FastAPI) -> None:

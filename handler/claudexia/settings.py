@@ -73,6 +73,7 @@ class Settings:
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
     keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
+    page                        serve a page at / to browsers
     max_body                    the largest request body, in bytes
     """
 
@@ -103,6 +104,7 @@ class Settings:
     upstream_timeout: float = 600.0
     keepalive: float = 15.0
     docs: bool = True
+    page: bool = True
     max_body: int = 32 * 1024 * 1024
 
     @classmethod
@@ -110,10 +112,10 @@ class Settings:
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
         LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, MODEL_FALLBACKS, PRICES, PROMPT_CACHING,
-        SERVE_DOCS, UNPRICED_MODELS, UPSTREAM, UPSTREAM_MAX_WAIT, UPSTREAM_RETRY, and for the hosts in AWS
-        ANTHROPIC_AWS_API_KEY, ANTHROPIC_AWS_BASE_URL, ANTHROPIC_AWS_WORKSPACE_ID, ANTHROPIC_BEDROCK_BASE_URL,
-        ANTHROPIC_BEDROCK_MANTLE_BASE_URL, AWS_BEARER_TOKEN_BEDROCK, AWS_REGION or AWS_DEFAULT_REGION,
-        BEDROCK_ENDPOINT and BEDROCK_INFERENCE_PROFILE.
+        SERVE_DOCS, SERVE_PAGE, UNPRICED_MODELS, UPSTREAM, UPSTREAM_MAX_WAIT and UPSTREAM_RETRY; for hosts in
+        AWS also ANTHROPIC_AWS_API_KEY, ANTHROPIC_AWS_BASE_URL, ANTHROPIC_AWS_WORKSPACE_ID,
+        AWS_BEARER_TOKEN_BEDROCK, ANTHROPIC_BEDROCK_BASE_URL, ANTHROPIC_BEDROCK_MANTLE_BASE_URL, AWS_REGION or
+        AWS_DEFAULT_REGION, BEDROCK_ENDPOINT and BEDROCK_INFERENCE_PROFILE.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -147,6 +149,7 @@ class Settings:
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
+            page=read.switch("SERVE_PAGE", cls.page),
         )
 
 

@@ -1,22 +1,26 @@
 """The command `claudexia usage`: tokens and cost of one month, per key, model and day.
 
-The output is a table with a bar per day for people, CSV for spreadsheets, or JSON for scripts.
+The output is a table with a bar per day, a page with charts, CSV for spreadsheets, or JSON for scripts.
 """
 
 import csv
 import re
 import shutil
 import sys
+import tempfile
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
 from claudexia.access.ledger import DayUsage, Ledger, Totals, totals
 from claudexia.access.limits import MICROS
-from claudexia_cli.console import CommandError, print_json, print_table
+from claudexia_cli.console import CommandError, print_json, print_note, print_table
 from claudexia_cli.deployed_table import TableLocation, open_table, run_on_table, table_options
+from claudexia_cli.usage_page import usage_page
 
 _NAMES = ["day", "key_id", "key", "model"]
 _HEADERS = [
@@ -40,8 +44,7 @@ def _print_report(month: str, days: Sequence[DayUsage]) -> None:
         return
     click.echo(f"Usage in {month}, in UTC\n")
     total = totals(days)
-    rows = [*_rows_by_key_and_model(days), ["Total", "", *_numbers(total)]]
-    print_table(_right_aligned([_HEADERS, *rows], text_columns=2))
+    print_table(_right_aligned(_table(days), text_columns=2))
     click.echo()
     _print_bars(days)
     if total.unpriced:
@@ -67,6 +70,19 @@ def _print_json(month: str, days: Sequence[DayUsage]) -> None:
     print_json({"month": month, "days": [_record(day) for day in days], "total": _totals_record(totals(days))})
 
 
+def _write_page(month: str, days: Sequence[DayUsage], path: Path | None, opens: bool) -> None:
+    if not days:
+        raise CommandError(f"There is no usage in {month}.")
+    path = path or Path(tempfile.mkdtemp(prefix="claudexia-")) / f"usage-{month}.html"
+    try:
+        path.write_text(usage_page(month, days, _table(days)), "utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+    print_note(f"Usage in {month}: {path}")
+    if opens and not webbrowser.open(path.resolve().as_uri()):
+        raise CommandError("No browser could be opened; open the file yourself.")
+
+
 def _record(day: DayUsage) -> dict[str, object]:
     values = [day.day.isoformat(), day.key_id, day.key_name, day.model]
     return {**dict(zip(_NAMES, values, strict=True)), **_totals_record(day.totals)}
@@ -76,6 +92,10 @@ def _totals_record(used: Totals) -> dict[str, object]:
     record = asdict(used)
     dollars = record.pop("cost_micros") / MICROS
     return {**record, "cost_usd": dollars}
+
+
+def _table(days: Sequence[DayUsage]) -> list[list[str]]:
+    return [_HEADERS, *_rows_by_key_and_model(days), ["Total", "", *_numbers(totals(days))]]
 
 
 def _rows_by_key_and_model(days: Sequence[DayUsage]) -> list[list[str]]:
@@ -159,11 +179,31 @@ def _month(text: str) -> str:
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: one object per day, key and model, and the total."
 )
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write a page with charts to FILE.",
+)
+@click.option(
+    "--open", "opens", is_flag=True, help="Open that page in a browser; without --html, a temporary file."
+)
 @table_options
-def command(key: str | None, month: str, as_csv: bool, as_json: bool, location: TableLocation) -> None:
+def command(  # noqa: PLR0913, PLR0917  # click passes each option
+    key: str | None,
+    month: str,
+    as_csv: bool,
+    as_json: bool,
+    html_path: Path | None,
+    opens: bool,
+    location: TableLocation,
+) -> None:
     """Show tokens and cost per key, model and day, in UTC."""
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json cannot be combined.")
+    outputs = {"--csv": as_csv, "--json": as_json, "--html": html_path, "--open": opens and not html_path}
+    chosen = [option for option, value in outputs.items() if value]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} cannot be combined.")
     ledger = Ledger(open_table(location), lambda kind: None)
     days = run_on_table(ledger.month(month))
     if key:
@@ -172,6 +212,8 @@ def command(key: str | None, month: str, as_csv: bool, as_json: bool, location: 
         _print_csv(days)
     elif as_json:
         _print_json(month, days)
+    elif html_path or opens:
+        _write_page(month, days, html_path, opens)
     else:
         _print_report(month, days)
 

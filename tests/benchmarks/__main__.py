@@ -1,8 +1,9 @@
-"""What the gateway costs beside a raw httpx-to-Starlette pass-through: `uv run python -m tests.benchmarks`.
+"""The gateway's cost compared with a plain httpx-to-Starlette pass-through: `uv run python -m tests.benchmarks`.
 
-Both relay the same fake upstream's answers in the same run, under the same uvicorn. A second table shows what
-keys and limits in a table add to the first token, a third what large bodies cost beside json.loads. Ratios are what counts: the absolute figures are this machine's.
-Nothing is asserted of them, but an answer that lost a word ends the run.
+Both relay the responses of the same fake upstream in the same run, under the same uvicorn. A second table shows the
+time that keys and limits in a table add to the first token, a third the translation of large bodies compared with
+json.loads. Compare the ratios: the absolute figures depend on the machine. No figure is checked, but a response that
+lost a word ends the run.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--passes", type=int, default=_PASSES, help="how often (default: %(default)s)")
     parser.add_argument(
-        "--smallest", action="store_true", help="only show that it runs: the figures mean nothing"
+        "--smallest", action="store_true", help="only check that it runs: the figures are meaningless"
     )
     options = parser.parse_args()
     relayed, accessed = asyncio.run(_run(max(1, options.passes), SMALLEST if options.smallest else FULL))
@@ -36,7 +37,7 @@ def main() -> None:
     bodies = [pair for turn in range(options.passes) for pair in measure_bodies(body_sizes, turn)]
     sys.stdout.write(
         f"{platform.python_implementation()} {platform.python_version()}, {options.passes} passes; the cold "
-        f"import stands beside that of fastapi, httpx and mangum\n\n"
+        f"import is compared with that of fastapi, httpx and mangum\n\n"
         f"{to_table(relayed, '', 'gateway', 'pass-through')}\n\n"
         f"{to_table(accessed, 'ms to first token, key and limits', 'in a table', 'in settings')}\n\n"
         f"{to_table(bodies, 'CPU ms per body, by its kind', 'translate', 'json.loads')}\n"

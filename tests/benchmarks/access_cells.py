@@ -1,8 +1,7 @@
-"""What a key in a table, and its limits, add to the first token; beside a gateway with a key from its settings.
+"""The time that a key in a table, and its limits, add to the first token, compared with a key in the settings.
 
-Warm, the key was looked up before, as all but one request a minute find it. Cold is a new process: it loads
-boto3 and looks the key up. Where in its life it does so is its own affair, so both are told: its first
-request, and all from its start on.
+Warm: the key is cached, as for all but one request a minute. Cold: a new process loads boto3 and reads the key. It may
+do so at its start or in its first request, so both times are shown: of the first request, and from the start.
 """
 
 import time
@@ -42,15 +41,15 @@ async def _warm(servers: Servers, access: AccessServers, timed: int) -> AsyncIte
 
 
 async def _cold(servers: Servers, access: AccessServers, turn: int) -> AsyncIterator[Pair]:
-    """Only on DynamoDB: a table in memory has nothing to load. In odd turns who was last goes first."""
+    """Only on DynamoDB: a table in memory has nothing to load. Odd turns reverse the order."""
     starts: list[tuple[str, Job, Mapping[str, str]]] = [("", _JOB, {})]
     starts += [(limits, _job(secret), access.environ) for limits, secret in access.secrets.items()]
-    took = {
+    milliseconds = {
         limits: await _start(servers, job, environ) for limits, job, environ in starts[:: -1 if turn % 2 else 1]
     }
-    for n, told in enumerate(("first request", "from the start")):
+    for n, moment in enumerate(("first request", "from the start")):
         for limits in access.secrets:
-            yield Pair(f"cold, {told}, {limits}", took[limits][n], took[""][n])
+            yield Pair(f"cold, {moment}, {limits}", milliseconds[limits][n], milliseconds[""][n])
 
 
 async def _start(servers: Servers, job: Job, environ: Mapping[str, str]) -> tuple[float, float]:
@@ -60,9 +59,9 @@ async def _start(servers: Servers, job: Job, environ: Mapping[str, str]) -> tupl
         server("gateway", servers.core, servers.upstream.url, **environ) as gateway,
         Connection(gateway.port) as connection,
     ):
-        await connection.ask(_HEALTH)  # it is there
+        await connection.send(_HEALTH)  # the process is ready
         ready = time.perf_counter()
-        answer = await connection.ask(job.to_gateway())
+        answer = await connection.send(job.to_gateway())
         job.check_gateway(answer)
     return answer.first * 1000, (ready - began + answer.first) * 1000
 

@@ -1,4 +1,4 @@
-"""The processes with keys in a table: a stand-in for DynamoDB, gateways on it, and some with the same in memory."""
+"""The processes with keys in a table: a fake DynamoDB, gateways that use it, and gateways with a table in memory."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -15,23 +15,23 @@ from claudexia.storage.table import Table
 from tests.benchmarks.processes import Server, Servers, server
 
 _NAME, _REGION = "benchmark", "eu-central-1"
-_PLENTY = 1_000_000_000  # nobody is to be refused
+_UNREACHED = 1_000_000_000  # no request is refused
 LIMITS = {
     "no limits": Limits(),
     "five limits": Limits(
-        requests_per_minute=_PLENTY,
-        tokens_per_minute=_PLENTY,
-        concurrent_streams=_PLENTY,
-        usd_per_day_micros=_PLENTY,
-        usd_per_month_micros=_PLENTY,
+        requests_per_minute=_UNREACHED,
+        tokens_per_minute=_UNREACHED,
+        concurrent_streams=_UNREACHED,
+        usd_per_day_micros=_UNREACHED,
+        usd_per_month_micros=_UNREACHED,
     ),
 }
 
 
 @dataclass(frozen=True)
 class AccessServers:
-    """`secrets` has a key for each of LIMITS, by its name; `gateways` has one for each place of the table and each
-    key, since who is asked more often is faster. `environ` lets a new one use the table on DynamoDB.
+    """`secrets` has a key for each of LIMITS, by name. `gateways` has one process per kind of table and key, because a
+    process gets faster with the number of requests. `environ` makes a new process use the table on DynamoDB.
     """
 
     gateways: Mapping[tuple[str, str], Server]
@@ -41,7 +41,7 @@ class AccessServers:
 
 @asynccontextmanager
 async def running_with_keys(servers: Servers) -> AsyncIterator[AccessServers]:
-    """Beside `servers`, with the same upstream; ended on the way out."""
+    """Runs in addition to `servers`, with the same upstream, and ends on exit."""
     upstream, core = servers.upstream.url, servers.core
     with server("fake_table", servers.other_core) as fake:
         table = _open_table(fake.url)
@@ -74,5 +74,8 @@ def _open_table(endpoint: str) -> Table:
 
 async def _create_keys(table: Table) -> Mapping[str, str]:
     store = TableKeyStore(table, _now)
-    made = {told: await store.create(told.replace(" ", "-"), limits=limits) for told, limits in LIMITS.items()}
-    return {told: secret for told, (_, secret) in made.items()}
+    keys = {
+        limits_name: await store.create(limits_name.replace(" ", "-"), limits=limits)
+        for limits_name, limits in LIMITS.items()
+    }
+    return {limits_name: secret for limits_name, (_, secret) in keys.items()}

@@ -1,7 +1,7 @@
-"""What the translation of large request bodies costs beside `json.loads` of the same body, per generator and size.
+"""The cost of translating large request bodies, compared with `json.loads` of the same body, per generator and size.
 
-The generators are those of tests/unit/translate/test_linear.py, which counts steps and does not see what C code
-does in one call. Here it is seen: the ratio of one generator must not grow with the size.
+The generators are those of tests/unit/translate/test_linear.py, which counts steps and not the work inside of C
+calls. Here that work is measured: the ratio of a generator must not grow with the size.
 """
 
 import json
@@ -16,7 +16,7 @@ _PASSES = 3
 
 
 def measure_bodies(sizes: Sequence[int], turn: int) -> Iterator[Pair]:
-    """Milliseconds of CPU per generator and size, in about kB; nothing after some passes, which take long."""
+    """CPU milliseconds per generator and size (in kB, approximately). Only in the first passes, since they take long."""
     if turn >= _PASSES:
         return
     for name, generator in BODIES.items():

@@ -1,7 +1,7 @@
-"""What is measured, one pass at a time: the gateway and the pass-through, request by request in turns.
+"""The measurements of one pass: requests to the gateway and the pass-through in turns.
 
-A shared machine's pace changes from one moment to the next. Two figures taken side by side change together, so
-it is their ratio that is worth reading.
+The speed of a shared machine varies from moment to moment. Two figures measured in turns vary together, so their
+ratio is meaningful.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from tests.benchmarks.jobs import Job
 from tests.benchmarks.load import Answer, Connection
 from tests.benchmarks.processes import Server, Servers
 
-_SETTLED = 0.02  # seconds in which a relay cleans up after its last answer
+_CLEANUP_SECONDS = 0.02  # for a relay to clean up after its last response
 SHORT = 3
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much one pass asks for: requests by number of deltas, short requests, requests timed."""
+    """The numbers of requests in one pass: by number of deltas, short ones, and timed ones."""
 
     events: Mapping[int, int]
     requests: int
@@ -36,7 +36,7 @@ SMALLEST = Sizes(events={5: 1}, requests=1, timed=1)
 
 @dataclass(frozen=True)
 class Pair:
-    """One pass of one row."""
+    """The two figures of one row in one pass."""
 
     row: str
     gateway: float
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Relay:
-    """Who is asked, and for what."""
+    """A server, the request to it, and the check of its response."""
 
     server: Server
     request: bytes
@@ -53,13 +53,13 @@ class Relay:
 
 
 async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int) -> AsyncIterator[Pair]:
-    """Every row once. In odd turns the pass-through goes first."""
+    """Every row once. In odd turns the pass-through is first."""
     for deltas, times in sizes.events.items():
         row = f"CPU µs per event, {deltas:,} deltas"
         yield await _cpu(row, servers, Job(deltas), times, times * deltas, turn)
-    for name, whole in (("streamed", False), ("whole", True)):
+    for name, buffered in (("streamed", False), ("buffered", True)):
         row = f"CPU µs per request, {SHORT} deltas {name}"
-        yield await _cpu(row, servers, Job(SHORT, whole), sizes.requests, sizes.requests, turn)
+        yield await _cpu(row, servers, Job(SHORT, buffered), sizes.requests, sizes.requests, turn)
     yield await _first_token(servers, sizes.timed)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 
@@ -72,18 +72,18 @@ def _relays(servers: Servers, job: Job) -> tuple[Relay, Relay]:
 
 
 async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, turn: int) -> Pair:
-    """CPU time of both relays for `times` requests each, by turns, over connections that are already warm."""
+    """CPU time per unit of both relays, for `times` requests each, in turns, over open connections."""
     relays = _relays(servers, job)[:: -1 if turn % 2 else 1]
     answers: dict[Relay, list[Answer]] = {relay: [] for relay in relays}
     with _connected(relays) as connections:
         for relay in relays:
-            answers[relay].append(await connections[relay].ask(relay.request))
-        await asyncio.sleep(_SETTLED)
+            answers[relay].append(await connections[relay].send(relay.request))
+        await asyncio.sleep(_CLEANUP_SECONDS)
         before = {relay: relay.server.cpu_ns() for relay in relays}
         for _ in range(times):
             for relay in relays:
-                answers[relay].append(await connections[relay].ask(relay.request))
-        await asyncio.sleep(_SETTLED)
+                answers[relay].append(await connections[relay].send(relay.request))
+        await asyncio.sleep(_CLEANUP_SECONDS)
         used = {relay.server: (relay.server.cpu_ns() - before[relay]) / 1000 / units for relay in relays}
     for relay in relays:
         for answer in answers[relay]:
@@ -92,27 +92,27 @@ async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, tur
 
 
 async def _first_token(servers: Servers, times: int) -> Pair:
-    """What either relay adds to the upstream's own time to the first delta, in ms: the medians' difference."""
+    """The time in ms that each relay adds to the upstream's time to the first delta: the difference of medians."""
     job = Job(SHORT, model=PAUSING)
     direct = Relay(servers.upstream, job.to_upstream(), job.check_messages)
     gateway, pass_through = _relays(servers, job)
     typical = await first_tokens([direct, gateway, pass_through], times)
-    own = typical[direct]
-    return Pair("added ms to first token", typical[gateway] - own, typical[pass_through] - own)
+    upstream_ms = typical[direct]
+    return Pair("added ms to first token", typical[gateway] - upstream_ms, typical[pass_through] - upstream_ms)
 
 
 async def first_tokens(relays: Sequence[Relay], times: int) -> Mapping[Relay, float]:
-    """Median ms to the first delta of each, of `times` requests by turns: whom one follows is left to chance."""
-    took: dict[Relay, list[float]] = {relay: [] for relay in relays}
-    chance = Random(times)  # noqa: S311 - the same order in every run
+    """Median ms to the first delta per relay, of `times` requests in random turns."""
+    milliseconds: dict[Relay, list[float]] = {relay: [] for relay in relays}
+    rng = Random(times)  # noqa: S311 - the same order in every run
     with _connected(relays) as connections:
         for n in range(times + 1):
-            for relay in chance.sample(relays, len(relays)):
-                answer = await connections[relay].ask(relay.request)
+            for relay in rng.sample(relays, len(relays)):
+                answer = await connections[relay].send(relay.request)
                 relay.check(answer)
                 if n:  # the first opens connections
-                    took[relay].append(answer.first * 1000)
-    return {relay: statistics.median(each) for relay, each in took.items()}
+                    milliseconds[relay].append(answer.first * 1000)
+    return {relay: statistics.median(each) for relay, each in milliseconds.items()}
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """From process start to the first answer: `uv run --python 3.13 python -m tests.benchmarks.cold_start`.
 
-The built package under its own runtime, in AWS's emulator (AWS_LAMBDA_RIE holds its path), beside a FastAPI and
-Mangum hello-world under AWS's stock client, process by process in turns: one with bytecode, and one as SAM's pip
-builder ships it, which compiles itself at every cold start. What weighs most in the import is listed below.
+Compares the built package under its own runtime, in AWS's emulator (AWS_LAMBDA_RIE is its path), with a FastAPI and
+Mangum hello-world under AWS's stock client, in turns: one with bytecode, and one as SAM's pip builder ships it, which
+is compiled at every cold start. The most expensive imports are listed below the table.
 """
 
 import compileall
@@ -86,14 +86,14 @@ def _build(package: Path) -> None:
 
 
 def _install(folder: Path) -> None:
-    """The dependencies as they come, without bytecode; in / as in the Makefile, away from the project's settings."""
+    """Installs the dependencies without bytecode; in / as in the Makefile, so that the project's settings are not read."""
     command = ["uv", "--directory", "/", "pip", "install", "--quiet", "--python", sys.executable]
     requirements = str(_HANDLER_FOLDER / "requirements.txt")
     subprocess.run([*command, "--requirements", requirements, "--target", str(folder)], check=True)
 
 
 def _write_hello(folder: Path) -> None:
-    """The hello-world, and AWS's client with the bytecode that the managed runtime has of it."""
+    """The hello-world, and AWS's client with its bytecode, as in the managed runtime."""
     folder.mkdir()
     (folder / "hello.py").write_text(_HELLO)
     for name in _STOCK_CLIENT:
@@ -106,7 +106,7 @@ def _write_hello(folder: Path) -> None:
 
 
 def _measure(candidates: list[Candidate], rie: str) -> Mapping[str, list[float]]:
-    """Wall ms of each candidate, run by run, the first of each uncounted."""
+    """Wall-clock ms of each candidate, per run, without the first run."""
     taken: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
     for run in range(_RUNS + 1):
         for candidate in candidates[:: -1 if run % 2 else 1]:
@@ -117,7 +117,7 @@ def _measure(candidates: list[Candidate], rie: str) -> Mapping[str, list[float]]
 
 
 def _start(candidate: Candidate, rie: str) -> float:
-    """The emulator starts the process when the first invocation comes."""
+    """The emulator starts the process at the first invocation."""
     command = [sys.executable, "-S", *candidate.arguments]
     with emulator(rie, command, candidate.environ()) as url:
         began = time.perf_counter()
@@ -129,7 +129,7 @@ def _start(candidate: Candidate, rie: str) -> float:
 
 
 def _table(taken: Mapping[str, list[float]]) -> str:
-    """Medians and minima, and the gateway's ratio to each, run by run."""
+    """Medians and minima, and the gateway's ratio to each, calculated per run."""
     gateway = taken["gateway"]
     lines = ["first answer, wall ms        median   least   gateway's ratio"]
     for name, runs in taken.items():
@@ -139,7 +139,7 @@ def _table(taken: Mapping[str, list[float]]) -> str:
 
 
 def _heaviest(candidate: Candidate) -> str:
-    """What the import spends itself in, by top-level package."""
+    """The import time by top-level package."""
     command = [sys.executable, "-S", "-X", "importtime", "-c", "import claudexia.main"]
     done = subprocess.run(command, env=candidate.environ(), capture_output=True, text=True, check=True)
     own: dict[str, int] = {}

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.benchmarks.answering import Answering, serve
+from tests.benchmarks.http_server import HTTPConnection, serve
 
 _OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n"
@@ -26,7 +26,7 @@ class _Items:
         self._items: dict[tuple[str, str], Attributes] = {}
 
     def answer(self, operation: str, request: Mapping[str, Any]) -> Attributes:
-        """Raises KeyError for an operation that no benchmark needs."""
+        """Raises KeyError for other operations."""
         if operation == "PutItem":
             self._items[_key(request["Item"])] = request["Item"]
             return {}
@@ -43,7 +43,7 @@ def _key(attributes: Attributes) -> tuple[str, str]:
     return attributes["pk"]["S"], attributes["sk"]["S"]
 
 
-class _Connection(Answering):
+class _Connection(HTTPConnection):
     def __init__(self, items: _Items) -> None:
         super().__init__()
         self._items = items
@@ -57,5 +57,5 @@ class _Connection(Answering):
 
 
 if __name__ == "__main__":
-    kept = _Items()
-    asyncio.run(serve(lambda: _Connection(kept), int(sys.argv[1])))
+    items = _Items()
+    asyncio.run(serve(lambda: _Connection(items), int(sys.argv[1])))

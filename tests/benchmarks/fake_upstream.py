@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from claudexia_cli.echo.events import message_events
-from tests.benchmarks.answering import Answering, serve
+from tests.benchmarks.http_server import HTTPConnection, serve
 
 MODEL = "claude-sonnet-5-5"
 PAUSING = "claude-haiku-5-5"
@@ -107,7 +107,7 @@ def _event(data: Mapping[str, object], padding: int = 5) -> bytes:
     return f"event: {data['type']}\ndata: {compact[:-1]}{' ' * padding}}}\n\n".encode()
 
 
-class _Connection(Answering):
+class _Connection(HTTPConnection):
     def answer(self, head: bytes, body: bytes) -> None:
         request = json.loads(body)
         deltas = _DELTAS.search(body)

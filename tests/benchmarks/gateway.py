@@ -1,7 +1,7 @@
-"""The gateway, as a process to be measured.
+"""The gateway as a process for measurements.
 
-KEY is its only one, unless CLAUDEXIA_TABLE names the DynamoDB table that has them, or BENCHMARK_KEYS holds
-what a table in memory is to begin with: JSON, pairs of a sort key and an item.
+KEY is its only key, unless CLAUDEXIA_TABLE names a DynamoDB table with keys, or BENCHMARK_KEYS has the initial items of
+a table in memory: JSON, pairs of a sort key and an item.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ KEY = "sk_cdx_benchmark"
 
 
 def _gateway(upstream: str) -> FastAPI:
-    name, kept = os.environ.get("CLAUDEXIA_TABLE", ""), os.environ.get("BENCHMARK_KEYS", "")
+    name, items = os.environ.get("CLAUDEXIA_TABLE", ""), os.environ.get("BENCHMARK_KEYS", "")
     settings = Settings(
         anthropic_base_url=upstream,
         anthropic_api_key="x",
-        api_keys={} if name or kept else {"benchmark": KEY},
+        api_keys={} if name or items else {"benchmark": KEY},
         table=name,
-        limits_on_failure="closed",  # or what was not counted would be measured as counted
+        limits_on_failure="closed",  # so that a failure to count is an error and not measured
     )
-    return create_app(settings, table=asyncio.run(_in_memory(kept)) if kept else None)
+    return create_app(settings, table=asyncio.run(_in_memory(items)) if items else None)
 
 
-async def _in_memory(kept: str) -> MemoryTable:
+async def _in_memory(items: str) -> MemoryTable:
     table = MemoryTable(lambda: datetime.now(UTC))
-    for digest, item in json.loads(kept):
+    for digest, item in json.loads(items):
         await table.put(item_key(digest), item)
     return table
 

@@ -1,4 +1,4 @@
-"""What is asked of both relays: the requests, and proof that the answers hold every word."""
+"""The requests to both relays, and the check that the responses contain every word."""
 
 import json
 from collections.abc import Callable
@@ -13,34 +13,34 @@ _QUESTION = "Tell the one about the gateway, and leave nothing out of it. " * 12
 
 
 class LostDataError(Exception):
-    """An answer is not the one the upstream gave; its figures would be worth nothing."""
+    """A response differs from the upstream's, so its figures would be meaningless."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One request in both its forms, and what becomes of the answer."""
+    """One request in OpenAI's and in Anthropic's form, and the checks of the response."""
 
     deltas: int
-    whole: bool = False
+    buffered: bool = False
     model: str = MODEL
     key: str = KEY
 
     @property
-    def _asked(self) -> str:
+    def _prompt(self) -> str:
         return f"{_QUESTION}Tell it in {self.deltas} deltas."
 
     def to_gateway(self) -> bytes:
         system = {"role": "system", "content": _SYSTEM}
         body = {
             "model": self.model,
-            "messages": [system, {"role": "user", "content": self._asked}],
+            "messages": [system, {"role": "user", "content": self._prompt}],
             "max_tokens": self.deltas,
-            "stream": not self.whole,
+            "stream": not self.buffered,
         }
         return to_request("/v1/chat/completions", json.dumps(body).encode(), self.key)
 
     def to_pass_through(self) -> bytes:
-        return self._to_messages("/whole" if self.whole else "/stream")
+        return self._to_messages("/buffered" if self.buffered else "/stream")
 
     def to_upstream(self) -> bytes:
         return self._to_messages("/v1/messages")
@@ -49,7 +49,7 @@ class Job:
         body = {
             "model": self.model,
             "max_tokens": self.deltas,
-            "messages": [{"role": "user", "content": self._asked}],
+            "messages": [{"role": "user", "content": self._prompt}],
             "system": _SYSTEM,
             "stream": True,
         }
@@ -57,7 +57,7 @@ class Job:
 
     def check_gateway(self, answer: Answer) -> None:
         """Raises LostDataError."""
-        if self.whole:
+        if self.buffered:
             _check(answer, _completion, ["".join(words(self.deltas))])
         else:
             _check(answer, _chunks, words(self.deltas))

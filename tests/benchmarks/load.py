@@ -1,4 +1,4 @@
-"""The client: one kept-alive connection over a bare socket, so that it is never what a figure waits for."""
+"""The client: one keep-alive connection over a plain socket, so that its own time is negligible."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from tests.benchmarks.fake_upstream import words
 _READ = 1 << 18
 _PATIENCE = 30.0
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-# The first thing a reader sees; it looks the same in both vendors' events.
+# The text of the first delta, which is the same in both vendors' events.
 _FIRST = words(1)[0].encode()
 
 
@@ -40,11 +40,11 @@ class Connection:
     ) -> None:
         self._socket.close()
 
-    async def ask(self, request: bytes) -> Answer:
+    async def send(self, request: bytes) -> Answer:
         async with asyncio.timeout(_PATIENCE):
-            return await self._ask(request)
+            return await self._send(request)
 
-    async def _ask(self, request: bytes) -> Answer:
+    async def _send(self, request: bytes) -> Answer:
         loop = asyncio.get_running_loop()
         received, first = bytearray(), 0.0
         sent = time.perf_counter()
@@ -57,8 +57,8 @@ class Connection:
             if not first and _FIRST in received:
                 first = time.perf_counter() - sent
         head, _, body = bytes(received).partition(b"\r\n\r\n")
-        whole = body if _CONTENT_LENGTH.search(head) else _joined(body)
-        return Answer(int(head.split(b" ", 2)[1]), whole, first)
+        decoded = body if _CONTENT_LENGTH.search(head) else _joined(body)
+        return Answer(int(head.split(b" ", 2)[1]), decoded, first)
 
 
 def to_request(path: str, body: bytes, key: str, method: str = "POST") -> bytes:

@@ -1,6 +1,6 @@
-"""What the gateway is held against: httpx to Starlette, bytes in and the same bytes out, nothing translated.
+"""The baseline for the gateway: httpx to Starlette, which relays bytes without translation.
 
-`/stream` sends each piece as it comes; `/whole` sends all at once, which is a buffered answer's job.
+`/stream` sends each piece as it arrives; `/buffered` sends the complete body at once.
 """
 
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from tests.benchmarks.serving import serve
 
-_OWN = ("connection", "date", "transfer-encoding")
+_PER_CONNECTION = ("connection", "date", "transfer-encoding")
 
 
 def _pass_through(upstream: str) -> Starlette:
@@ -26,15 +26,15 @@ def _pass_through(upstream: str) -> Starlette:
     )
 
     async def open_stream(request: Request) -> httpx.Response:
-        asked = client.build_request("POST", f"{upstream}/v1/messages", content=await request.body())
-        return await client.send(asked, stream=True)
+        upstream_request = client.build_request("POST", f"{upstream}/v1/messages", content=await request.body())
+        return await client.send(upstream_request, stream=True)
 
     async def stream(request: Request) -> Response:
         answer = await open_stream(request)
         closing = BackgroundTask(answer.aclose)
         return StreamingResponse(answer.aiter_raw(), answer.status_code, _headers(answer), background=closing)
 
-    async def whole(request: Request) -> Response:
+    async def buffered(request: Request) -> Response:
         answer = await open_stream(request)
         pieces = [piece async for piece in answer.aiter_raw()]
         await answer.aclose()
@@ -45,13 +45,13 @@ def _pass_through(upstream: str) -> Starlette:
         yield
         await client.aclose()
 
-    routes = [Route("/stream", stream, methods=["POST"]), Route("/whole", whole, methods=["POST"])]
+    routes = [Route("/stream", stream, methods=["POST"]), Route("/buffered", buffered, methods=["POST"])]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
 def _headers(answer: httpx.Response) -> dict[str, str]:
-    """The upstream's, but for those that belong to one connection or that the server writes itself."""
-    return {name: value for name, value in answer.headers.items() if name not in _OWN}
+    """The upstream's headers, without those of the connection and those that the server sets itself."""
+    return {name: value for name, value in answer.headers.items() if name not in _PER_CONNECTION}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The processes of a run: who is measured has a core to itself, everyone else shares the other one."""
+"""The processes of a run: the measured process has its own core, all others share another core."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 _PATIENCE = 5.0
-_OURS = ("AWS_", "BENCHMARK_", "CLAUDEXIA_")
+_SETTINGS_PREFIXES = ("AWS_", "BENCHMARK_", "CLAUDEXIA_")
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_ns(self) -> int:
-        """The CPU time it has used so far, all threads together, read from outside.
+        """The CPU time used so far by all threads of the process.
 
-        Linux gives every process a CPU clock; its id is made from the pid (`man clock_getcpuclockid`, and
-        include/linux/posix-timers.h: the pid's complement above three bits, of which 2 is CPUCLOCK_SCHED). That
-        is exact to the nanosecond, where /proc and getrusage count in ticks or need the process to end.
+        Linux has a CPU clock for every process; its id is derived from the pid (`man clock_getcpuclockid`, and
+        include/linux/posix-timers.h: the pid's complement above three bits, of which 2 is CPUCLOCK_SCHED). It has a
+        resolution of a nanosecond, whereas /proc and getrusage count ticks or require the process to end.
         """
         return time.clock_gettime_ns((~self.pid << 3) | 2)
 
 
 @dataclass(frozen=True)
 class Servers:
-    """`core` is for whoever is measured, `other_core` for the rest; None where they cannot be chosen."""
+    """`core` is for measured processes, `other_core` for all others; None if cores cannot be chosen."""
 
     core: int | None
     other_core: int | None
@@ -47,25 +47,25 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """All three servers, ready for connections; ended on the way out."""
-    theirs, ours = _cores()
-    _pin(0, ours)
+    """Starts all three servers, ready for connections, and ends them on exit."""
+    measured_core, other_core = _cores()
+    _pin(0, other_core)
     with ExitStack() as stack:
-        upstream = stack.enter_context(server("fake_upstream", ours))
-        gateway = stack.enter_context(server("gateway", theirs, upstream.url))
-        pass_through = stack.enter_context(server("pass_through", theirs, upstream.url))
-        yield Servers(theirs, ours, upstream, gateway, pass_through)
+        upstream = stack.enter_context(server("fake_upstream", other_core))
+        gateway = stack.enter_context(server("gateway", measured_core, upstream.url))
+        pass_through = stack.enter_context(server("pass_through", measured_core, upstream.url))
+        yield Servers(measured_core, other_core, upstream, gateway, pass_through)
 
 
 @contextmanager
 def server(module: str, core: int | None, *arguments: str, **more: str) -> Iterator[Server]:
-    """A new process of a module of this folder; `more` is added to its environment."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    """Runs a module of this folder in a process; `more` is added to its environment."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS_PREFIXES)}
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        # It listens before the process starts, so that connecting to it is never too early.
+        # The socket listens before the process starts, so that no connection is refused.
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(descriptor), *arguments]
-        process = subprocess.Popen(command, env={**plain, **more}, pass_fds=[descriptor])
+        process = subprocess.Popen(command, env={**environ, **more}, pass_fds=[descriptor])
     try:
         _pin(process.pid, core)
         yield Server(port, process.pid)
@@ -79,7 +79,7 @@ def server(module: str, core: int | None, *arguments: str, **more: str) -> Itera
 
 
 def _cores() -> tuple[int | None, int | None]:
-    """One for the relays, one for the rest; none where they cannot be chosen."""
+    """A core for measured processes and one for all others; None if cores cannot be chosen."""
     if not hasattr(os, "sched_setaffinity"):
         return None, None
     cores = sorted(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""One app under uvicorn, in a process that `processes.py` started: the same for both relays."""
+"""Runs an app under uvicorn in a process of `processes.py`, in the same way for both relays."""
 
 import socket
 import sys
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 
 def serve(create: Callable[[str], ASGIApp]) -> None:
-    """Runs the app that `create` makes for an upstream's URL. Arguments: the listening socket's fd, the URL."""
+    """Runs the app that `create` returns for an upstream's URL. Command-line arguments: fd of the listening socket, URL."""
     descriptor, upstream = sys.argv[1:]
     config = uvicorn.Config(
         create(upstream), log_level="warning", access_log=False, proxy_headers=False, ws="none"

@@ -1,4 +1,4 @@
-"""The figures as text."""
+"""Formats the figures as a text table."""
 
 import statistics
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _HEAD = ("difference", "ratio median", "ratio least")
 def to_table(pairs: Iterable[Pair], title: str, gateway: str, baseline: str) -> str:
     """One line per row: medians over the passes, and the ratio's median and minimum, taken pass by pass.
 
-    `gateway` and `baseline` are what the two are called above their columns.
+    `gateway` and `baseline` are the titles of the two columns.
     """
     rows: dict[str, list[Pair]] = {}
     for pair in pairs:

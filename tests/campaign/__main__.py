@@ -1,7 +1,7 @@
 """Damaged request bodies and damaged upstream streams against the gateway: `uv run python -m tests.campaign`.
 
-The gateway runs in process, without sockets. Known-good requests stand between the damaged ones; their answers
-have to be right. What is judged stands in tests/campaign/judge.py. The exit status is 1 if a rule is broken; each
+The gateway runs in process, without sockets. Known-good requests between the damaged ones have to be
+answered correctly. The rules are in tests/campaign/judge.py. The exit status is 1 if a rule is broken; each
 is shown with its number of cases and with one case in its smallest form. `--case ID` shows one case again.
 """
 

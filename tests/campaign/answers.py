@@ -1,4 +1,4 @@
-"""What a client reads: a whole completion, a streamed one, or an error, in one form that can be compared."""
+"""Reads a response: a buffered completion, a streamed one or an error, in a form that can be compared."""
 
 import json
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _FINISH = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 _DONE = "data: [DONE]"
 
 
-class ShapeError(Exception):
-    """An answer that is neither whole nor an error. The text names what is wrong."""
+class MalformedResponseError(Exception):
+    """A response that is neither a complete completion nor an error. The text says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -40,78 +40,78 @@ class Success:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error object: as the response, or as the last frame of one that had begun, with status 200."""
+    """An error object: the response, or the last frame of a stream with status 200."""
 
     status: int
     error: Json
 
 
 def read(seen: Observation, streamed: bool) -> Success | Failure:
-    """Raises ShapeError."""
+    """Raises MalformedResponseError unless the response is a complete completion or an error."""
     if not seen.status or not seen.complete:
-        raise ShapeError("the response did not end")
+        raise MalformedResponseError("the response did not end")
     if seen.status >= 400:
         return Failure(seen.status, _error_of(_json(seen.body)))
     if seen.status != 200:
-        raise ShapeError(f"status {seen.status}")
-    return _streamed(seen.body) if streamed else _whole(_json(seen.body))
+        raise MalformedResponseError(f"status {seen.status}")
+    return _streamed(seen.body) if streamed else _buffered(_json(seen.body))
 
 
 def _json(data: bytes | str) -> Json:
     try:
         return json.loads(data)
     except ValueError:
-        raise ShapeError("the body is not JSON") from None
+        raise MalformedResponseError("the body is not JSON") from None
 
 
 def _error_of(body: Json) -> Json:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or error.keys() != {"message", "type", "param", "code"}:
-        raise ShapeError("the error object is incomplete")
+        raise MalformedResponseError("the error object is incomplete")
     if not all(isinstance(error[key], str) and error[key] for key in ("message", "type")):
-        raise ShapeError("the error's message or type is no text")
+        raise MalformedResponseError("the error's message or type is no text")
     if not all(error[key] is None or (isinstance(error[key], str) and error[key]) for key in ("param", "code")):
-        raise ShapeError("the error's param or code is no text")
+        raise MalformedResponseError("the error's param or code is no text")
     return error
 
 
 _COMPLETION, _CHUNK, _TEXT = (TypeAdapter(kind) for kind in (ChatCompletion, ChatCompletionChunk, Completion))
 
 
-def _fits(adapter: TypeAdapter[Any], value: Json) -> None:
+def _matches_type(adapter: TypeAdapter[Any], value: Json) -> None:
     """Whether the SDK's type takes `value` without any conversion."""
     try:
         adapter.validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join("N" if isinstance(step, int) else str(step) for step in first["loc"])
-        raise ShapeError(f"the SDK's type does not take {place}") from None
+        raise MalformedResponseError(f"the SDK's type does not take {place}") from None
 
 
-def _whole(body: Json) -> Success:
+def _buffered(body: Json) -> Success:
     if isinstance(body, dict) and body.get("object") == "text_completion":
-        _fits(_TEXT, body)
+        _matches_type(_TEXT, body)
         choices = [_choice(each, {"content": each["text"]}) for each in body["choices"]]
     else:
-        _fits(_COMPLETION, body)
+        _matches_type(_COMPLETION, body)
         choices = [_choice(each, each["message"]) for each in body["choices"]]
     return _success(choices, body["usage"])
 
 
 def _success(choices: list[Choice], usage: Json) -> Success:
     if not choices:
-        raise ShapeError("no choices")
+        raise MalformedResponseError("no choices")
     for choice in choices:
         if choice.finish_reason not in _FINISH:
-            raise ShapeError("no finish_reason")
+            raise MalformedResponseError("no finish_reason")
         if (choice.finish_reason in ("tool_calls", "function_call")) and not choice.calls:
-            raise ShapeError(f"finish_reason {choice.finish_reason} without a call")
+            raise MalformedResponseError(f"finish_reason {choice.finish_reason} without a call")
     known = {key: value for key, value in usage.items() if key != "cost"} if isinstance(usage, dict) else None
     for counts in (known, *(value for value in (known or {}).values() if isinstance(value, dict))):
         if not counts or any(
             not isinstance(count, int) or count < 0 for count in counts.values() if not isinstance(count, dict)
         ):
-            raise ShapeError("the usage holds what is no count")
+            raise MalformedResponseError("the usage holds what is no count")
     return Success(tuple(choices), json.dumps(known, sort_keys=True))
 
 
@@ -139,7 +139,7 @@ def _call(call: Json) -> tuple[str, str, str]:
         or not inner
         or not all(isinstance(each, str) for each in inner.values())
     ):
-        raise ShapeError("a call without id, name or arguments")
+        raise MalformedResponseError("a call without id, name or arguments")
     return call["id"], inner["name"], inner.get("arguments", inner.get("input"))
 
 
@@ -150,30 +150,30 @@ def _streamed(data: bytes) -> Success | Failure:
     text = data.decode()
     frames = [frame for frame in text.split("\n\n") if frame and not frame.startswith(":")]
     if not text.endswith("\n\n") or not frames or not all(frame.startswith("data: ") for frame in frames):
-        raise ShapeError("the stream is not made of frames")
+        raise MalformedResponseError("the stream is not made of frames")
     if frames[-1] == _DONE:
         chunks = [_json(frame[6:]) for frame in frames[:-1]]
         if any("error" in chunk for chunk in chunks):
-            raise ShapeError("an error frame and [DONE]")
-        return _folded(chunks)
+            raise MalformedResponseError("an error frame and [DONE]")
+        return _collected(chunks)
     last = _json(frames[-1][6:])
     if not isinstance(last, dict) or "error" not in last:
-        raise ShapeError("neither [DONE] nor an error frame at the end")
+        raise MalformedResponseError("neither [DONE] nor an error frame at the end")
     if _DONE in frames:
-        raise ShapeError("frames after [DONE]")
+        raise MalformedResponseError("frames after [DONE]")
     return Failure(200, _error_of(last))
 
 
-def _folded(chunks: list[Json]) -> Success:
+def _collected(chunks: list[Json]) -> Success:
     messages: dict[int, Json] = {}
     usage: Json = None
     for chunk in chunks:
-        _fits(_TEXT if chunk.get("object") == "text_completion" else _CHUNK, _as_typed(chunk))
+        _matches_type(_TEXT if chunk.get("object") == "text_completion" else _CHUNK, _as_typed(chunk))
         usage = chunk.get("usage") or usage
         for choice in chunk["choices"]:
             message = messages.setdefault(choice["index"], {})
             if message.get("finish_reason"):
-                raise ShapeError("a delta after the finish_reason")
+                raise MalformedResponseError("a delta after the finish_reason")
             message["finish_reason"] = choice["finish_reason"]
             _merge(message, choice.get("delta") or {"content": choice.get("text")})
     choices = []
@@ -185,8 +185,8 @@ def _folded(chunks: list[Json]) -> Success:
 
 
 def _as_typed(chunk: Json) -> Json:
-    """Without what the API sends and the SDK's types do not have: calls of custom tools in chunks, and a
-    finish_reason null of text completions.
+    """The chunk without fields that the API sends and the SDK's types do not have: custom tool calls in chunks, and
+    `finish_reason: null` in text completions.
     """
     choices = []
     for choice in chunk.get("choices") or []:

@@ -152,14 +152,14 @@ def good_request(name: str) -> Request:
 
 
 def control_name(index: int) -> str | None:
-    """The known-good body that stands at this place of a campaign; None at the place of a damaged one."""
+    """The known-good body at this index of a campaign; None if a damaged one is there."""
     turn, rest = divmod(index, _CONTROL_EVERY)
     names = list(good_bodies())
     return None if rest else names[turn % len(names)]
 
 
 def damaged_request(seed: int, index: int, largest: int) -> Request:
-    """The damaged request at this place. Large bodies have at most about `largest` bytes."""
+    """The damaged request at this index. Large bodies have at most about `largest` bytes."""
     random = Random(f"body {seed} {index}")  # noqa: S311  # reproducible on purpose
     if index % _LARGE_EVERY == 1:
         return Request(large_body(random, largest))

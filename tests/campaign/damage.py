@@ -20,7 +20,7 @@ def raw(text: str) -> str:
 
 
 def dumped(value: Json) -> bytes:
-    """JSON, with what raw() and repeated keys stand for."""
+    """JSON, with raw() values and repeated keys written out."""
     text = json.dumps(value).encode()
     text = text.replace(json.dumps(_REPEATED_KEY)[1:-1].encode(), b"")
     return _RAW.sub(lambda match: bytes.fromhex(match[1].decode()), text)

@@ -1,4 +1,4 @@
-"""The gateway in process over ASGI, and everything that one request leaves behind."""
+"""Runs the gateway in process over ASGI and records all effects of a request."""
 
 import asyncio
 import io
@@ -24,14 +24,14 @@ from tests.helpers.tables import Clock
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
 EVENT_STREAM: HeaderPairs = ((b"content-type", b"text/event-stream"), (b"request-id", b"req_campaign"))
 AUTHORIZED: HeaderPairs = ((b"authorization", f"Bearer {KEY}".encode()),)
-# Seconds after which a request counts as hanging. Never a measurement of speed.
+# Seconds after which a request counts as hanging. Not a measure of speed.
 _PATIENCE = 60
-_LOOP_TURNS = 5  # how often the loop turns before a task counts as left behind
+_LOOP_TURNS = 5  # turns of the event loop before an unfinished task counts as left over
 
 
 @dataclass(frozen=True)
 class Request:
-    """A POST of a client."""
+    """A client's POST request."""
 
     body: bytes
     path: str = "/v1/chat/completions"
@@ -54,7 +54,7 @@ class UpstreamReply:
 
 @dataclass
 class Observation:
-    """One request's response, and what it left behind.
+    """The response to one request, and its side effects.
 
     `status` is 0 without a response, `complete` whether the last part of the body was sent, `usage` holds one
     dict per line of the ledger, `seconds` is CPU time.
@@ -89,7 +89,7 @@ Replies = Callable[[bytes, int], UpstreamReply]
 
 
 class ReplyingTransport(httpx.AsyncBaseTransport):
-    """The network to the upstream: answers with `reply`, a function of the request's body and its number."""
+    """The transport to the upstream. `reply` returns the response for a request body and its number."""
 
     def __init__(self, reply: Replies | None = None) -> None:
         self.bodies: list[bytes] = []
@@ -104,7 +104,7 @@ class ReplyingTransport(httpx.AsyncBaseTransport):
 
 
 class _Table(MemoryTable):
-    """Keeps every update of the ledger; reset() forgets everything."""
+    """Records every update of the ledger; reset() deletes everything."""
 
     def __init__(self, now: Clock) -> None:
         super().__init__(now)
@@ -121,7 +121,7 @@ class _Table(MemoryTable):
 
 
 class Gateway:
-    """Asks one gateway, request by request. Create it within `captured_output()` and a running event loop."""
+    """Sends requests to one gateway. Create it within `captured_output()` and a running event loop."""
 
     def __init__(self, output: "Output") -> None:
         self._output = output
@@ -138,7 +138,7 @@ class Gateway:
         self._loop.set_exception_handler(self._on_loop_error)
         self._loop_errors: list[str] = []
 
-    async def ask(self, request: Request, reply: Replies) -> Observation:
+    async def send(self, request: Request, reply: Replies) -> Observation:
         self._transport.reply, self._transport.bodies = reply, []
         self._table.reset()
         self._tasks.clear()
@@ -153,7 +153,7 @@ class Gateway:
             seen.raised = error
         seen.seconds = time.process_time() - started
         seen.sent, seen.usage = self._transport.bodies, self._table.usage
-        await self._look_at_tasks(seen)
+        await self._record_tasks(seen)
         seen.stdout, seen.stderr = self._output.take()
         return seen
 
@@ -184,7 +184,7 @@ class Gateway:
             send,
         )  # fmt: skip
 
-    async def _look_at_tasks(self, seen: Observation) -> None:
+    async def _record_tasks(self, seen: Observation) -> None:
         for _ in range(_LOOP_TURNS):
             if all(task.done() for task in self._tasks):
                 break
@@ -193,24 +193,24 @@ class Gateway:
             if not task.done():
                 seen.tasks_left.append(_task_name(task))
                 task.cancel()
-            elif getattr(task, "_log_traceback", False):  # nobody has retrieved its exception
-                seen.loop_errors.append(f"never retrieved: {described(task.exception())}")
+            elif getattr(task, "_log_traceback", False):  # its exception was never retrieved
+                seen.loop_errors.append(f"never retrieved: {describe(task.exception())}")
         seen.loop_errors += self._loop_errors
 
     def _task(
-        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
     ) -> asyncio.Task[Any]:
-        task = asyncio.Task(work, loop=loop, **options)
+        task = asyncio.Task(coroutine, loop=loop, **options)
         self._tasks.append(task)
         return task
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        self._loop_errors.append(f"{context.get('message')}: {described(error)}")
+        self._loop_errors.append(f"{context.get('message')}: {describe(error)}")
 
 
 class Output:
-    """Everything that was written to standard output and standard error since the last take()."""
+    """Collects standard output and standard error. take() returns and clears them."""
 
     def __init__(self) -> None:
         self.stdout, self.stderr = io.StringIO(), io.StringIO()
@@ -225,7 +225,7 @@ class Output:
 
 @contextmanager
 def captured_output() -> Iterator[Output]:
-    """Both standard streams and the gateway's log, at the level INFO, as on Lambda."""
+    """Captures both standard streams and the gateway's log at level INFO, as on Lambda."""
     output, logger = Output(), logging.getLogger(SERVICE)
     streams = sys.stdout, sys.stderr
     handlers = [each for each in logger.handlers if isinstance(each, logging.StreamHandler)]
@@ -246,24 +246,24 @@ def captured_output() -> Iterator[Output]:
         logging.root.handlers = before[2]
 
 
-def described(error: BaseException | None) -> str:
-    """An exception's type and the innermost function of the gateway it passed through."""
+def describe(error: BaseException | None) -> str:
+    """The exception's type, and the innermost function of the gateway in its traceback."""
     if error is None:
         return "no exception"
-    return f"{type(error).__name__} in {innermost(stack_frames(error))}"
+    return f"{type(error).__name__} in {innermost_frame(stack_frames(error))}"
 
 
-def innermost(frames: Sequence[str]) -> str:
-    """`module.py function` of the innermost of these frames that is the gateway's own."""
-    own = [frame for frame in frames if "/claudexia/" in frame]
-    if not own:
+def innermost_frame(frames: Sequence[str]) -> str:
+    """`module.py function` of the innermost frame in the gateway's code."""
+    gateway_frames = [frame for frame in frames if "/claudexia/" in frame]
+    if not gateway_frames:
         return "no frame of the gateway"
-    place, _, function = own[-1].partition(" ")
+    place, _, function = gateway_frames[-1].partition(" ")
     return f"{place.rpartition('/claudexia/')[2].partition(':')[0]} {function}"
 
 
 def json_lines(text: str) -> Iterator[Any]:
-    """Each line parsed; the line itself, as text, where it is not JSON."""
+    """Each line as JSON, or the line itself if it is not JSON."""
     for line in text.splitlines():
         try:
             yield json.loads(line)

@@ -1,4 +1,4 @@
-"""The rules. Each returns what is wrong, in words without anything of the case, so that equal faults have equal words."""
+"""The rules. Each yields descriptions of violations without details of the case, so that equal faults have equal texts."""
 
 import json
 import re
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-from tests.campaign.answers import Choice, Failure, ShapeError, Success, read
+from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success, read
 from tests.campaign.bodies import MARK
-from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost, json_lines
+from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
 from tests.campaign.protocol import contradiction
 from tests.campaign.streams import Case, Expected
 
@@ -20,7 +20,7 @@ _MAX_HEADERS = 12_000  # bytes; Lambda reads 16 kB
 _REQUIRED = {"messages", "model", "prompt"}
 
 
-# --- what a request leaves behind, however it ended ---
+# --- side effects of any request ---
 
 
 def judge_traces(seen: Observation) -> Iterator[str]:
@@ -36,7 +36,7 @@ def judge_traces(seen: Observation) -> Iterator[str]:
         if isinstance(line, str):
             yield "a line on standard output is not JSON"
         elif line.get("message") == "unhandled exception":
-            yield f"unhandled exception: {line['exception_type']} in {innermost(line['frames'])}"
+            yield f"unhandled exception: {line['exception_type']} in {innermost_frame(line['frames'])}"
     yield from _judge_headers(seen)
 
 
@@ -54,7 +54,7 @@ def _judge_headers(seen: Observation) -> Iterator[str]:
 
 
 def body_reply(body: bytes, number: int) -> UpstreamReply:
-    """An answer that proves which request it is for."""
+    """A reply that contains a digest of the request body."""
     words = f"Hello {MARK} {_digest(body)}"
     events: list[Json] = [
         {"type": "message_start", "message": {"id": "msg_1", "model": "claude", "role": "assistant", "content": [], "usage": {"input_tokens": 7}}},
@@ -80,7 +80,7 @@ def judge_body(request: Request, seen: Observation) -> Iterator[str]:
         yield f"status {seen.status} for a body"
     try:
         answer = read(seen, streamed=b"text/event-stream" in dict(seen.headers).get(b"content-type", b""))
-    except ShapeError as error:
+    except MalformedResponseError as error:
         yield f"answer: {error}"
         return
     if isinstance(answer, Failure):
@@ -107,12 +107,12 @@ def _judge_error(request: Request, error: Json) -> Iterator[str]:
 
 
 def _wording(text: str) -> str:
-    """The beginning of a text without what it quotes."""
+    """The beginning of a text, with quotations and numbers replaced."""
     return re.sub(r"'.*?'|\".*?\"|`.*?`|\d+|[^ -~]", "_", text)[:70]
 
 
 def is_path(param: str, value: Json, top: bool = True) -> bool:
-    """Whether `param`, as in `messages[0].content`, leads to a part of `value` or to a key missing in a part."""
+    """Whether `param`, such as `messages[0].content`, is the path of a part of `value` or of a missing key."""
     if not param:
         return True
     if isinstance(value, list):
@@ -142,7 +142,7 @@ def _judge_echo(answer: Success, seen: Observation) -> Iterator[str]:
 
 
 def judge_same(before: Observation, seen: Observation) -> Iterator[str]:
-    """The rules for a known-good body that has been sent before."""
+    """The rules for a known-good body, compared with its first response."""
     if seen.status != 200:
         yield "a known-good body is refused"
     if before.sent != seen.sent:
@@ -154,31 +154,33 @@ def judge_same(before: Observation, seen: Observation) -> Iterator[str]:
 # --- streams ---
 
 
-def judge_stream(case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
-    for seen in (whole, streamed):
+def judge_stream(case: Case, buffered: Observation, streamed: Observation) -> Iterator[str]:
+    for seen in (buffered, streamed):
         yield from judge_traces(seen)
         if len(seen.usage) != 1:
             yield f"{len(seen.usage)} lines in the ledger"
     answers: list[Success | Failure] = []
-    for seen, how in ((whole, "whole"), (streamed, "streamed")):
+    for seen, mode in ((buffered, "buffered"), (streamed, "streamed")):
         try:
-            answers.append(read(seen, streamed=how == "streamed"))
-        except ShapeError as error:
-            yield f"{how}: {error}"
+            answers.append(read(seen, streamed=mode == "streamed"))
+        except MalformedResponseError as error:
+            yield f"{mode}: {error}"
     yield from (reason for answer in answers for reason in _judge_answer(case, answer))
-    # The first failure ends all choices of a request: how much of the others had come by then is chance.
-    by_chance = len(whole.sent) > len(case.replies) and any(isinstance(answer, Failure) for answer in answers)
-    if whole.usage != streamed.usage and not by_chance:
-        yield "whole and streamed have other usage in the ledger"
+    # The first failure ends all choices of a request; how much of the others has arrived by then varies.
+    may_differ = len(buffered.sent) > len(case.replies) and any(
+        isinstance(answer, Failure) for answer in answers
+    )
+    if buffered.usage != streamed.usage and not may_differ:
+        yield "buffered and streamed usage in the ledger differ"
     if len(answers) == 2:
         yield from _judge_agreement(*answers)
-        yield from _judge_ledger(answers[0], whole)
+        yield from _judge_ledger(answers[0], buffered)
 
 
 def _judge_answer(case: Case, answer: Success | Failure) -> Iterator[str]:
     if isinstance(answer, Failure):
         if case.expected:
-            yield "a whole answer of the upstream is an error"
+            yield "a complete upstream message became an error"
         if len(answer.error["message"]) > _MAX_UPSTREAM_MESSAGE:
             yield f"an error message of more than {_MAX_UPSTREAM_MESSAGE} characters"
         if (
@@ -201,28 +203,28 @@ def _judge_expected(expected: Expected, answer: Success) -> Iterator[str]:
             choice.content, choice.finish_reason, calls, choice.reasoning, choice.refusal, expected.tokens
         )
         if got != expected:
-            yield "a whole answer of the upstream is another one"
+            yield "a complete upstream message became another completion"
     usage = json.loads(answer.usage)
     if (usage.get("prompt_tokens"), usage.get("completion_tokens")) != expected.tokens:
-        yield "a whole answer has other usage"
+        yield "a complete upstream message has another usage"
 
 
-def _judge_agreement(whole: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
-    if isinstance(whole, Failure) or isinstance(streamed, Failure):
-        if isinstance(whole, Success):
-            yield "whole is an answer, streamed an error"
+def _judge_agreement(buffered: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
+    if isinstance(buffered, Failure) or isinstance(streamed, Failure):
+        if isinstance(buffered, Success):
+            yield "buffered is a completion, streamed an error"
         elif isinstance(streamed, Success):
-            yield "whole is an error, streamed an answer"
-        elif whole.error != streamed.error:
-            yield "whole and streamed are other errors"
+            yield "buffered is an error, streamed a completion"
+        elif buffered.error != streamed.error:
+            yield "buffered and streamed errors differ"
         return
-    if len(whole.choices) != len(streamed.choices):
-        yield "whole and streamed have other choices"
-    for one, other in zip(whole.choices, streamed.choices, strict=False):
+    if len(buffered.choices) != len(streamed.choices):
+        yield "buffered and streamed choices differ in number"
+    for one, other in zip(buffered.choices, streamed.choices, strict=False):
         different = [name for name in Choice.__dataclass_fields__ if getattr(one, name) != getattr(other, name)]
-        yield from (f"whole and streamed have other {name}" for name in different)
-    if whole.usage != streamed.usage:
-        yield "whole and streamed have other usage"
+        yield from (f"buffered and streamed differ in {name}" for name in different)
+    if buffered.usage != streamed.usage:
+        yield "buffered and streamed usage differ"
 
 
 def _judge_ledger(answer: Success | Failure, seen: Observation) -> Iterator[str]:

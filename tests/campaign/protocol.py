@@ -1,4 +1,4 @@
-"""Why an upstream response is no whole answer, judged by Anthropic's protocol alone and not by the gateway's code.
+"""The reason why an upstream response is not a complete message, by Anthropic's protocol and without the gateway's code.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/streaming and
 https://html.spec.whatwg.org/multipage/server-sent-events.html
@@ -20,7 +20,7 @@ class ProtocolError(Exception):
 
 
 def contradiction(reply: UpstreamReply) -> str | None:
-    """Why no answer can be made of `reply`. None if it is whole, or odd in a way that leaves a choice."""
+    """Why `reply` cannot become a completion. None if it is complete, or unusual in a way that the protocol leaves open."""
     if reply.status != 200:
         return "a status that is not 200"
     if any(name == b"content-encoding" for name, _ in reply.headers):
@@ -41,7 +41,7 @@ def _check(reply: UpstreamReply) -> str | None:
 
 
 class _Message:
-    """What has been seen of one message. Only what every reader has to object to is checked."""
+    """The state of one message. Checks only violations that every client has to reject."""
 
     def __init__(self) -> None:
         self.started = False

@@ -1,4 +1,4 @@
-"""Makes a failing case smaller while it still fails: by parts of its JSON, by its bytes, by its frames."""
+"""Reduces a failing case while it still fails: by parts of its JSON, bytes and frames."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ async def reduce_request(request: Request, fails: Fails[Request], budget: Budget
 
 
 async def reduce_reply(reply: UpstreamReply, fails: Fails[UpstreamReply], budget: Budget) -> UpstreamReply:
-    """In one piece, without headers and breaks where they do not matter, with the fewest frames."""
+    """The smallest failing reply: in one piece, without irrelevant headers and breaks, with the fewest frames."""
     simpler = (
         {"pieces": (reply.body,)},
         {"headers": EVENT_STREAM},

@@ -1,4 +1,4 @@
-"""Runs a part of a campaign in this process, and reduces what fails."""
+"""Runs a part of a campaign in this process, and reduces failing cases."""
 
 import asyncio
 import json
@@ -15,8 +15,8 @@ from tests.campaign.judge import body_reply, judge_body, judge_same, judge_strea
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
 Kind = Literal["body", "stream"]
-CHUNK = 500  # cases for one gateway; a fault of shared state shows within a chunk
-# The largest time a body may take: a part of a second, and this many times what json.loads takes.
+CHUNK = 500  # cases per gateway, so that faults of shared state can show
+# The most CPU time for a body: these seconds, or this multiple of the time of json.loads.
 _FREE_SECONDS, _MAX_RATIO = 0.05, 60.0
 _TOO_SLOW = f"more than {_MAX_RATIO:.0f} times the time of json.loads"
 
@@ -44,7 +44,7 @@ class Failed:
 
 @dataclass
 class Outcome:
-    """`counts` by what the client got, `failed` the first case for each rule, `failures` all by rule."""
+    """`counts` by kind of response, `failed` the first case for each rule, `failures` all cases by rule."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -60,12 +60,12 @@ class Outcome:
 
 
 def run_part(part: Part) -> Outcome:
-    """The cases of `part`, one after the other, by one gateway of their own."""
+    """Runs the cases of `part` in turn with one new gateway."""
     return asyncio.run(_run(part))
 
 
 def reduce_case(part: Part, failed: Failed) -> Failed:
-    """`failed` with its smallest form; `part` is the one it was found in."""
+    """`failed` with its smallest form; `part` is the part in which it was found."""
     return replace(failed, example=asyncio.run(_reduced(part, failed)))
 
 
@@ -109,14 +109,14 @@ class _Bodies:
         self._before: dict[str, Observation] = {}
 
     async def start(self) -> None:
-        """Asks every known-good body once, before anything damaged."""
+        """Sends every known-good body once, before the damaged ones."""
         for name in bodies.good_bodies():
-            self._before[name] = await self._ask(bodies.good_request(name))
+            self._before[name] = await self._send(bodies.good_request(name))
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
         name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged(index)
-        seen = await self._ask(request)
+        request = bodies.good_request(name) if name else self._damaged_request(index)
+        seen = await self._send(request)
         outcome.counts[f"{'control' if name else 'body'} {seen.status}"] += 1
         rules = [*judge_body(request, seen), *(judge_same(self._before[name], seen) if name else ())]
         if self.part.timed:
@@ -129,14 +129,14 @@ class _Bodies:
 
     async def reduced(self, index: int, rule: str) -> str:
         name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged(index)
+        request = bodies.good_request(name) if name else self._damaged_request(index)
         if rule == _TOO_SLOW:
-            seconds = (await self._ask(request)).seconds
+            seconds = (await self._send(request)).seconds
             ratio = seconds / _seconds_of_json(request.body)
             return f"{len(request.body)} bytes in {seconds:.2f} s, {ratio:.0f} times json.loads\n{shown(request.body)}"
 
         async def fails(smaller: Request) -> bool:
-            seen = await self._ask(smaller)
+            seen = await self._send(smaller)
             return rule in judge_body(smaller, seen) or bool(
                 name and rule in judge_same(self._before[name], seen)
             )
@@ -144,13 +144,13 @@ class _Bodies:
         if not await fails(request):
             return "alone, this case does not fail: its state is that of the cases before it, or of its time"
         smallest = await reduce_request(request, fails, Budget())
-        seen = await self._ask(smallest)
+        seen = await self._send(smallest)
         return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
 
-    async def _ask(self, request: Request) -> Observation:
-        return await self._gateway.ask(request, body_reply)
+    async def _send(self, request: Request) -> Observation:
+        return await self._gateway.send(request, body_reply)
 
-    def _damaged(self, index: int) -> Request:
+    def _damaged_request(self, index: int) -> Request:
         return bodies.damaged_request(self.part.seed, index, self.part.largest)
 
 
@@ -160,42 +160,42 @@ class _Streams:
         self._gateway = gateway
 
     async def start(self) -> None:
-        """Nothing: what a known-good stream becomes is known beforehand."""
+        """Nothing to do: the expected results of known-good streams are fixed."""
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
         name = streams.control_name(index)
         case = self._case(index)
-        whole, streamed = await self._ask(case)
+        buffered, streamed = await self._send(case)
         ending = "[DONE]" if streamed.body.endswith(b"[DONE]\n\n") else "error frame"
         status = f"200 {ending}" if streamed.status == 200 else str(streamed.status)
-        outcome.counts[f"{'control' if name else 'stream'} whole {whole.status}, streamed {status}"] += 1
-        return list(judge_stream(case, whole, streamed))
+        outcome.counts[f"{'control' if name else 'stream'} buffered {buffered.status}, streamed {status}"] += 1
+        return list(judge_stream(case, buffered, streamed))
 
     async def reduced(self, index: int, rule: str) -> str:
         case = self._case(index)
 
         async def fails(reply: UpstreamReply) -> bool:
             smaller = _with_reply(case, reply)
-            return rule in judge_stream(smaller, *await self._ask(smaller))
+            return rule in judge_stream(smaller, *await self._send(smaller))
 
         if not await fails(case.replies[case.damaged]):
             return "alone, this case does not fail: its state is that of the cases before it"
         reply = case.replies[case.damaged]
-        if not case.expected:  # a harmless damage has to leave a whole answer
+        if not case.expected:  # with harmless damage the response has to stay complete
             reply = await reduce_reply(reply, fails, Budget())
-        whole, streamed = await self._ask(_with_reply(case, reply))
+        buffered, streamed = await self._send(_with_reply(case, reply))
         rest = {name.decode(): shown(value, 60) for name, value in reply.headers}
         return (
             f"{case.base}, {', '.join(case.damages)}: status {reply.status} {json.dumps(rest)}{' then breaks' if reply.breaks else ''}\n"
-            f"{shown(reply.body, 1500)}\nwhole    -> {whole.status} {shown(whole.body)}\nstreamed -> {streamed.status} {shown(streamed.body)}"
+            f"{shown(reply.body, 1500)}\nbuffered -> {buffered.status} {shown(buffered.body)}\nstreamed -> {streamed.status} {shown(streamed.body)}"
         )
 
     def _case(self, index: int) -> streams.Case:
         name = streams.control_name(index)
         return streams.control(name) if name else streams.damaged_case(self.part.seed, index)
 
-    async def _ask(self, case: streams.Case) -> Sequence[Observation]:
-        """The request whole and streamed."""
+    async def _send(self, case: streams.Case) -> Sequence[Observation]:
+        """Sends the request buffered and streamed."""
         good = streams.good_streams()[case.base]
         choices: int = good.body.get("n", 1)
 
@@ -206,7 +206,7 @@ class _Streams:
             Request(streams.request_body(good, stream), headers=(*AUTHORIZED, *good.headers))
             for stream in (False, True)
         ]
-        return [await self._gateway.ask(request, reply) for request in requests]
+        return [await self._gateway.send(request, reply) for request in requests]
 
 
 def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
@@ -216,7 +216,7 @@ def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
 
 
 def _seconds_of_json(body: bytes) -> float:
-    """CPU seconds of json.loads; of a failing one, too, but never less than a microsecond."""
+    """CPU seconds of json.loads, also if it fails; at least a microsecond."""
     started = time.process_time()
     with suppress(ValueError, RecursionError):
         json.loads(body)

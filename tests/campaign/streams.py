@@ -20,7 +20,7 @@ _MODEL = "claude-sonnet-5-5"
 
 @dataclass(frozen=True)
 class Expected:
-    """What a client gets: the text, the calls as name and arguments, the finish_reason, and the tokens."""
+    """The expected completion: text, finish_reason, calls as name and arguments, reasoning, refusal and tokens."""
 
     content: str
     finish_reason: str
@@ -32,7 +32,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class GoodStream:
-    """A request, and the events of each answer to it: more than one where a turn is paused and resumed."""
+    """A request, and the events of each upstream response: several if a turn is paused and resumed."""
 
     body: Json
     answers: tuple[tuple[Json, ...], ...]
@@ -136,10 +136,10 @@ def good_streams() -> dict[str, GoodStream]:
 
 
 def request_body(good: GoodStream, stream: bool) -> bytes:
-    asked = {"model": _MODEL, **good.body}
+    requested = {"model": _MODEL, **good.body}
     if stream:
-        asked |= {"stream": True, "stream_options": {"include_usage": True}}
-    return dumped(asked)
+        requested |= {"stream": True, "stream_options": {"include_usage": True}}
+    return dumped(requested)
 
 
 def framed(event: Json) -> bytes:
@@ -328,7 +328,7 @@ def _bytes(draft: _Draft, random: Random) -> None:
 
 
 def _carriage_returns(draft: _Draft, random: Random) -> None:
-    """Allowed, but no server does it, and the end of the last line is uncertain until more comes."""
+    """Allowed but not used by servers; the end of the last line is ambiguous until more data arrives."""
     draft.at_bytes.append(lambda data: data.replace(b"\n", b"\r"))
 
 
@@ -420,7 +420,7 @@ def _extra(draft: _Draft, random: Random) -> None:
     draft.events.append(random.choice(extra))
 
 
-def _line_ends(draft: _Draft, random: Random) -> None:
+def _line_endings(draft: _Draft, random: Random) -> None:
     draft.at_bytes.append(lambda data: data.replace(b"\n", b"\r\n"))
 
 
@@ -433,7 +433,7 @@ def _break_after(draft: _Draft, random: Random) -> None:
     draft.breaks = True
 
 
-_HARMLESS: tuple[Damage, ...] = (_pings, _unknown, _extra, _line_ends, _more_keys, _headers, _break_after)
+_HARMLESS: tuple[Damage, ...] = (_pings, _unknown, _extra, _line_endings, _more_keys, _headers, _break_after)
 
 
 def control_name(index: int) -> str | None:
@@ -486,5 +486,5 @@ def split(data: bytes, random: Random) -> tuple[bytes, ...]:
         return (data,)
     if how < 0.6:
         return tuple(part for part in data.replace(b"\n\n", b"\n\n\0").split(b"\0") if part)
-    ends = sorted(random.sample(range(len(data) + 1), min(len(data), random.choice((1, 3, 20)))))
-    return tuple(data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True))
+    endings = sorted(random.sample(range(len(data) + 1), min(len(data), random.choice((1, 3, 20)))))
+    return tuple(data[start:end] for start, end in zip([0, *endings], [*endings, len(data)], strict=True))

@@ -1,7 +1,7 @@
-"""Real clients, unmodified, against the running gateway: `uv run python -m tests.clients`.
+"""Runs real, unmodified clients against the gateway: `uv run python -m tests.clients`.
 
-Each client runs in an environment of its own, so this needs uv, npm and a package index. Behind the gateway
-stands a server that validates requests as Claude's does. `--write` puts the matrix into the README.
+Each client runs in a separate environment, so this needs uv, npm and a package index. The upstream is the fake
+Anthropic API, which validates requests like the real one. `--write` writes the table into the README.
 """
 
 import argparse
@@ -39,11 +39,11 @@ def _outcomes(clients: list[Client]) -> Mapping[str, Outcome]:
     with gateway(FakeAnthropic()) as base_url:
         for client in clients:
             outcomes[client.name] = outcome_of(client, base_url, KEY)
-            _tell(client.name, outcomes[client.name])
+            _print_outcome(client.name, outcomes[client.name])
     return outcomes
 
 
-def _tell(name: str, outcome: Outcome) -> None:
+def _print_outcome(name: str, outcome: Outcome) -> None:
     sys.stdout.write(f"{name} {outcome.version}\n")
     for case, failures in outcome.failures.items():
         for failure in failures:

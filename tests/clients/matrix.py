@@ -1,4 +1,4 @@
-"""Which clients are tried with which cases, and the README's table of how that went."""
+"""The clients and cases, and the README's table of the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 BEGIN, END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
 
 CASES = ("text", "stream", "tools", "structured", "image", "error")
-# One thinks unless told otherwise and refuses a forced tool; the other does neither.
+# The first thinks by default and refuses a forced tool; the second does neither.
 MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5")
 
 

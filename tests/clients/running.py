@@ -1,4 +1,4 @@
-"""A client's script in an environment of its own: uv makes the Python ones, npm the Node one."""
+"""Runs a client's script in a separate environment, made by uv for Python and by npm for Node."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.clients.matrix import CASES, CLIENTS, MODELS, SCRIPTS, Client, Outcome
 
-_NODE = "node@22"  # what openai 7 and ai 7 ask for, whatever this machine has
+_NODE = "node@22"  # required by openai 7 and ai 7
 _SECONDS = 300
 # A script must find its own packages, not the gateway's.
-_OURS = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
-# litellm fetches a list of prices when it is imported, unless told not to.
+_EXCLUDED_VARIABLES = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+# By default litellm downloads a price list at import.
 _OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
@@ -22,15 +22,15 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
     """Runs the client's script with each model against `base_url`."""
     outcome = Outcome()
     for model in MODELS:
-        asked = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
-        note(outcome, model, _run(client, asked))
+        request = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
+        record_run(outcome, model, _run(client, request))
     return outcome
 
 
-def note(outcome: Outcome, model: str, done: subprocess.CompletedProcess[str]) -> None:
-    """Adds what one run of a script told; a case that it did not reach has failed."""
+def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProcess[str]) -> None:
+    """Adds the results of one run of a script; a case without a result has failed."""
     missing = list(CASES)
-    for line in _lines(done.stdout):
+    for line in _lines(process.stdout):
         if "version" in line:
             outcome.version = str(line["version"])
             continue
@@ -38,26 +38,26 @@ def note(outcome: Outcome, model: str, done: subprocess.CompletedProcess[str]) -
         if not line["ok"]:
             outcome.failures[str(line["case"])].append(f"{model}: {line['detail']}")
     for case in missing:
-        last = done.stderr.strip().splitlines()[-1:] or ["it wrote nothing"]
-        outcome.failures[case].append(f"{model}: the script ended with {done.returncode}: {last[0]}")
+        last = process.stderr.strip().splitlines()[-1:] or ["it wrote nothing"]
+        outcome.failures[case].append(f"{model}: the script ended with {process.returncode}: {last[0]}")
 
 
 def _lines(output: str) -> Iterator[dict[str, object]]:
-    """A library may print between the script's own lines."""
+    """The script's own lines of output; libraries may print others."""
     for line in output.splitlines():
         if line.startswith(('{"version":', '{"case":')):
             yield json.loads(line)
 
 
-def _run(client: Client, asked: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _EXCLUDED_VARIABLES}
     command = _node(client) if client.script.endswith(".mjs") else _python(client)
     try:
         return subprocess.run(
             command,
             capture_output=True,
             text=True,
-            env={**environment, **_OFFLINE, **asked},
+            env={**environment, **_OFFLINE, **request},
             timeout=_SECONDS,
             check=False,
         )
@@ -72,7 +72,7 @@ def _python(client: Client) -> list[str]:
 
 
 def _node(client: Client) -> list[str]:
-    """Node looks for packages beside the script, so the scripts are copied to where npm puts them."""
+    """Node searches packages next to the script, so the scripts are copied to npm's directory."""
     place = _node_packages()
     return [str(place / "node_modules" / ".bin" / "node"), str(place / client.script)]
 

@@ -1,4 +1,4 @@
-"""moto's DynamoDB with the one promise it does not make: of two writes to an item, one comes first."""
+"""moto's DynamoDB with atomic conditional writes, which moto does not guarantee between threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ from claudexia.storage.table import Table
 from tests.helpers.tables import NAME, REGION, Now, create_table, memory_table
 
 
-class OneAtATime:
-    """`client`, which does one call at a time, whatever thread it comes from."""
+class SerialClient:
+    """`client` with a lock around each call."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -34,10 +34,10 @@ def atomic_dynamo_table(now: Now) -> Iterator[Table]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name=REGION)
         create_table(client)
-        yield DynamoTable(NAME, now, lambda: OneAtATime(client))
+        yield DynamoTable(NAME, now, lambda: SerialClient(client))
 
 
-# As `tables`, for tests that write at once.
+# Like `tables`, for tests with concurrent writes.
 atomic_tables = pytest.mark.parametrize(
     "open_table", [pytest.param(memory_table, id="memory"), pytest.param(atomic_dynamo_table, id="dynamodb")]
 )

@@ -1,4 +1,4 @@
-"""A DynamoDB over real sockets that fails as it is told: moto answers, in front of it stands an ASGI app."""
+"""A DynamoDB over real sockets with injectable faults: an ASGI app in front of moto."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from claudexia.storage.dynamodb import DynamoTable, make_client
 from tests.helpers.serving import serving
 from tests.helpers.tables import NAME, REGION, Now, create_table
 
-# What DynamoDB answers, with status 400.
+# DynamoDB's error codes, sent with status 400.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 CODES = {
     "missing": "ResourceNotFoundException",
@@ -25,8 +25,8 @@ CODES = {
 }
 
 
-class Dynamo:
-    """`fault` is one of CODES, "timeout", which waits for `delay` seconds first, or nothing."""
+class FaultyDynamoDB:
+    """`fault` is a key of CODES, "timeout" (a pause of `delay` seconds before each response), or empty."""
 
     def __init__(self, client: Any) -> None:
         self.fault = ""
@@ -46,12 +46,14 @@ class Dynamo:
         if self.fault == "timeout":
             await asyncio.sleep(self.delay)
         code = CODES.get(self.fault)
-        status, answer = (400, {"__type": code}) if code else await asyncio.to_thread(self._ask, target, body)
+        status, answer = (
+            (400, {"__type": code}) if code else await asyncio.to_thread(self._call_moto, target, body)
+        )
         headers = [(b"content-type", b"application/x-amz-json-1.0")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
-    def _ask(self, operation: str, body: bytes) -> tuple[int, Any]:
+    def _call_moto(self, operation: str, body: bytes) -> tuple[int, Any]:
         method = re.sub(r"(?<!^)([A-Z])", r"_\1", operation).lower()
         try:
             answer = getattr(self._client, method)(**json.loads(body))
@@ -61,12 +63,12 @@ class Dynamo:
 
 
 @contextmanager
-def dynamo() -> Iterator[tuple[Dynamo, str]]:
-    """With the table NAME; yields its URL too."""
+def faulty_dynamodb() -> Iterator[tuple[FaultyDynamoDB, str]]:
+    """A FaultyDynamoDB with the table NAME, and its URL."""
     with mock_aws():
         client = boto3.client("dynamodb", region_name=REGION)
         create_table(client)
-        app = Dynamo(client)
+        app = FaultyDynamoDB(client)
         with serving(app) as url:
             yield app, url
 

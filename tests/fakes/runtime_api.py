@@ -1,4 +1,4 @@
-"""A Runtime API for tests: hands out events, and keeps every byte that comes back."""
+"""A fake Lambda Runtime API: hands out events and records the bytes of each POST."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ class Received:
     headers: dict[str, list[str]]
     chunks: list[bytes] = field(default_factory=list)
     trailers: dict[str, str] = field(default_factory=dict)
-    whole: bool = False
+    complete: bool = False
 
     @property
     def body(self) -> bytes:
@@ -62,27 +62,27 @@ def url_event(method: str = "GET", path: str = "/", **more: Any) -> dict[str, An
 
 @dataclass(frozen=True)
 class Malformed:
-    """What `next` answers in place of a good invocation. None leaves that part out.
+    """A malformed response to `next`. None leaves that part out.
 
     body        the event's bytes
     deadline    the value of Lambda-Runtime-Deadline-Ms; "" stands for a good one
-    named       whether the request id is sent
+    with_request_id  whether the request id is sent
     id          the request id to send in place of the good one, raw
     invocation_id  the value of Lambda-Runtime-Invocation-Id, raw
-    status      the status of the answer
-    raw         the whole answer, in place of HTTP; b"" closes the connection
+    status      the status of the response
+    raw         the raw bytes of the response; b"" closes the connection
     """
 
     body: bytes = b"{}"
     deadline: str | None = ""
-    named: bool = True
+    with_request_id: bool = True
     id: str = ""
     invocation_id: str | None = None
     status: int = 200
     raw: bytes | None = None
 
 
-# By name, those that say which invocation they are, so that an error can be reported for it.
+# By name: malformed responses with a request id, so that an error can be reported for the invocation.
 MALFORMED_WITH_ID = {
     "no JSON": Malformed(b'{"httpMethod": '),
     "empty": Malformed(b""),
@@ -115,9 +115,9 @@ MALFORMED_WITH_ID = {
         b'{"resource": "/", "requestContext": {}, "path": "/", "httpMethod": "GET", "headers": [1]}'
     ),
 }
-# Those that do not.
+# Malformed responses without a usable request id.
 MALFORMED_WITHOUT_ID = {
-    "no id": Malformed(named=False),
+    "no id": Malformed(with_request_id=False),
     "an empty id": Malformed(id=" "),
     "an id with a line's end": Malformed(id="a\tb"),
     "an id with a path": Malformed(id="../../init/error?"),
@@ -132,9 +132,10 @@ MALFORMED_WITHOUT_ID = {
 
 
 class FakeRuntimeAPI:
-    """Answers each `next` with an event of `give()`; the POST for it is awaited there.
+    """Responds to each `next` with an event from `give()`, which returns the POST for it.
 
-    status    the answer to each POST; `early` sends it before the body and reads on, `broken` closes in the middle
+    status    the status of the response to each POST; with `early` it is sent before the body has been read, with
+              `broken` the connection is closed in the middle of the body
     """
 
     def __init__(self, status: int = 202, seconds: float = 30, **headers: str) -> None:
@@ -145,8 +146,8 @@ class FakeRuntimeAPI:
         self.other: list[Received] = []
         self.restores = 0
         self.stalled = False
-        self.begun = asyncio.Event()
-        self.going_on = asyncio.Event()
+        self.body_started = asyncio.Event()
+        self.resumed = asyncio.Event()
         self.arrived: asyncio.Queue[bytes] = asyncio.Queue()
         self._gone = asyncio.Event()
         self._seconds = seconds
@@ -165,20 +166,20 @@ class FakeRuntimeAPI:
     async def __aexit__(self, *exc: object) -> None:
         self._server.close()
 
-    def hang_up(self) -> None:
-        """Closes the door and every connection that waits behind it."""
+    def close_all(self) -> None:
+        """Stops listening and closes every connection with a pending `next`."""
         self._server.close()
         self._gone.set()
 
     async def give(self, event: object) -> Received:
-        """Lets one invocation happen; returns what was posted for it."""
+        """Hands out one event. Returns the POST for it."""
         request_id = f"request-{next(self._numbers)}"
         self._answers[request_id] = asyncio.get_running_loop().create_future()
         await self._events.put((request_id, event))
         return await self._answers[request_id]
 
     async def send(self, event: object) -> None:
-        """Lets one `next` answer with `event`, without waiting for a POST, which may never come."""
+        """Hands out one event without waiting for a POST."""
         await self._events.put((f"request-{next(self._numbers)}", event))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -224,7 +225,7 @@ class FakeRuntimeAPI:
             writer.write(answer.raw)
             return
         headers = {}
-        if answer.named:
+        if answer.with_request_id:
             headers["Lambda-Runtime-Aws-Request-Id"] = answer.id or request_id
         if answer.deadline is not None:
             good = str(int((time.time() + self._seconds) * 1000))
@@ -238,7 +239,7 @@ class FakeRuntimeAPI:
     ) -> None:
         streamed = "transfer-encoding" in received.headers
         if streamed and self.broken:
-            self.begun.set()
+            self.body_started.set()
             writer.transport.abort()
             return
         if streamed and self.early:
@@ -249,7 +250,7 @@ class FakeRuntimeAPI:
         else:
             body = await reader.readexactly(int(received.headers["content-length"][0]))
             received.chunks.append(body)
-        received.whole = True
+        received.complete = True
         if not (streamed and self.early):
             _reply(writer, self.status, b'{"status":"OK"}', {})
         answer = self._answers.get(received.path.split("/")[-2])
@@ -259,9 +260,9 @@ class FakeRuntimeAPI:
             self.other.append(received)
 
     async def _read_chunks(self, received: Received, reader: asyncio.StreamReader) -> None:
-        self.begun.set()
+        self.body_started.set()
         if self.stalled:
-            await self.going_on.wait()
+            await self.resumed.wait()
         while size := int(await reader.readline(), 16):
             data = (await reader.readexactly(size + 2))[:-2]
             received.chunks.append(data)

@@ -1,4 +1,4 @@
-"""AWS's own Lambda emulator around a command, as `sam local` has it inside its containers."""
+"""AWS's own Lambda emulator, which `sam local` runs in its containers, around a command."""
 
 import socket
 import subprocess

@@ -51,7 +51,7 @@ class Command:
 
     @contextmanager
     def streaming(self) -> Iterator[Iterator[str]]:
-        """The lines of a response that is longer than any test waits, after its first data line."""
+        """The lines after the first data line of a response that takes longer than the test."""
         message = {"role": "user", "content": "word " * 20_000}
         with httpx.stream(
             "POST",
@@ -105,11 +105,11 @@ def claudexia(*arguments: str, **env: str) -> Iterator[Command]:
             process.kill()
 
 
-def failing(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run_to_failure(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return _run([*COMMAND, *arguments], env)
 
 
-def paste(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run_in_shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
     return _run(["/bin/sh", "-c", line], env)
 
 

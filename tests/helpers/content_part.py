@@ -1,4 +1,4 @@
-"""One content part on its way: what a request with it is translated to."""
+"""Translates a request with one content part."""
 
 import base64
 import json
@@ -16,8 +16,8 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def translated(part: Any, role: str) -> tuple[Any, list[str]]:
-    """The block that comes of `part` in a message of the user's or a tool's, and the fields that are reported."""
+def translate_part(part: Any, role: str) -> tuple[Any, list[str]]:
+    """The block for `part` in a user message or a tool message (`role`), and the reported fields."""
     messages: list[Any] = [{"role": "user", "content": [part]}]
     if role == "tool":
         call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

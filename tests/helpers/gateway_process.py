@@ -1,8 +1,8 @@
-"""The gateway in a process of its own, as it logs on Lambda, and everything that it has written in the end.
+"""The gateway in a separate process with the logging of Lambda, and its complete output.
 
-`python -m tests.helpers.gateway_process` is that process. Beyond the gateway's own settings it knows the variable
-TRANSPORT=quoting: whatever is sent upstream fails with an exception that quotes all of it. A request's header
-`x-test-seconds` is the time that a Lambda invocation would have for it.
+`python -m tests.helpers.gateway_process` is that process. With the variable TRANSPORT=quoting, each upstream request
+raises an exception that quotes its headers and body. The request header `x-test-seconds` sets the remaining time of
+the simulated Lambda invocation.
 """
 
 import json
@@ -28,12 +28,12 @@ from tests.helpers.serving import KEY, UPSTREAM_KEY, Upstream, serving
 from tests.helpers.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-OURS = ("ANTHROPIC_", "CLAUDEXIA_", "POWERTOOLS_", "AWS_LAMBDA_", "MODEL_ALIASES", "METRICS_")
+SETTINGS_PREFIXES = ("ANTHROPIC_", "CLAUDEXIA_", "POWERTOOLS_", "AWS_LAMBDA_", "MODEL_ALIASES", "METRICS_")
 
 
 @dataclass
 class GatewayProcess:
-    """`stdout` and `stderr` are there when it has ended."""
+    """`stdout` and `stderr` are set once the process has ended."""
 
     url: str
     stdout: str = ""
@@ -53,14 +53,14 @@ class GatewayProcess:
 
 
 def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return {**plain, "PYTHONPATH": str(ROOT), **more}
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_PREFIXES)}
+    return {**cleared, "PYTHONPATH": str(ROOT), **more}
 
 
 @contextmanager
 def gateway_process(upstream: Upstream, **env: str) -> Iterator[GatewayProcess]:
-    """Tells of every request and writes metrics, unless `env` has it otherwise."""
-    own = {
+    """Starts the process. By default it logs every request and writes metrics; `env` can change that."""
+    defaults = {
         "ANTHROPIC_API_KEY": UPSTREAM_KEY,
         "CLAUDEXIA_API_KEYS": f"test:{KEY}",
         "AWS_LAMBDA_FUNCTION_NAME": "gateway",
@@ -72,24 +72,24 @@ def gateway_process(upstream: Upstream, **env: str) -> Iterator[GatewayProcess]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(**{**own, "ANTHROPIC_BASE_URL": upstream_url, **env}),
+            env=environment(**{**defaults, "ANTHROPIC_BASE_URL": upstream_url, **env}),
         ) as process,
     ):
         assert process.stdout
         running = GatewayProcess(process.stdout.readline().strip())
-        # A pipe that nobody reads stops the process that writes.
+        # Unread pipes would fill up and block the process.
         with ThreadPoolExecutor() as readers:
-            written = [readers.submit(pipe.read) for pipe in (process.stdout, process.stderr) if pipe]
+            outputs = [readers.submit(pipe.read) for pipe in (process.stdout, process.stderr) if pipe]
             try:
                 yield running
             finally:
                 process.send_signal(signal.SIGTERM)
-                running.stdout, running.stderr = (reading.result(PATIENCE) for reading in written)
+                running.stdout, running.stderr = (output.result(PATIENCE) for output in outputs)
                 process.wait(PATIENCE)
     assert process.returncode == 0, running.stderr
 
 
-class _Quoting(httpx.AsyncBaseTransport):
+class _QuotingTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
         raise RuntimeError(f"{request.headers.raw!r} {content.decode()}")
@@ -97,10 +97,10 @@ class _Quoting(httpx.AsyncBaseTransport):
 
 def main() -> None:
     log_as_json()
-    transport = _Quoting() if os.environ.get("TRANSPORT") == "quoting" else None
+    transport = _QuotingTransport() if os.environ.get("TRANSPORT") == "quoting" else None
     app = create_app(Settings.from_env(), transport=transport)
 
-    async def timed(scope: Any, receive: Any, send: Any) -> None:
+    async def with_deadline(scope: Any, receive: Any, send: Any) -> None:
         seconds = dict(scope.get("headers", [])).get(b"x-test-seconds")
         if seconds:
             scope["aws.context"] = SimpleNamespace(get_remaining_time_in_millis=lambda: float(seconds) * 1000)
@@ -109,7 +109,7 @@ def main() -> None:
     with listen("127.0.0.1", 0) as listener:
         sys.stdout.write(f"{base_url(listener)}\n")
         sys.stdout.flush()
-        serve(timed, listener)
+        serve(with_deadline, listener)
 
 
 if __name__ == "__main__":

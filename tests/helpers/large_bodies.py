@@ -1,7 +1,7 @@
-"""Request bodies that grow: one generator per way in which a body of a given size can be expensive.
+"""Large request bodies: one generator per way in which a body can be expensive for its size.
 
-Each generator takes a number of items and returns a request body. The costs that they find are those of
-translation: `translate()` is what the gateway does with a body before it calls the upstream.
+Each generator takes a number of items and returns a request body. They measure the translation: `translate()` does
+what the gateway does with a body before it calls the upstream.
 """
 
 import json
@@ -22,7 +22,7 @@ _EPHEMERAL = {"cache_control": {"type": "ephemeral"}}
 
 
 def translate(body: bytes) -> int:
-    """Everything from a body to the upstream's body; returns the status."""
+    """Translates `body`. Returns the HTTP status."""
     try:
         upstream_body(body)
     except APIError as error:
@@ -96,7 +96,7 @@ def _text(size: int) -> str:
 
 
 def _doubling(levels: int, last: object) -> dict[str, object]:
-    """Definitions of which each names the next one twice."""
+    """Definitions that each refer to the next one twice."""
     definitions: dict[str, object] = {f"d{levels}": last}
     for level in range(levels):
         ref = {"$ref": f"#/$defs/d{level + 1}"}

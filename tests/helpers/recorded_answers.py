@@ -1,4 +1,4 @@
-"""Upstream events made by hand, and what OpenAI's own SDK makes of the chunks told for them."""
+"""Builds upstream events, and collects the chunks for them with OpenAI's own SDK."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 def block(kind: str, *deltas: Json, **start: object) -> list[Json]:
-    """The events of one block but for its index."""
+    """The events of one block, without its index."""
     return [
         {"type": "content_block_start", "content_block": {"type": kind, **start}},
         *({"type": "content_block_delta", "delta": delta} for delta in deltas),
@@ -27,7 +27,7 @@ def block(kind: str, *deltas: Json, **start: object) -> list[Json]:
 
 
 def text(*pieces: str, sources: Sequence[Json] = ()) -> list[Json]:
-    """A text block; each source is cited before the text comes, as the API does."""
+    """A text block. Citations come before the text, as in the API."""
     cited = [{"type": "citations_delta", "citation": source} for source in sources]
     return block("text", *cited, *({"type": "text_delta", "text": piece} for piece in pieces), text="")
 
@@ -51,7 +51,7 @@ def source(url: str, title: str | None = "A page") -> Json:
 def events(
     *blocks: list[Json], stop_reason: str = "end_turn", id_: str = "msg_1", tokens: int = 5
 ) -> list[MessageStreamEvent]:
-    """A whole message: 10 tokens in, `tokens` out, of which one was thinking."""
+    """The events of a complete message: 10 input tokens, `tokens` output tokens, one of them thinking."""
     usage = {"output_tokens": tokens, "output_tokens_details": {"thinking_tokens": 1}}
     start: Json = {
         "id": id_,
@@ -80,17 +80,17 @@ def message(parts: Iterable[MessageStreamEvent]) -> Message:
 
 
 def deltas(parts: Iterable[MessageStreamEvent], options: ResponseOptions = DEFAULT_OPTIONS) -> list[Json]:
-    """What is told, without the last chunk, which has the finish_reason only."""
+    """The deltas of all chunks but the last, which has the finish_reason only."""
     stream = ChatCompletionStream(created=CREATED, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     assert stream.finished
     return cast("list[Json]", [chunk["choices"][0]["delta"] for chunk in chunks[:-1]])
 
 
-def folded(chunks: Iterable[object]) -> Json:
+def collected(chunks: Iterable[object]) -> Json:
     state = ChatCompletionStreamState()
     for chunk in chunks:
-        # Not validated, as the SDK itself does not: its type has no word for a custom tool's call.
+        # Not validated, as in the SDK itself: its type does not include custom tool calls.
         state.handle_chunk(ChatCompletionChunk.construct(**json.loads(json.dumps(chunk))))
-    # Its get_final_completion() raises for answers that were cut or refused; the snapshot is the same.
+    # get_final_completion() raises for truncated or refused completions; the snapshot is the same object.
     return state.current_completion_snapshot.model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""Recorded traffic from beside the repository, for the tests that read it; a stranger's clone has none."""
+"""Recorded traffic, stored next to the repository. A public clone has none."""
 
 import json
 from functools import cache
@@ -16,7 +16,7 @@ needs_recordings = pytest.mark.skipif(
 
 
 def names(kind: str, suffix: str) -> list[str]:
-    """The recordings of one kind, by name without suffix; a single unreadable name where there are none."""
+    """The names of the recordings of one kind, without suffix. If there are none, one placeholder name."""
     found = sorted(path.name.removesuffix(suffix) for path in (_RECORDINGS / kind).glob(f"*{suffix}"))
     return [name for name in found if not name.endswith(".chunks")] or ["none"]
 
@@ -32,7 +32,7 @@ def openai_schemas() -> Any:
 
 
 def _with_nulls(schema: Any) -> Any:
-    """OpenAPI 3.0's `nullable`, which the published file still has in places, in JSON Schema's words."""
+    """The schema with OpenAPI 3.0's `nullable` (which some published schemas still use) as JSON Schema."""
     if isinstance(schema, list):
         return [_with_nulls(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""The runtime at work for a test: an app that does as it is told, beside a Runtime API that keeps everything."""
+"""Runs the Lambda runtime with a scripted app against the fake Runtime API."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ def app_sending(*steps: Any) -> App:
     return app
 
 
-async def ended(serving: asyncio.Task[Any]) -> None:
+async def cancel_task(serving: asyncio.Task[Any]) -> None:
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
 
@@ -49,7 +49,7 @@ async def ended(serving: asyncio.Task[Any]) -> None:
 def with_runtime(
     app: App, work: Callable[[FakeRuntimeAPI], Coroutine[Any, Any, T]], concurrency: int = 1, **api: Any
 ) -> T:
-    """`work` beside a runtime that serves `app`."""
+    """Runs `work` while the runtime serves `app` from a fake Runtime API. Returns its result."""
 
     async def main() -> T:
         async with FakeRuntimeAPI(**api) as fake:
@@ -60,13 +60,13 @@ def with_runtime(
             try:
                 return await work(fake)
             finally:
-                await ended(serving)
+                await cancel_task(serving)
 
     return asyncio.run(main())
 
 
-def posted(app: App, event: object = None, **api: Any) -> Received:
-    """What the runtime posts for one invocation of `app`."""
+def post_of_one_invocation(app: App, event: object = None, **api: Any) -> Received:
+    """The POST of the runtime for one invocation of `app`."""
     return with_runtime(app, lambda fake: fake.give(rest_event() if event is None else event), **api)
 
 
@@ -81,7 +81,7 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def log_lines() -> Iterator[list[dict[str, Any]]]:
-    """What the gateway logs as warnings and errors, and asyncio as well: each line's fields."""
+    """Collects the fields of each warning and error logged by the gateway and by asyncio."""
     collector = _Collector()
     loggers = [logging.getLogger(name) for name in (SERVICE, "asyncio")]
     for logger in loggers:

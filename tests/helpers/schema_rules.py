@@ -41,9 +41,9 @@ def _check(schema: Any, defs: dict[str, Any], inside: tuple[str, ...]) -> None:
         return None
     for values in ("enum", "const"):
         if values in schema:
-            given = schema["enum"] if values == "enum" else [schema["const"]]
-            assert given
-            assert not any(isinstance(value, dict | list) for value in given), "enum takes scalars"
+            values_ = schema["enum"] if values == "enum" else [schema["const"]]
+            assert values_
+            assert not any(isinstance(value, dict | list) for value in values_), "enum takes scalars"
             assert schema.keys() <= {values, "type"} | _ANNOTATIONS
             return None
     return _check_type(schema, defs, inside)
@@ -76,5 +76,5 @@ def _counts(schema: dict[str, Any]) -> tuple[int, int]:
         *schema.get("$defs", {}).values(),
         *([schema["items"]] if "items" in schema else []),
     ]
-    counted = [_counts(each) for each in inner]
-    return optional + sum(o for o, _ in counted), unions + sum(u for _, u in counted)
+    inner_counts = [_counts(each) for each in inner]
+    return optional + sum(o for o, _ in inner_counts), unions + sum(u for _, u in inner_counts)

@@ -16,9 +16,9 @@ def closed(*required: str, **properties: Any) -> dict[str, Any]:
 
 def checked_adapt(schema: Any) -> Any:
     """adapt(), with a check that its input is unchanged and that its result is accepted by the API."""
-    given = json.dumps(schema)
+    before = json.dumps(schema)
     adapted = adapt(schema)
-    assert json.dumps(schema) == given
+    assert json.dumps(schema) == before
     if adapted.fits:
         assert_schema_accepted(json.loads(json.dumps(adapted.schema)))
     return adapted

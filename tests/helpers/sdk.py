@@ -1,4 +1,4 @@
-"""Calls of the OpenAI SDK that several tests share."""
+"""Calls of the OpenAI SDK that are used by several tests."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from openai import OpenAI
 
 
 def first_choice(client: OpenAI, streamed: bool, **params: Any) -> Any:
-    """The only choice of the completion, whole or collected by the SDK's stream helper."""
+    """The only choice of the completion, buffered or collected by the SDK's stream helper."""
     if not streamed:
         return client.chat.completions.create(**params).choices[0]
     with client.chat.completions.stream(**params) as stream:

@@ -1,4 +1,4 @@
-"""The two tables that every test of the access layer runs on, one that fails as it is told, and a clock."""
+"""The two tables that the tests of the access layer run on, a table with injectable faults, and a clock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ OpenTable = Callable[[Now], AbstractContextManager[Table]]
 
 @dataclass
 class Clock:
-    """Says what it was set to; 20 seconds past a minute at first."""
+    """A settable time. It starts 20 seconds past a minute."""
 
     time: datetime = datetime(2026, 11, 22, 12, 0, 20, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ class Clock:
 
 
 def create_table(client: Any, name: str = NAME) -> None:
-    """The template's table, but for what only a deployed one needs."""
+    """Creates the template's table, without the settings that only a deployment needs."""
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
@@ -61,7 +61,7 @@ def dynamo_table(now: Now) -> Iterator[Table]:
         yield DynamoTable(NAME, now, lambda: client)
 
 
-# Runs a test on both: `open_table(now)` is a context manager.
+# Runs a test on both tables: `open_table(now)` is a context manager.
 tables = pytest.mark.parametrize(
     "open_table", [pytest.param(memory_table, id="memory"), pytest.param(dynamo_table, id="dynamodb")]
 )
@@ -69,17 +69,17 @@ tables = pytest.mark.parametrize(
 
 @dataclass
 class FaultyTable:
-    """`table`, counting calls by method and those that are `running`, and failing with a TableError of the kind `fault` while there is one.
+    """Wraps `table` and injects faults.
 
-    Every call waits `delay` seconds first, one of a method that is in `slow` as many as stand there, and all wait
-    while the table is `held`.
+    While `fault` is set, calls raise a TableError of that kind. Each call first waits `delay` seconds, or the seconds
+    for its method in `slow`, and as long as `blocked` is true. `calls` counts calls by method, `running` those in progress.
     """
 
     table: Table
     fault: str = ""
     delay: float = 0.0
     slow: Mapping[str, float] = field(default_factory=dict)
-    held: bool = False
+    blocked: bool = False
 
     def __post_init__(self) -> None:
         self.calls: dict[str, int] = {}
@@ -113,15 +113,15 @@ class FaultyTable:
     async def _call(self, method: str) -> AsyncIterator[None]:
         self.running += 1
         try:
-            await self._before(method)
+            await self._delay_and_fail(method)
             yield
         finally:
             self.running -= 1
 
-    async def _before(self, method: str) -> None:
+    async def _delay_and_fail(self, method: str) -> None:
         self.calls[method] = self.calls.get(method, 0) + 1
         await asyncio.sleep(self.slow.get(method, self.delay))
-        while self.held:  # polled, since it is let go by any thread
+        while self.blocked:  # polled, because any thread may reset it
             await asyncio.sleep(0.01)
         if self.fault:
             raise TableError(self.fault)

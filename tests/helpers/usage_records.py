@@ -1,4 +1,4 @@
-"""One request as the ledger is told of it."""
+"""A usage record for tests of the ledger."""
 
 from datetime import UTC, datetime
 

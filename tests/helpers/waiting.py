@@ -1,15 +1,15 @@
-"""How tests wait: for an event, with a limit that no machine is too slow for. Nothing is measured."""
+"""How tests wait: for events, with a timeout that even a slow machine does not reach. No time is measured."""
 
 import asyncio
 
-# Seconds to wait for an event that is certain to come.
+# Timeout in seconds for an event that is expected.
 PATIENCE = 120
 
 
 async def turns(count: int = 500) -> None:
-    """Lets everything else in this event loop go on as far as it can.
+    """Lets the other tasks of this event loop run as far as they can.
 
-    Data sent within this machine is there a turn later, so that no time has to be guessed.
+    Data sent within this machine arrives a turn later, so that no duration has to be guessed.
     """
     for _ in range(count):
         await asyncio.sleep(0)

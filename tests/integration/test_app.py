@@ -1,4 +1,4 @@
-"""The gateway over HTTP: routes, keys, headers, errors, and clients who leave."""
+"""The gateway over HTTP: routes, keys, headers, errors and disconnects."""
 
 import json
 import socket
@@ -18,11 +18,6 @@ AUTH = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
 def client(upstream: Upstream) -> Iterator[httpx.Client]:
     with (
         gateway(upstream, keepalive=0.05, max_body=10_000) as url,
@@ -31,7 +26,7 @@ def client(upstream: Upstream) -> Iterator[httpx.Client]:
         yield client
 
 
-def error_of(response: httpx.Response) -> dict[str, Any]:
+def error_in(response: httpx.Response) -> dict[str, Any]:
     error: dict[str, Any] = response.json()["error"]
     assert error.keys() == {"message", "type", "param", "code"}
     return error
@@ -70,14 +65,14 @@ def test_docs_describe_the_request(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/chat/completions"), ("GET", "/models"), ("GET", "/models/x")]
 )
-def test_keys(client: httpx.Client, headers: Any, accepted: bool, method: str, path: str) -> None:
+def test_authentication(client: httpx.Client, headers: Any, accepted: bool, method: str, path: str) -> None:
     del client.headers["authorization"]
     response = client.request(method, path, headers=headers, json=BODY)
     if accepted:
         assert response.status_code != 401
         return
     assert response.status_code == 401
-    assert error_of(response)["code"] == "invalid_api_key"
+    assert error_in(response)["code"] == "invalid_api_key"
     assert KEY[:-1] not in response.text
 
 
@@ -91,16 +86,18 @@ def test_keys(client: httpx.Client, headers: Any, accepted: bool, method: str, p
         ("GET", "/models/gpt-4o", 404, "model_not_found"),
     ],
 )
-def test_wrong_addresses(client: httpx.Client, method: str, path: str, status: int, code: str | None) -> None:
+def test_unknown_routes_and_methods(
+    client: httpx.Client, method: str, path: str, status: int, code: str | None
+) -> None:
     response = client.request(method, path)
     assert response.status_code == status
-    assert error_of(response)["code"] == code
+    assert error_in(response)["code"] == code
 
 
 @pytest.mark.parametrize(
     "path", ["/models/anthropic%2Fclaude-sonnet-4.5", "/models/anthropic/claude-sonnet-4.5"]
 )
-def test_model_ids_may_hold_a_slash(client: httpx.Client, path: str) -> None:
+def test_model_ids_may_contain_a_slash(client: httpx.Client, path: str) -> None:
     model = client.get(path).json()
     assert (model["id"], model["object"], model["shutdown_date"]) == (
         "claude-sonnet-4-5",
@@ -118,8 +115,8 @@ def test_aliases_are_listed_and_served(upstream: Upstream) -> None:
         listed = [model["id"] for model in client.get("/models").json()["data"]]
         assert "gpt-4o" in listed
         assert "gpt-3*" not in listed
-        for asked, served in [("gpt-4o", "claude-sonnet-5-5"), ("gpt-3.5-turbo", "claude-haiku-5-5")]:
-            client.post("/chat/completions", json={**BODY, "model": asked}).raise_for_status()
+        for requested, served in [("gpt-4o", "claude-sonnet-5-5"), ("gpt-3.5-turbo", "claude-haiku-5-5")]:
+            client.post("/chat/completions", json={**BODY, "model": requested}).raise_for_status()
             assert upstream.bodies[-1]["model"] == served
 
 
@@ -138,7 +135,7 @@ def test_aliases_are_listed_and_served(upstream: Upstream) -> None:
 def test_bad_bodies(client: httpx.Client, content: bytes, status: int, param: str | None) -> None:
     response = client.post("/chat/completions", content=content)
     assert response.status_code == status
-    assert error_of(response)["param"] == param
+    assert error_in(response)["param"] == param
     assert response.headers["x-request-id"].startswith("req_")
 
 
@@ -147,7 +144,7 @@ def test_the_content_type_of_a_request_does_not_matter(client: httpx.Client) -> 
     assert client.post("/chat/completions", content=json.dumps(BODY), headers=form).status_code == 200
 
 
-def test_headers_of_an_answer(client: httpx.Client, upstream: Upstream) -> None:
+def test_response_headers(client: httpx.Client, upstream: Upstream) -> None:
     limits = {
         "anthropic-ratelimit-tokens-limit": "1000",
         "anthropic-ratelimit-tokens-reset": "2020-01-01T00:00:00Z",
@@ -171,10 +168,10 @@ def test_strict_turns_a_warning_into_an_error(client: httpx.Client) -> None:
     assert client.post("/chat/completions", json=BODY, headers=strict).status_code == 200
     response = client.post("/chat/completions", json={**BODY, "seed": 1}, headers=strict)
     assert response.status_code == 400
-    assert error_of(response)["param"] == "seed"
+    assert error_in(response)["param"] == "seed"
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(
     ("reply", "status", "code", "headers"),
     [
@@ -197,7 +194,7 @@ def test_strict_turns_a_warning_into_an_error(client: httpx.Client) -> None:
         pytest.param(Reply([sse({"type": "message_stop"})]), 502, None, {}, id="no-start"),
     ],
 )  # fmt: skip
-def test_upstream_failures_keep_a_true_status(
+def test_upstream_failures_have_the_right_status(
     client: httpx.Client,
     upstream: Upstream,
     reply: Reply,
@@ -209,32 +206,32 @@ def test_upstream_failures_keep_a_true_status(
     upstream.replies = Upstream(reply).replies
     response = client.post("/chat/completions", json={**BODY, "stream": stream})
     assert response.status_code == status
-    error = error_of(response)
+    error = error_in(response)
     assert error["code"] == code
     assert "x-api-key" not in error["message"]
     for name in ("retry-after", "x-should-retry"):
         assert response.headers.get(name) == headers.get(name)
 
 
-def test_an_upstream_that_cannot_be_reached() -> None:
+def test_an_unreachable_upstream_is_a_502() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with gateway(Upstream(), anthropic_base_url=nowhere) as url:
+        unused_url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with gateway(Upstream(), anthropic_base_url=unused_url) as url:
             response = httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH, timeout=PATIENCE)
     assert response.status_code == 502
-    assert error_of(response)["type"] == "server_error"
+    assert error_in(response)["type"] == "server_error"
 
 
-def test_an_upstream_that_falls_silent(upstream: Upstream) -> None:
+def test_a_silent_upstream_is_a_504(upstream: Upstream) -> None:
     upstream.replies = Upstream(Reply([], then="hang")).replies
     with gateway(upstream, upstream_timeout=0.1) as url:
         response = httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH, timeout=PATIENCE)
     assert response.status_code == 504
-    assert error_of(response)["code"] == "timeout"
+    assert error_in(response)["code"] == "timeout"
 
 
-def test_the_stream_of_a_failure_ends_with_one_error_frame(client: httpx.Client, upstream: Upstream) -> None:
+def test_a_stream_that_fails_ends_with_one_error_frame(client: httpx.Client, upstream: Upstream) -> None:
     upstream.replies = Upstream(Reply([sse(*text_events()[:4])])).replies
     text = client.post("/chat/completions", json={**BODY, "stream": True}).text
     assert "[DONE]" not in text
@@ -243,7 +240,7 @@ def test_the_stream_of_a_failure_ends_with_one_error_frame(client: httpx.Client,
     assert json.loads(last[5:])["error"].keys() == {"message", "type", "param", "code"}
 
 
-def test_pings_pass_as_comments_and_silence_is_filled(client: httpx.Client, upstream: Upstream) -> None:
+def test_pings_and_keep_alives_are_sent_as_comments(client: httpx.Client, upstream: Upstream) -> None:
     enough = threading.Event()
     upstream.replies = Upstream(Reply([sse(*text_events()[:4]), enough, sse(*text_events()[4:])])).replies
     lines: list[str] = []
@@ -269,8 +266,8 @@ def test_pings_pass_as_comments_and_silence_is_filled(client: httpx.Client, upst
         pytest.param(Reply([sse(*text_events())], then="hang"), id="no-end"),
     ],
 )
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_what_follows_a_whole_answer_does_not_matter(
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+def test_data_after_message_stop_is_ignored(
     client: httpx.Client, upstream: Upstream, reply: Reply, stream: bool
 ) -> None:
     upstream.replies = Upstream(reply).replies
@@ -281,15 +278,15 @@ def test_what_follows_a_whole_answer_does_not_matter(
     assert not stream or text.endswith('"finish_reason":"stop"}],"service_tier":"default"}\n\ndata: [DONE]\n\n')
 
 
-def test_connections_to_the_upstream_are_used_again(client: httpx.Client, upstream: Upstream) -> None:
+def test_upstream_connections_are_reused(client: httpx.Client, upstream: Upstream) -> None:
     for stream in (False, True, False):
         client.post("/chat/completions", json={**BODY, "stream": stream}).raise_for_status()
     assert len(upstream.bodies) == 3
     assert len(set(upstream.peers)) == 1
 
 
-def test_pieces_leave_at_once(client: httpx.Client, upstream: Upstream) -> None:
-    """The upstream keeps silent until its first words have come out at the other end."""
+def test_each_delta_is_sent_at_once(client: httpx.Client, upstream: Upstream) -> None:
+    """The upstream sends nothing more until the client has received the first delta."""
     upstream.replies = Upstream(Reply([sse(*text_events()[:4])], then="hang")).replies
     with client.stream("POST", "/chat/completions", json={**BODY, "stream": True}) as response:
         assert next(line for line in response.iter_lines() if "Hello" in line)
@@ -301,10 +298,10 @@ def test_pieces_leave_at_once(client: httpx.Client, upstream: Upstream) -> None:
     [
         pytest.param(True, [sse(*text_events()[:4])], id="streaming"),
         pytest.param(True, [], id="before-the-first-event"),
-        pytest.param(False, [sse(*text_events()[:4])], id="whole"),
+        pytest.param(False, [sse(*text_events()[:4])], id="buffered"),
     ],
 )
-def test_a_client_who_leaves_takes_the_upstream_request_along(
+def test_a_disconnect_cancels_the_upstream_request(
     client: httpx.Client, upstream: Upstream, stream: bool, pieces: list[bytes]
 ) -> None:
     upstream.replies = Upstream(Reply(pieces, then="hang")).replies
@@ -319,21 +316,27 @@ def test_a_client_who_leaves_takes_the_upstream_request_along(
     assert client.get("/models").status_code == 200  # nothing is stuck
 
 
-def test_a_web_page_may_call_where_it_is_allowed_to() -> None:
+def test_cors_allows_the_configured_origin_only() -> None:
     origin = {"origin": "https://chat.test"}
-    ask = {**origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    preflight_headers = {
+        **origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }
     with gateway(Upstream(), cors_origin="https://chat.test") as url:
-        preflight = httpx.options(f"{url}/chat/completions", headers=ask, timeout=PATIENCE)
-        answers = [
+        preflight = httpx.options(f"{url}/chat/completions", headers=preflight_headers, timeout=PATIENCE)
+        responses = [
             httpx.post(f"{url}/chat/completions", json=BODY, headers={**origin, **headers}, timeout=PATIENCE)
             for headers in (AUTH, {})
         ]
-        stranger = httpx.get(f"{url}/models", headers={"origin": "https://elsewhere.test"}, timeout=PATIENCE)
+        other_origin = httpx.get(
+            f"{url}/models", headers={"origin": "https://elsewhere.test"}, timeout=PATIENCE
+        )
     assert preflight.status_code == 200
-    assert [answer.status_code for answer in answers] == [200, 401]
-    for answer in (preflight, *answers):
+    assert [answer.status_code for answer in responses] == [200, 401]
+    for answer in (preflight, *responses):
         assert answer.headers["access-control-allow-origin"] == "https://chat.test"
-    shown = answers[0].headers["access-control-expose-headers"]
+    shown = responses[0].headers["access-control-expose-headers"]
     for name in ("retry-after", "x-claudexia-cost", "x-ratelimit-remaining-tokens", "x-request-id"):
         assert name in shown
-    assert "access-control-allow-origin" not in stranger.headers
+    assert "access-control-allow-origin" not in other_origin.headers

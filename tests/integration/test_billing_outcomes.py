@@ -1,4 +1,4 @@
-"""However a request ends, it is in the ledger once, and what it had reserved is given back or paid."""
+"""Each request is recorded in the ledger once, however it ends, and its reservations are settled."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.deployment import ASKED, Deployment, deployment
+from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.serving import (
     Reply,
     Upstream,
@@ -30,27 +30,27 @@ LIMITS = Limits(
 )  # fmt: skip
 TEXT = "one two three four five six seven eight"
 HALF = sse(*text_events(TEXT)[:-3])
-HALF_A_CALL = sse(*tool_events(("look", '{"q":"' + "x" * 394))[:5])  # 400 characters
+HALF_TOOL_CALL = sse(*tool_events(("look", '{"q":"' + "x" * 394))[:5])  # 400 characters
 OVERLOADED = Reply([error_body("overloaded_error", "x")], 529)
-SENSELESS = Reply(
+MALFORMED = Reply(
     [sse({"type": "message_start", "message": {**start(), "usage": "none"}}, {"type": "message_delta"})]
 )
-WHOLE = Reply([sse(*text_events())])
-HANGS = Reply([HALF], then="hang")
+COMPLETE = Reply([sse(*text_events())])
+HANGS_HALFWAY = Reply([HALF], then="hang")
 SILENT = Reply(then="hang")
-Act = Callable[[Deployment, Upstream, dict[str, str]], None]
+ClientAction = Callable[[Deployment, Upstream, dict[str, str]], None]
 
 
-def ask(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
+def send_request(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **fields: Any) -> None:
     with suppress(httpx.RemoteProtocolError):  # a stream that breaks off
         httpx.post(
-            f"{deployed.url}/chat/completions", json={**ASKED, **more}, headers=headers, timeout=PATIENCE
+            f"{deployed.url}/chat/completions", json={**REQUEST, **fields}, headers=headers, timeout=PATIENCE
         )
 
 
-def leave(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **more: Any) -> None:
-    """Goes without a word, a little after the upstream was asked."""
-    address, body = urlsplit(deployed.url), json.dumps({**ASKED, **more}).encode()
+def disconnect(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **fields: Any) -> None:
+    """Closes the connection after the upstream has received the request."""
+    address, body = urlsplit(deployed.url), json.dumps({**REQUEST, **fields}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
@@ -59,51 +59,53 @@ def leave(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **m
     assert upstream.disconnected.wait(PATIENCE)
 
 
-def doing(act: Any, **more: Any) -> Act:
-    return lambda deployed, upstream, headers: act(deployed, upstream, headers, **more)
+def with_fields(action: Any, **fields: Any) -> ClientAction:
+    return lambda deployed, upstream, headers: action(deployed, upstream, headers, **fields)
 
 
-S: dict[str, Any] = {"stream": True}
-ENDS: list[Any] = [
-    # How the upstream answers, what the client does, and requests, errors, input and output tokens.
-    pytest.param([WHOLE], doing(ask), (1, 0, 7, 2), id="whole"),
-    pytest.param([WHOLE], doing(ask, **S), (1, 0, 7, 2), id="streamed"),
-    pytest.param([HANGS], doing(leave), (1, 0, 7, 9), id="left a whole answer half way"),
-    pytest.param([HANGS], doing(leave, **S), (1, 0, 7, 9), id="left a stream half way"),
-    pytest.param([SILENT], doing(leave), (1, 0, 18, 0), id="left a whole answer before its first event"),
-    pytest.param([SILENT], doing(leave, **S), (1, 0, 18, 0), id="left a stream before its first event"),
-    pytest.param([SILENT], doing(leave, n=2), (1, 0, 36, 0), id="left two whole answers before their first event"),
-    pytest.param([HANGS], doing(leave, n=2), (1, 0, 14, 18), id="left two whole answers half way"),
-    pytest.param([Reply([HALF])], doing(ask), (1, 1, 7, 9), id="a whole answer cut short"),
-    pytest.param([Reply([HALF])], doing(ask, **S), (1, 1, 7, 9), id="a stream cut short"),
-    pytest.param([Reply([HALF], then="break")], doing(ask, **S), (1, 1, 7, 9), id="a stream broken off"),
-    pytest.param([SENSELESS], doing(ask), (1, 1, 0, 0), id="a whole answer that makes no sense"),
-    pytest.param([SENSELESS], doing(ask, **S), (1, 1, 0, 0), id="a stream that makes no sense"),
-    pytest.param([OVERLOADED], doing(ask), (1, 1, 0, 0), id="refused by the upstream"),
-    pytest.param([OVERLOADED], doing(ask, **S), (1, 1, 0, 0), id="stream refused by the upstream"),
-    pytest.param([WHOLE, Reply([500, error_body("overloaded_error", "x")], 529)], doing(ask, n=2), (1, 1, 7, 1), id="one of two refused"),
-    pytest.param([WHOLE, Reply([HALF])], doing(ask, n=2), (1, 1, 14, 11), id="one of two cut short"),
-    pytest.param([WHOLE, Reply([500, HALF])], doing(ask, n=2, **S), (1, 1, 14, 11), id="one of two streams cut short"),
-    pytest.param([WHOLE], doing(ask, temperature=9), (1, 1, 0, 0), id="a bad request"),
-    pytest.param([WHOLE], doing(ask, max_tokens=101), (1, 1, 0, 0), id="too many tokens asked for"),
+STREAM: dict[str, Any] = {"stream": True}
+OUTCOMES: list[Any] = [
+    # Upstream replies, client action, expected (requests, errors, input tokens, output tokens).
+    pytest.param([COMPLETE], with_fields(send_request), (1, 0, 7, 2), id="buffered"),
+    pytest.param([COMPLETE], with_fields(send_request, **STREAM), (1, 0, 7, 2), id="streamed"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect), (1, 0, 7, 9), id="disconnect in the middle of a buffered response"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect, **STREAM), (1, 0, 7, 9), id="disconnect in the middle of a stream"),
+    pytest.param([SILENT], with_fields(disconnect), (1, 0, 18, 0), id="disconnect before the first event of a buffered response"),
+    pytest.param([SILENT], with_fields(disconnect, **STREAM), (1, 0, 18, 0), id="disconnect before the first event of a stream"),
+    pytest.param([SILENT], with_fields(disconnect, n=2), (1, 0, 36, 0), id="disconnect before the first event of two buffered choices"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect, n=2), (1, 0, 14, 18), id="disconnect in the middle of two buffered choices"),
+    pytest.param([Reply([HALF])], with_fields(send_request), (1, 1, 7, 9), id="truncated upstream stream, buffered"),
+    pytest.param([Reply([HALF])], with_fields(send_request, **STREAM), (1, 1, 7, 9), id="truncated upstream stream, streamed"),
+    pytest.param([Reply([HALF], then="break")], with_fields(send_request, **STREAM), (1, 1, 7, 9), id="broken upstream connection, streamed"),
+    pytest.param([MALFORMED], with_fields(send_request), (1, 1, 0, 0), id="malformed upstream events, buffered"),
+    pytest.param([MALFORMED], with_fields(send_request, **STREAM), (1, 1, 0, 0), id="malformed upstream events, streamed"),
+    pytest.param([OVERLOADED], with_fields(send_request), (1, 1, 0, 0), id="upstream error, buffered"),
+    pytest.param([OVERLOADED], with_fields(send_request, **STREAM), (1, 1, 0, 0), id="upstream error, streamed"),
+    pytest.param([COMPLETE, Reply([500, error_body("overloaded_error", "x")], 529)], with_fields(send_request, n=2), (1, 1, 7, 1), id="upstream error for one of two choices"),
+    pytest.param([COMPLETE, Reply([HALF])], with_fields(send_request, n=2), (1, 1, 14, 11), id="one of two choices truncated, buffered"),
+    pytest.param([COMPLETE, Reply([500, HALF])], with_fields(send_request, n=2, **STREAM), (1, 1, 14, 11), id="one of two choices truncated, streamed"),
+    pytest.param([COMPLETE], with_fields(send_request, temperature=9), (1, 1, 0, 0), id="a bad request"),
+    pytest.param([COMPLETE], with_fields(send_request, max_tokens=101), (1, 1, 0, 0), id="max_tokens above the limit of the key"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("replies", "act", "counted"), ENDS)
-def test_an_end(replies: list[Reply], act: Act, counted: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize(("replies", "action", "expected"), OUTCOMES)
+def test_outcome_is_billed_once_and_reservations_are_settled(
+    replies: list[Reply], action: ClientAction, expected: tuple[int, int, int, int]
+) -> None:
     upstream = Upstream(*replies)
     with deployment(upstream) as deployed:
-        act(deployed, upstream, {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"})
-    assert deployed.counted() == counted
+        action(deployed, upstream, {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"})
+    assert deployed.ledger_counts() == expected
     assert_settled(deployed, max(1, len(upstream.bodies)))
 
 
 def assert_settled(deployed: Deployment, requests: int = 1) -> None:
-    """Nothing is held, no stream runs, and the meters have what the ledger has."""
+    """No lease is left, no stream is counted, and the limit counters agree with the ledger."""
     used = totals(deployed.usage())
-    meters = deployed.meters()
-    assert not any("holds" in item for item in meters.values())
-    claimed = {name: item["claimed"] for name, item in meters.items()}
+    counters = deployed.window_counters()
+    assert not any("holds" in item for item in counters.values())
+    claimed = {name: item["claimed"] for name, item in counters.items()}
     assert claimed.pop("streams", 0) == 0
     # A request that is refused before it reserves tokens and money counts as a request.
     assert {"tokens": 0, "usd": 0, **claimed} == {
@@ -113,37 +115,39 @@ def assert_settled(deployed: Deployment, requests: int = 1) -> None:
     }
 
 
-def test_what_a_call_had_written_is_counted_too() -> None:
-    reply = Reply([HALF_A_CALL], then="hang")
+def test_partial_tool_input_counts_as_output() -> None:
+    reply = Reply([HALF_TOOL_CALL], then="hang")
     for streamed in (False, True):
         upstream = Upstream(reply)
         with deployment(upstream) as deployed:
             headers = {"authorization": f"Bearer {deployed.key()}"}
-            leave(deployed, upstream, headers, stream=streamed)
-        assert deployed.counted() == (1, 0, 7, 100)
+            disconnect(deployed, upstream, headers, stream=streamed)
+        assert deployed.ledger_counts() == (1, 0, 7, 100)
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_a_bug_is_an_error(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*given: Any, **named: Any) -> Any:
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_an_internal_error_is_billed_as_an_error(streamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error(*arguments: Any, **keywords: Any) -> Any:
         raise RuntimeError
 
-    monkeypatch.setattr("claudexia.api.chat_completions.to_chat_completion", broken)
-    monkeypatch.setattr("claudexia.translate.ChatCompletionStream.feed", broken)
+    monkeypatch.setattr("claudexia.api.chat_completions.to_chat_completion", raise_error)
+    monkeypatch.setattr("claudexia.translate.ChatCompletionStream.feed", raise_error)
     with deployment() as deployed:
-        ask(deployed, Upstream(), {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}, stream=streamed)
-    assert deployed.counted() == (1, 1, 7, 2)
+        send_request(
+            deployed, Upstream(), {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}, stream=streamed
+        )
+    assert deployed.ledger_counts() == (1, 1, 7, 2)
     assert_settled(deployed)
 
 
-def test_a_client_who_leaves_while_its_limits_are_asked_for() -> None:
-    """The upstream has begun to answer by then, and is let go."""
-    upstream = Upstream(HANGS)
+def test_disconnect_during_the_limit_check() -> None:
+    """The upstream has started its response by then; its request is cancelled."""
+    upstream = Upstream(HANGS_HALFWAY)
     with deployment(upstream) as deployed:
         headers = {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}
-        # The key is known then, and not read again.
+        # Caches the key, so that it is not read again.
         httpx.get(f"{deployed.url}/models", headers=headers, timeout=PATIENCE)
         deployed.table.slow = {"get": 0.9}
-        leave(deployed, upstream, headers)
-    assert deployed.counted() == (1, 0, 7, 1)
+        disconnect(deployed, upstream, headers)
+    assert deployed.ledger_counts() == (1, 0, 7, 1)
     assert_settled(deployed)

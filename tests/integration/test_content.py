@@ -1,4 +1,4 @@
-"""Files, images and Anthropic's own words in OpenAI's messages, from the client to what Claude reads."""
+"""Files, images and Anthropic's own content blocks in OpenAI messages, from the client to the upstream."""
 
 from base64 import b64encode
 from typing import Any
@@ -10,7 +10,7 @@ from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, gateway
 from tests.helpers.waiting import PATIENCE
 
-# They think only when asked to, so that a made-up history has lost no thinking.
+# Thinking is off by default on these, so that an invented history lacks no thinking blocks.
 MODELS = ["claude-opus-4-8", "claude-haiku-4-5"]
 PDF = b64encode(b"%PDF-1.7 a page").decode()
 TEXT = b64encode("a line of t\u00e9xt".encode()).decode()
@@ -45,9 +45,9 @@ TOOL = {
 }
 
 
-def answer(messages: list[Any], model: str, **asked: Any) -> dict[str, Any]:
-    """What Claude says to `messages`, where nothing of them is lost."""
-    body = {"model": model, "messages": messages, **asked}
+def reply_message(messages: list[Any], model: str, **fields: Any) -> dict[str, Any]:
+    """The reply to `messages`, in strict mode, so that nothing may be left out."""
+    body = {"model": model, "messages": messages, **fields}
     headers = {"authorization": f"Bearer {KEY}", "x-claudexia-strict": "true"}
     with gateway(FakeAnthropic()) as url:
         response = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE)
@@ -58,15 +58,15 @@ def answer(messages: list[Any], model: str, **asked: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", PARTS)
-def test_what_a_user_shows(name: str, model: str) -> None:
+def test_content_parts_of_a_user_message(name: str, model: str) -> None:
     content = [{"type": "text", "text": "What is it?"}, PARTS[name]]
-    said = answer([{"role": "user", "content": content}], model)["content"]
-    assert said.startswith("I see an image." if "image" in name else "I read a document.")
+    reply = reply_message([{"role": "user", "content": content}], model)["content"]
+    assert reply.startswith("I see an image." if "image" in name else "I read a document.")
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", PARTS)
-def test_what_a_tool_shows(name: str, model: str) -> None:
+def test_content_parts_of_a_tool_result(name: str, model: str) -> None:
     result = {
         "role": "tool",
         "tool_call_id": "call_1",
@@ -77,31 +77,31 @@ def test_what_a_tool_shows(name: str, model: str) -> None:
         {"role": "assistant", "tool_calls": [CALL]},
         result,
     ]
-    said = answer(messages, model, tools=[TOOL])["content"]
-    assert said == f"Result: This: [{'image' if 'image' in name else 'document'}]"
+    reply = reply_message(messages, model, tools=[TOOL])["content"]
+    assert reply == f"Result: This: [{'image' if 'image' in name else 'document'}]"
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_tool_that_failed(model: str) -> None:
+def test_a_failed_tool_result(model: str) -> None:
     result = {"role": "tool", "tool_call_id": "call_1", "content": "no such file", "is_error": True}
     messages = [
         {"role": "user", "content": "Use the tool."},
         {"role": "assistant", "tool_calls": [CALL]},
         result,
     ]
-    assert answer(messages, model, tools=[TOOL])["content"] == "Result: Error: no such file"
+    assert reply_message(messages, model, tools=[TOOL])["content"] == "Result: Error: no such file"
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_loop_in_anthropics_words(model: str) -> None:
-    """As Cursor posts it to this route."""
-    mark = {"cache_control": {"type": "ephemeral"}}
+def test_a_tool_loop_in_anthropics_format(model: str) -> None:
+    """The format in which Cursor posts to this route."""
+    breakpoint_ = {"cache_control": {"type": "ephemeral"}}
     opening = [
-        {"role": "system", "content": [{"type": "text", "text": "You are a careful agent.", **mark}]},
+        {"role": "system", "content": [{"type": "text", "text": "You are a careful agent.", **breakpoint_}]},
         {"role": "user", "content": [{"type": "text", "text": "Use the tool."}]},
     ]
-    asked: dict[str, Any] = {"tools": [{**READ_FILE, **mark}], "tool_choice": {"type": "auto"}}
-    (call,) = answer(opening, model, **asked)["tool_calls"]
+    fields: dict[str, Any] = {"tools": [{**READ_FILE, **breakpoint_}], "tool_choice": {"type": "auto"}}
+    (call,) = reply_message(opening, model, **fields)["tool_calls"]
     assert call["function"] == {"name": "read_file", "arguments": '{"path": "a"}'}
     use = {"type": "tool_use", "id": call["id"], "name": "read_file", "input": {"path": "a"}}
     result = {
@@ -113,6 +113,6 @@ def test_a_loop_in_anthropics_words(model: str) -> None:
     messages = [
         *opening,
         {"role": "assistant", "content": [{"type": "text", "text": "I call read_file."}, use]},
-        {"role": "user", "content": [result, {"type": "text", "text": "Go on.", **mark}]},
+        {"role": "user", "content": [result, {"type": "text", "text": "Go on.", **breakpoint_}]},
     ]
-    assert answer(messages, model, **asked)["content"] == "Result: Error: gone"
+    assert reply_message(messages, model, **fields)["content"] == "Result: Error: gone"

@@ -1,4 +1,4 @@
-"""Upstream streams that break the Messages API's protocol: an error, whole and streamed, and never an answer."""
+"""Upstream streams that break the Messages API's protocol: always an error, buffered and streamed."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,65 +18,65 @@ TEXT = text_events()
 CALL = tool_events(("weather", '{"city": "Paris"}'))
 
 
-def without(events: list[Event], kind: str) -> list[Event]:
+def without_type(events: list[Event], kind: str) -> list[Event]:
     return [event for event in events if event["type"] != kind]
 
 
-def changed(events: list[Event], kind: str, **values: object) -> list[Event]:
+def with_values(events: list[Event], kind: str, **values: object) -> list[Event]:
     """`events` with `values` in the first event of type `kind`."""
     index = next(index for index, event in enumerate(events) if event["type"] == kind)
     return [*events[:index], {**events[index], **values}, *events[index + 1 :]]
 
 
-def in_block(**values: object) -> list[Event]:
-    return changed(CALL, "content_block_start", content_block={**CALL[1]["content_block"], **values})
+def with_tool_block(**values: object) -> list[Event]:
+    return with_values(CALL, "content_block_start", content_block={**CALL[1]["content_block"], **values})
 
 
-def stopping(reason: object, events: list[Event] = TEXT) -> list[Event]:
-    return changed(events, "message_delta", delta={"stop_reason": reason})
+def with_stop_reason(reason: object, events: list[Event] = TEXT) -> list[Event]:
+    return with_values(events, "message_delta", delta={"stop_reason": reason})
 
 
-def delta(value: object) -> list[Event]:
-    return changed(TEXT, "content_block_delta", delta=value)
+def with_delta(value: object) -> list[Event]:
+    return with_values(TEXT, "content_block_delta", delta=value)
 
 
 LATE = [
-    ("the start of the text block is lost", without(TEXT, "content_block_start")),
-    ("the start of the tool call is lost", without(CALL, "content_block_start")),
+    ("the start of the text block is lost", without_type(TEXT, "content_block_start")),
+    ("the start of the tool call is lost", without_type(CALL, "content_block_start")),
     ("the tool call is lost", [event for event in CALL if "content_block" not in event["type"]]),
-    ("the end of an unknown block", changed(TEXT, "content_block_stop", index=7)),
-    ("message_delta is lost", without(TEXT, "message_delta")),
-    ("message_stop is lost", without(TEXT, "message_stop")),
-    ("the stop reason is null", stopping(None)),
-    ("the stop reason is empty", stopping("")),
-    ("the stop reason is a number", stopping(7)),
-    ("the stop reason is an object", stopping({"type": "end_turn"})),
+    ("the end of an unknown block", with_values(TEXT, "content_block_stop", index=7)),
+    ("message_delta is lost", without_type(TEXT, "message_delta")),
+    ("message_stop is lost", without_type(TEXT, "message_stop")),
+    ("the stop reason is null", with_stop_reason(None)),
+    ("the stop reason is empty", with_stop_reason("")),
+    ("the stop reason is a number", with_stop_reason(7)),
+    ("the stop reason is an object", with_stop_reason({"type": "end_turn"})),
     ("the delta of message_delta is missing", [{k: v for k, v in e.items() if k != "delta" or e["type"] != "message_delta"} for e in TEXT]),
-    ("the delta of message_delta is text", changed(TEXT, "message_delta", delta="end_turn")),
-    ("the tool id is a number", in_block(id=7)),
-    ("the tool id is missing", in_block(id=None)),
-    ("the tool name is a list", in_block(name=["weather"])),
-    ("the tool name is missing", in_block(name=None)),
-    ("the tool input is text", in_block(input="Paris")),
-    ("the block is text", changed(TEXT, "content_block_start", content_block="text")),
+    ("the delta of message_delta is text", with_values(TEXT, "message_delta", delta="end_turn")),
+    ("the tool id is a number", with_tool_block(id=7)),
+    ("the tool id is missing", with_tool_block(id=None)),
+    ("the tool name is a list", with_tool_block(name=["weather"])),
+    ("the tool name is missing", with_tool_block(name=None)),
+    ("the tool input is text", with_tool_block(input="Paris")),
+    ("the block is text", with_values(TEXT, "content_block_start", content_block="text")),
     ("the block is missing", [{k: v for k, v in e.items() if k != "content_block"} for e in TEXT]),
-    ("the block has no type", changed(TEXT, "content_block_start", content_block={"text": ""})),
-    ("the block's text is a number", changed(TEXT, "content_block_start", content_block={"type": "text", "text": 7})),
-    ("the block's index is text", changed(TEXT, "content_block_start", index="0")),
+    ("the block has no type", with_values(TEXT, "content_block_start", content_block={"text": ""})),
+    ("the block's text is a number", with_values(TEXT, "content_block_start", content_block={"type": "text", "text": 7})),
+    ("the block's index is text", with_values(TEXT, "content_block_start", index="0")),
     ("the block's index is missing", [{k: v for k, v in e.items() if k != "index"} for e in TEXT]),
-    ("the delta's index is a list", changed(TEXT, "content_block_delta", index=[0])),
-    ("the delta is null", delta(None)),
-    ("the delta is text", delta("Hello")),
-    ("the delta has no type", delta({"text": "Hello"})),
-    ("the delta's text is a number", delta({"type": "text_delta", "text": 7})),
-    ("the delta's text is null", delta({"type": "text_delta", "text": None})),
-    ("a tool's delta in a text block", delta({"type": "input_json_delta", "partial_json": "{"})),
-    ("a text delta in a tool call", changed(CALL, "content_block_delta", delta={"type": "text_delta", "text": "Hi"})),
-    ("the citation is text", delta({"type": "citations_delta", "citation": "page 7"})),
-    ("a web search citation without a URL", delta({"type": "citations_delta", "citation": {"type": "web_search_result_location"}})),
+    ("the delta's index is a list", with_values(TEXT, "content_block_delta", index=[0])),
+    ("the delta is null", with_delta(None)),
+    ("the delta is text", with_delta("Hello")),
+    ("the delta has no type", with_delta({"text": "Hello"})),
+    ("the delta's text is a number", with_delta({"type": "text_delta", "text": 7})),
+    ("the delta's text is null", with_delta({"type": "text_delta", "text": None})),
+    ("a tool's delta in a text block", with_delta({"type": "input_json_delta", "partial_json": "{"})),
+    ("a text delta in a tool call", with_values(CALL, "content_block_delta", delta={"type": "text_delta", "text": "Hi"})),
+    ("the citation is text", with_delta({"type": "citations_delta", "citation": "page 7"})),
+    ("a web search citation without a URL", with_delta({"type": "citations_delta", "citation": {"type": "web_search_result_location"}})),
     ("a delta after the end of its block", [*TEXT[:5], TEXT[5], TEXT[3], *TEXT[6:]]),
     ("two blocks with one index", [*TEXT[:6], *TEXT[1:2], *TEXT[6:]]),
-    ("a stop_reason's details are text", changed(TEXT, "message_delta", delta={"stop_reason": "refusal", "stop_details": "no"})),
+    ("a stop_reason's details are text", with_values(TEXT, "message_delta", delta={"stop_reason": "refusal", "stop_details": "no"})),
     ("the event's type is a number", [*TEXT[:3], {"type": 7}, *TEXT[3:]]),
     ("a second message after text", [*TEXT[:-2], *TEXT]),
 ]  # fmt: skip
@@ -105,7 +105,7 @@ def client(upstream: Upstream) -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(client: httpx.Client, upstream: Upstream, reply: Reply, *, stream: bool) -> httpx.Response:
+def send_request(client: httpx.Client, upstream: Upstream, reply: Reply, *, stream: bool) -> httpx.Response:
     upstream.replies.clear()
     upstream.replies.append(reply)
     return client.post("/chat/completions", json={**BODY, "tools": TOOLS, "stream": stream})
@@ -126,12 +126,12 @@ def assert_is_error(response: httpx.Response, *, stream: bool) -> None:
     assert "upstream" in error["message"].lower()
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("name", "events"), LATE + EARLY, ids=[name for name, _ in LATE + EARLY])
 def test_damaged_stream_is_an_upstream_error(
     client: httpx.Client, upstream: Upstream, name: str, events: list[Event], stream: bool
 ) -> None:
-    response = ask(client, upstream, Reply([sse(*events)]), stream=stream)
+    response = send_request(client, upstream, Reply([sse(*events)]), stream=stream)
     assert_is_error(response, stream=stream)
     if (name, events) in EARLY:
         assert response.status_code == 502
@@ -153,14 +153,14 @@ USAGES: list[tuple[str, object, int]] = [
 ]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("usage", "tokens"), [row[1:] for row in USAGES], ids=[row[0] for row in USAGES])
 def test_usage_of_a_wrong_type_is_estimated(
     client: httpx.Client, upstream: Upstream, usage: object, tokens: int, stream: bool
 ) -> None:
     """The answer is complete, so it is delivered. Its tokens are estimated from its 11 characters."""
     upstream.replies.clear()
-    upstream.replies.append(Reply([sse(*changed(TEXT, "message_delta", usage=usage))]))
+    upstream.replies.append(Reply([sse(*with_values(TEXT, "message_delta", usage=usage))]))
     options = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     response = client.post("/chat/completions", json={**BODY, **options})
     assert response.status_code == 200
@@ -183,12 +183,12 @@ ANSWERS: list[tuple[str, Reply]] = [
 ]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize("reply", [row[1] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
 def test_answer_that_is_no_event_stream_is_a_502(
     client: httpx.Client, upstream: Upstream, reply: Reply, stream: bool
 ) -> None:
-    response = ask(client, upstream, reply, stream=stream)
+    response = send_request(client, upstream, reply, stream=stream)
     assert response.status_code == 502
     assert response.json()["error"]["type"] == "server_error"
 
@@ -196,10 +196,10 @@ def test_answer_that_is_no_event_stream_is_a_502(
 VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
     ("text", lambda: TEXT, "stop"),
     ("a tool call", lambda: CALL, "tool_calls"),
-    ("a stop reason of the future", lambda: stopping("new_reason"), "stop"),
+    ("a stop reason of the future", lambda: with_stop_reason("new_reason"), "stop"),
     ("an event of the future", lambda: [*TEXT[:4], {"type": "new_event", "index": 0}, *TEXT[4:]], "stop"),
     ("a delta of the future", lambda: [*TEXT[:4], {**TEXT[3], "delta": {"type": "new_delta", "x": 1}}, *TEXT[4:]], "stop"),
-    ("content in message_delta", lambda: changed(TEXT, "message_delta", delta={"stop_reason": "end_turn", "content": "x"}), "stop"),
+    ("content in message_delta", lambda: with_values(TEXT, "message_delta", delta={"stop_reason": "end_turn", "content": "x"}), "stop"),
     ("a delta of the future without a block", lambda: [TEXT[0], {**TEXT[3], "delta": {"type": "new_delta"}}, *TEXT[1:]], "stop"),
     ("a delta of the future with known keys", lambda: [*TEXT[:4], {**TEXT[3], "delta": {"type": "new_delta", "text": 7}}, *TEXT[4:]], "stop"),
     ("a block of the future", lambda: [
@@ -208,16 +208,16 @@ VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
         {"type": "content_block_stop", "index": 1},
         *TEXT[-2:],
     ], "stop"),
-    ("no content_block_stop", lambda: without(TEXT, "content_block_stop"), "stop"),
+    ("no content_block_stop", lambda: without_type(TEXT, "content_block_stop"), "stop"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("events", "reason"), [row[1:] for row in VALID], ids=[row[0] for row in VALID])
 def test_unusual_stream_is_an_answer(
     client: httpx.Client, upstream: Upstream, events: Callable[[], list[Event]], reason: str, stream: bool
 ) -> None:
-    response = ask(client, upstream, Reply([sse(*events())]), stream=stream)
+    response = send_request(client, upstream, Reply([sse(*events())]), stream=stream)
     assert response.status_code == 200
     assert f'"finish_reason":"{reason}"' in response.text
     assert not stream or response.text.endswith("data: [DONE]\n\n")

@@ -1,4 +1,4 @@
-"""On Lambda an answer ends before the invocation does, and says so."""
+"""On Lambda a response ends with a timeout error before its invocation ends."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ from tests.helpers.waiting import PATIENCE
 EVENTS = text_events()
 
 
-class Hanging(httpx.AsyncBaseTransport):
-    """An upstream that says `pieces` and then nothing; `closed` tells that it was let go."""
+class HangingTransport(httpx.AsyncBaseTransport):
+    """Sends `pieces`, then nothing more. `closed` is set once the response is closed."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.pieces = pieces
@@ -30,7 +30,7 @@ class Hanging(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=self._Stream(self))
 
     class _Stream(httpx.AsyncByteStream):
-        def __init__(self, upstream: "Hanging") -> None:
+        def __init__(self, upstream: "HangingTransport") -> None:
             self._upstream = upstream
 
         async def __aiter__(self) -> Any:
@@ -42,7 +42,7 @@ class Hanging(httpx.AsyncBaseTransport):
             self._upstream.closed = True
 
 
-def invoke(upstream: Hanging, stream: bool, seconds: float) -> Received:
+def invoke(upstream: HangingTransport, stream: bool, seconds: float) -> Received:
     """One chat completion through the streaming runtime, with `seconds` until its invocation ends."""
     body = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
     event = rest_event(
@@ -51,29 +51,29 @@ def invoke(upstream: Hanging, stream: bool, seconds: float) -> Received:
     app = create_app(Settings(api_keys={"test": KEY}), transport=upstream)
 
     async def work(fake: FakeRuntimeAPI) -> Received:
-        async with asyncio.timeout(PATIENCE):  # the upstream alone would take for ever
+        async with asyncio.timeout(PATIENCE):  # the upstream never finishes
             return await fake.give(event)
 
     return with_runtime(app, work, seconds=seconds)
 
 
-@pytest.mark.parametrize(("left", "for_the_answer"), [(900.0, 899.0), (600.0, 599.0), (3.0, 2.7)])
-def test_an_answer_has_less_time_than_its_invocation(left: float, for_the_answer: float) -> None:
+@pytest.mark.parametrize(("remaining", "time_limit"), [(900.0, 899.0), (600.0, 599.0), (3.0, 2.7)])
+def test_deadline_is_before_the_end_of_the_invocation(remaining: float, time_limit: float) -> None:
     async def check() -> None:
         clock = asyncio.get_running_loop().time
-        context = SimpleNamespace(get_remaining_time_in_millis=lambda: left * 1000)
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: remaining * 1000)
         before = clock()
         deadline = request_deadline({"type": "http", "aws.context": context})
         assert deadline is not None
-        assert before + for_the_answer <= deadline + 1e-6
-        assert deadline <= clock() + for_the_answer + 1e-6
+        assert before + time_limit <= deadline + 1e-6
+        assert deadline <= clock() + time_limit + 1e-6
 
     asyncio.run(check())
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*EVENTS[:4])]], ids=["silent", "half"])
-def test_a_whole_answer_that_takes_too_long_is_a_504(pieces: list[bytes]) -> None:
-    upstream = Hanging(*pieces)
+def test_a_buffered_response_that_times_out_is_a_504(pieces: list[bytes]) -> None:
+    upstream = HangingTransport(*pieces)
     received = invoke(upstream, stream=False, seconds=0.5)
     assert received.prelude["statusCode"] == 504
     error = json.loads(received.payload)["error"]
@@ -81,8 +81,8 @@ def test_a_whole_answer_that_takes_too_long_is_a_504(pieces: list[bytes]) -> Non
     assert upstream.closed
 
 
-def test_a_stream_that_takes_too_long_ends_with_an_error_frame() -> None:
-    upstream = Hanging(sse(*EVENTS[:4]))
+def test_a_stream_that_times_out_ends_with_an_error_frame() -> None:
+    upstream = HangingTransport(sse(*EVENTS[:4]))
     received = invoke(upstream, stream=True, seconds=0.5)
     assert received.prelude["statusCode"] == 200
     frames = [line[6:] for line in received.payload.decode().splitlines() if line.startswith("data: ")]
@@ -93,10 +93,10 @@ def test_a_stream_that_takes_too_long_ends_with_an_error_frame() -> None:
     assert upstream.closed
 
 
-def test_a_stream_that_never_began_is_a_504() -> None:
-    assert invoke(Hanging(), stream=True, seconds=0.5).prelude["statusCode"] == 504
+def test_a_stream_without_a_first_event_is_a_504() -> None:
+    assert invoke(HangingTransport(), stream=True, seconds=0.5).prelude["statusCode"] == 504
 
 
-def test_an_answer_in_time_is_untouched() -> None:
-    received = invoke(Hanging(sse(*EVENTS)), stream=True, seconds=30)
+def test_a_response_within_the_deadline_is_complete() -> None:
+    received = invoke(HangingTransport(sse(*EVENTS)), stream=True, seconds=30)
     assert received.payload.endswith(b"data: [DONE]\n\n")

@@ -1,4 +1,4 @@
-"""/docs, /redoc and /openapi.json: whether they are served, and what they say."""
+"""/docs, /redoc and /openapi.json: when they are served, and what they describe."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def get(app: Any, path: str) -> httpx.Response:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("environ", "served"), ENVIRONMENTS, ids=[str(environ) for environ, _ in ENVIRONMENTS])
-def test_whether_they_are_served(environ: Mapping[str, str], served: bool, path: str) -> None:
+def test_docs_are_served_or_not(environ: Mapping[str, str], served: bool, path: str) -> None:
     response = get(create_app(Settings.from_env(environ)), path)
     if served:
         assert response.status_code == 200
@@ -113,7 +113,7 @@ def test_request_bodies(description: dict[str, Any], path: str, body: Any, valid
     assert jsonschema.Draft202012Validator(schema).is_valid(body) == valid
 
 
-def test_keys(description: dict[str, Any]) -> None:
+def test_security_schemes(description: dict[str, Any]) -> None:
     assert description["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
     assert {"bearer": []} in description["security"]
     assert description["paths"]["/v1/health"]["get"]["security"] == []
@@ -139,16 +139,16 @@ ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
 }
 
 
-@pytest.mark.parametrize(("reply", "method", "path", "given", "status"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(("reply", "method", "path", "value", "status"), ANSWERS.values(), ids=ANSWERS)
 def test_responses_are_as_described(
-    description: dict[str, Any], reply: Reply, method: str, path: str, given: Any, status: int
+    description: dict[str, Any], reply: Reply, method: str, path: str, value: Any, status: int
 ) -> None:
     with gateway(Upstream(reply)) as url:
-        real = path.removeprefix("/v1").replace("{model}", str(given))
+        real = path.removeprefix("/v1").replace("{model}", str(value))
         response = httpx.request(
             method,
             f"{url}{real}",
-            json=given if method == "post" else None,
+            json=value if method == "post" else None,
             headers={"authorization": f"Bearer {KEY}"},
         )
     assert response.status_code == status

@@ -1,4 +1,4 @@
-"""Limits that no number of requests, choices, disconnects or bad requests gets past, over real sockets."""
+"""Limits hold for concurrent requests, choices, disconnects and bad requests, over real sockets."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.deployment import ASKED, Deployment, deployment
+from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.serving import Reply, Upstream, sse, text_events
 from tests.helpers.waiting import PATIENCE
 
@@ -18,32 +18,32 @@ HAIKU_5_5 = "claude-haiku-5-5"
 
 
 def post(deployed: Deployment, secret: str, body: Any = None, **fields: Any) -> httpx.Response:
-    content = body if body is not None else json.dumps({**ASKED, **fields})
+    content = body if body is not None else json.dumps({**REQUEST, **fields})
     headers = {"authorization": f"Bearer {secret}"}
     return httpx.post(f"{deployed.url}/chat/completions", content=content, headers=headers, timeout=PATIENCE)
 
 
-def answer_of(tokens: int) -> Reply:
-    """A short text whose usage says `tokens`, as hidden thinking does."""
+def reply_with_tokens(tokens: int) -> Reply:
+    """A short text with `tokens` output tokens in its usage, as with hidden thinking."""
     *events, delta, stop = text_events()
     return Reply([sse(*events, {**delta, "usage": {"output_tokens": tokens}}, stop)])
 
 
-def code_of(response: httpx.Response) -> str:
+def error_code(response: httpx.Response) -> str:
     return str(response.json()["error"]["code"])
 
 
 @pytest.mark.parametrize("model", UNPRICED)
 def test_a_model_without_a_price_spends_the_budget(model: str) -> None:
     """64,000 tokens at the highest known price are $3.20."""
-    with deployment(Upstream(answer_of(64_000))) as deployed:
+    with deployment(Upstream(reply_with_tokens(64_000))) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10_000))
         first = post(deployed, secret, model=model)
         assert first.status_code == 200
         assert "model: its price is not known" in first.headers["x-claudexia-warnings"]
         assert "x-claudexia-cost" not in first.headers
-        assert code_of(post(deployed, secret, model=model)) == "insufficient_quota"
-        assert deployed.meters()["usd"]["claimed"] == 3_200_070
+        assert error_code(post(deployed, secret, model=model)) == "insufficient_quota"
+        assert deployed.window_counters()["usd"]["claimed"] == 3_200_070
         assert totals(deployed.usage()).unpriced == 1
 
 
@@ -54,14 +54,14 @@ def test_a_model_without_a_price_can_be_refused(model: str) -> None:
         budgets = {"day": Limits(usd_per_day_micros=10_000), "month": Limits(usd_per_month_micros=10_000)}
         for name, limits in budgets.items():
             response = post(deployed, deployed.key(name, limits=limits), model=model)
-            assert (response.status_code, code_of(response)) == (403, "unpriced_model")
+            assert (response.status_code, error_code(response)) == (403, "unpriced_model")
         assert upstream.bodies == []
         without = deployed.key("without", limits=Limits(requests_per_minute=5))
         assert post(deployed, without, model=model).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-5-5"])
-def test_a_known_price_is_not_told(model: str) -> None:
+def test_a_known_price_is_not_reported(model: str) -> None:
     with deployment(unpriced_models="refuse") as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10_000_000))
         assert "x-claudexia-warnings" not in post(deployed, secret, model=model).headers
@@ -79,39 +79,39 @@ CAPS: list[tuple[str, dict[str, Any], int | None]] = [
 
 
 @pytest.mark.parametrize(("model", "fields", "sent"), CAPS)
-def test_a_keys_largest_max_tokens_wins(model: str, fields: dict[str, Any], sent: int | None) -> None:
+def test_max_tokens_is_capped_by_the_key(model: str, fields: dict[str, Any], sent: int | None) -> None:
     upstream = Upstream()
     with deployment(upstream) as deployed:
         response = post(deployed, deployed.key(limits=Limits(max_tokens=500)), model=model, **fields)
     if sent is None:
-        assert (response.status_code, code_of(response)) == (400, "max_tokens_too_small_for_thinking")
+        assert (response.status_code, error_code(response)) == (400, "max_tokens_too_small_for_thinking")
     assert [body["max_tokens"] for body in upstream.bodies] == ([] if sent is None else [sent])
 
 
 @pytest.mark.parametrize(
-    ("limits", "most"),
+    ("limits", "maximum"),
     [
         pytest.param(Limits(usd_per_day_micros=1_000_000), (1_000_000 + 320_017, 10**9), id="money"),
         pytest.param(Limits(tokens_per_minute=50_000), (10**9, 50_000 + 64_007), id="tokens"),
     ],
 )
-def test_200_at_once(limits: Limits, most: tuple[int, int]) -> None:
-    """On a busy machine, the table may be too slow for any of them: those are refused with 503."""
-    upstream = Upstream(answer_of(64_000))
+def test_200_concurrent_requests_stay_within_the_limit(limits: Limits, maximum: tuple[int, int]) -> None:
+    """On a busy machine the table may be too slow for some of them, which are refused with 503."""
+    upstream = Upstream(reply_with_tokens(64_000))
     with deployment(upstream, limits_on_failure="closed") as deployed, ThreadPoolExecutor(50) as threads:
         secret = deployed.key(limits=limits)
         statuses = list(threads.map(lambda _: post(deployed, secret).status_code, range(200)))
     assert {*statuses} <= {200, 429, 503}
     assert {*statuses} & {429, 503}
     used = totals(deployed.usage())
-    assert used.cost_micros <= most[0]
-    assert used.tokens <= most[1]
-    assert not any("holds" in item for item in deployed.meters().values())
+    assert used.cost_micros <= maximum[0]
+    assert used.tokens <= maximum[1]
+    assert not any("holds" in item for item in deployed.window_counters().values())
 
 
-@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-def test_an_answer_ends_when_the_money_is_spent(streamed: bool) -> None:
-    """A short answer tells the gateway to reserve 4096 tokens, some 2 cents; of 3 cents, the next one has 2 x 4096."""
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "buffered"])
+def test_a_stream_stops_when_the_budget_is_spent(streamed: bool) -> None:
+    """After a short answer the gateway reserves 4096 tokens, about 2 cents. The next request has 3 cents left."""
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 4000}}
     start, block, *_ = text_events()
     pieces: list[Any] = [sse(start, block), 50]
@@ -126,13 +126,13 @@ def test_an_answer_ends_when_the_money_is_spent(streamed: bool) -> None:
             *_, last = (line for line in response.text.splitlines() if line.startswith("data: "))
             assert json.loads(last[6:])["error"]["code"] == "insufficient_quota"
         else:
-            assert (response.status_code, code_of(response)) == (429, "insufficient_quota")
-        assert code_of(post(deployed, secret)) == "insufficient_quota"
-    spent = deployed.meters()["usd"]["claimed"]
+            assert (response.status_code, error_code(response)) == (429, "insufficient_quota")
+        assert error_code(post(deployed, secret)) == "insufficient_quota"
+    spent = deployed.window_counters()["usd"]["claimed"]
     assert isinstance(spent, int)
-    assert 30_000 < spent <= 30_000 + 4096 * 5 + 64 * 1024 // 4 * 5  # and one network read
+    assert 30_000 < spent <= 30_000 + 4096 * 5 + 64 * 1024 // 4 * 5  # plus one network read
     assert spent == totals(deployed.usage()).cost_micros
-    assert not any("holds" in item for item in deployed.meters().values())
+    assert not any("holds" in item for item in deployed.window_counters().values())
 
 
 CHOICES = [
@@ -141,27 +141,27 @@ CHOICES = [
     ("more than the limit", Limits(requests_per_minute=2), {"n": 8}, [429, 429]),
     ("streams more than the limit", Limits(concurrent_streams=7), {"n": 8, "stream": True}, [429, 429]),
     ("streams at the limit", Limits(concurrent_streams=8), {"n": 8, "stream": True}, [200, 200]),
-    ("whole answers are no streams", Limits(concurrent_streams=1), {"n": 8}, [200, 200]),
+    ("buffered responses are not streams", Limits(concurrent_streams=1), {"n": 8}, [200, 200]),
 ]
 
 
 @pytest.mark.parametrize(
     ("limits", "fields", "statuses"), [pytest.param(*rest, id=name) for name, *rest in CHOICES]
 )
-def test_each_choice_counts(limits: Limits, fields: dict[str, Any], statuses: list[int]) -> None:
+def test_each_choice_counts_as_a_request(limits: Limits, fields: dict[str, Any], statuses: list[int]) -> None:
     upstream = Upstream()
     with deployment(upstream) as deployed:
         secret = deployed.key(limits=limits)
         responses = [post(deployed, secret, **fields) for _ in statuses]
         assert [response.status_code for response in responses] == statuses
         assert len(upstream.bodies) == statuses.count(200) * fields["n"]
-    meters = deployed.meters()
-    assert all(item["claimed"] == 0 for name, item in meters.items() if name == "streams")
-    if limits.requests_per_minute and meters:
-        assert meters["requests"]["claimed"] == len(upstream.bodies)
+    counters = deployed.window_counters()
+    assert all(item["claimed"] == 0 for name, item in counters.items() if name == "streams")
+    if limits.requests_per_minute and counters:
+        assert counters["requests"]["claimed"] == len(upstream.bodies)
 
 
-def test_more_choices_than_the_limit_is_told() -> None:
+def test_more_choices_than_the_limit_are_refused() -> None:
     with deployment() as deployed:
         response = post(deployed, deployed.key(limits=Limits(requests_per_minute=2)), n=8)
     assert "2 requests per minute, and each choice counts as one. 'n' is 8: use at most 2." in response.text
@@ -171,32 +171,32 @@ def test_more_choices_than_the_limit_is_told() -> None:
 BAD = {
     "no JSON": b"{",
     "no messages": json.dumps({"model": "claude-haiku-4-5"}).encode(),
-    "a value out of range": json.dumps({**ASKED, "temperature": 9}).encode(),
-    "too many choices": json.dumps({**ASKED, "n": 99}).encode(),
-    "an unknown model": json.dumps({**ASKED, "model": "gpt-4o"}).encode(),
-    "a field that Claude cannot honour": json.dumps({**ASKED, "modalities": ["audio"]}).encode(),
+    "a value out of range": json.dumps({**REQUEST, "temperature": 9}).encode(),
+    "too many choices": json.dumps({**REQUEST, "n": 99}).encode(),
+    "an unknown model": json.dumps({**REQUEST, "model": "gpt-4o"}).encode(),
+    "a field that Claude cannot honour": json.dumps({**REQUEST, "modalities": ["audio"]}).encode(),
 }
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=list(BAD))
-@pytest.mark.parametrize("others", [{}, {"tokens_per_minute": 10**6, "usd_per_day_micros": 10**7}])
-def test_bad_requests_count(body: bytes, others: dict[str, int]) -> None:
+@pytest.mark.parametrize("other_limits", [{}, {"tokens_per_minute": 10**6, "usd_per_day_micros": 10**7}])
+def test_bad_requests_count_against_the_limit(body: bytes, other_limits: dict[str, int]) -> None:
     with deployment() as deployed:
-        secret = deployed.key(limits=Limits(requests_per_minute=3, **others))
+        secret = deployed.key(limits=Limits(requests_per_minute=3, **other_limits))
         statuses = [post(deployed, secret, body).status_code for _ in range(3)]
         assert all(status in (400, 404) for status in statuses)
         assert [post(deployed, secret, each).status_code for each in (body, None)] == [429, 429]
-        assert deployed.meters()["requests"]["claimed"] == 3
+        assert deployed.window_counters()["requests"]["claimed"] == 3
 
 
-def test_a_reached_limit_is_told_before_the_body_is_parsed() -> None:
-    """By every process: the second one knows nothing of the requests before, and asks the table."""
-    with deployment() as one, deployment(None, one.kept) as other:
+def test_a_reached_limit_is_refused_before_the_body_is_parsed() -> None:
+    """In every process: the second one has no local state and reads the table."""
+    with deployment() as one, deployment(None, one.stored) as other:
         secret = one.key(limits=Limits(requests_per_minute=2))
         assert [post(one, secret).status_code for _ in range(2)] == [200, 200]
         for deployed in (one, other, one, other):
             assert post(deployed, secret, BAD["no JSON"]).status_code == 429
-        assert one.meters()["requests"]["claimed"] == 2
+        assert one.window_counters()["requests"]["claimed"] == 2
 
 
 ROUND_TRIPS = [
@@ -207,8 +207,8 @@ ROUND_TRIPS = [
 
 
 @pytest.mark.parametrize(("limits", "calls"), ROUND_TRIPS)
-def test_a_request_calls_the_table_as_often_as_before(limits: Limits, calls: dict[str, int]) -> None:
-    """One update for the ledger, one for each limit at the start, one for each but requests at the end."""
+def test_table_calls_of_a_request(limits: Limits, calls: dict[str, int]) -> None:
+    """One update for the ledger, one per limit at the start, and one per limit except requests at the end."""
     with deployment() as deployed:
         secret = deployed.key(limits=limits)
         post(deployed, secret)

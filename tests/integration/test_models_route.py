@@ -1,4 +1,4 @@
-"""GET /v1/models over real sockets: the upstream's list merged with what the gateway knows."""
+"""GET /v1/models over real sockets: the upstream's list merged with the gateway's own data."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Clock:
 
 
 @contextmanager
-def asking(upstream: Upstream, clock: Clock | None = None) -> Iterator[httpx.Client]:
+def models_client(upstream: Upstream, clock: Clock | None = None) -> Iterator[httpx.Client]:
     with (
         gateway(upstream, now=clock or Clock(), model_aliases=ALIASES) as url,
         httpx.Client(base_url=url, headers={"authorization": f"Bearer {KEY}"}, timeout=PATIENCE) as client,
@@ -54,7 +54,7 @@ def asking(upstream: Upstream, clock: Clock | None = None) -> Iterator[httpx.Cli
         yield client
 
 
-def ids(client: httpx.Client) -> list[str]:
+def model_ids(client: httpx.Client) -> list[str]:
     answer = client.get("/models").raise_for_status().json()
     assert answer["object"] == "list"
     return [model["id"] for model in answer["data"]]
@@ -64,12 +64,12 @@ def ids(client: httpx.Client) -> list[str]:
 def client() -> Iterator[httpx.Client]:
     upstream = Upstream()
     upstream.models = listing(NEW, KNOWN, DATED, FOREIGN)
-    with asking(upstream) as client:
+    with models_client(upstream) as client:
         yield client
 
 
-def test_the_upstream_decides_which_models_there_are(client: httpx.Client) -> None:
-    assert ids(client) == [
+def test_the_list_has_the_upstreams_models(client: httpx.Client) -> None:
+    assert model_ids(client) == [
         "claude-opus-7",
         "claude-opus-5-5",
         "claude-sonnet-4-5",
@@ -78,7 +78,7 @@ def test_the_upstream_decides_which_models_there_are(client: httpx.Client) -> No
     ]
 
 
-def test_a_model_that_only_the_upstream_knows(client: httpx.Client) -> None:
+def test_a_model_known_to_the_upstream_only(client: httpx.Client) -> None:
     assert client.get("/models/claude-opus-7").json() == {
         "id": "claude-opus-7",
         "object": "model",
@@ -113,7 +113,7 @@ def test_a_dated_model_is_found_by_every_name(client: httpx.Client, name: str) -
     assert (capabilities["sampling"], capabilities["structured_outputs"], capabilities["pdf"]) == (True, False, True)  # fmt: skip
 
 
-def test_an_alias_is_the_model_it_means(client: httpx.Client) -> None:
+def test_an_alias_has_the_fields_of_its_model(client: httpx.Client) -> None:
     alias, model = client.get("/models/gpt-4o").json(), client.get("/models/claude-opus-5-5").json()
     assert alias == {**model, "id": "gpt-4o"}
     assert client.get("/models/gpt-3.5-turbo").json()["id"] == "claude-haiku-5-5"
@@ -123,14 +123,14 @@ def test_an_alias_is_the_model_it_means(client: httpx.Client) -> None:
     ("name", "lifecycle"),
     [("claude-haiku-4-5", "active"), ("claude-3-opus", "retired"), ("claude-opus-9", None)],
 )
-def test_a_claude_model_that_is_not_listed_is_still_told(
+def test_a_known_model_outside_the_list_can_be_retrieved(
     client: httpx.Client, name: str, lifecycle: str | None
 ) -> None:
     model = client.get(f"/models/{name}").json()
     assert (model["id"], model["lifecycle"]) == (name, lifecycle)
 
 
-def test_another_model_is_not_found(client: httpx.Client) -> None:
+def test_a_model_of_another_vendor_is_not_found(client: httpx.Client) -> None:
     response = client.get("/models/someone-elses-model")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
 
@@ -148,26 +148,26 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_without_the_upstream_the_data_answers_alone(failure: Reply) -> None:
+def test_the_built_in_list_is_used_if_the_upstream_fails(failure: Reply) -> None:
     upstream = Upstream()
     upstream.models = failure
-    with asking(upstream) as client:
-        assert ids(client) == [*SERVED, "gpt-4o"]
-        told = client.get("/models/claude-sonnet-4-5").json()
-    assert (told["shutdown_date"], told["lifecycle"]) == ("2026-11-30", "deprecated")
-    assert told["capabilities"]["structured_outputs"] is True
+    with models_client(upstream) as client:
+        assert model_ids(client) == [*SERVED, "gpt-4o"]
+        model = client.get("/models/claude-sonnet-4-5").json()
+    assert (model["shutdown_date"], model["lifecycle"]) == ("2026-11-30", "deprecated")
+    assert model["capabilities"]["structured_outputs"] is True
     assert len(upstream.model_requests) == 1
 
 
-def test_a_silent_upstream_is_waited_for_five_seconds() -> None:
+def test_a_silent_upstream_times_out_after_five_seconds() -> None:
     upstream = Upstream()
     upstream.models = Reply(then="hang")
-    with asking(upstream) as client:
+    with models_client(upstream) as client:
         assert client.get("/models", timeout=PATIENCE).json()["data"][0]["id"] == next(iter(SERVED))
     assert upstream.disconnected.wait(PATIENCE)
 
 
-def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
+def test_the_list_is_cached_for_an_hour_and_a_failure_for_a_minute() -> None:
     upstream, clock = Upstream(), Clock()
     upstream.models = listing(KNOWN)
     steps: list[tuple[timedelta, Reply, list[str], int]] = [
@@ -178,38 +178,38 @@ def test_the_list_is_kept_for_an_hour_and_a_failure_for_a_minute() -> None:
         (timedelta(seconds=59), listing(NEW), [*SERVED, "gpt-4o"], 3),
         (timedelta(seconds=1), listing(NEW), ["claude-opus-7", "gpt-4o"], 4),
     ]
-    with asking(upstream, clock) as client:
-        ids(client)
-        for passed, reply, expected, looks in steps:
-            clock.time += passed
+    with models_client(upstream, clock) as client:
+        model_ids(client)
+        for elapsed, reply, expected, requests in steps:
+            clock.time += elapsed
             upstream.models = reply
-            assert (ids(client), len(upstream.model_requests)) == (expected, looks)
+            assert (model_ids(client), len(upstream.model_requests)) == (expected, requests)
     assert set(upstream.model_requests) == {"/v1/models?limit=1000"}
 
 
-def test_one_look_at_a_time() -> None:
+def test_concurrent_requests_share_one_upstream_request() -> None:
     upstream = Upstream()
     upstream.models = Reply([500, json.dumps({"data": [KNOWN]}).encode()])
-    with asking(upstream) as client, ThreadPoolExecutor(5) as threads:
-        lists = list(threads.map(lambda _: ids(client), range(5)))
+    with models_client(upstream) as client, ThreadPoolExecutor(5) as threads:
+        lists = list(threads.map(lambda _: model_ids(client), range(5)))
     assert lists == [["claude-opus-5-5", "gpt-4o"]] * 5
     assert len(upstream.model_requests) == 1
 
 
-def test_the_look_carries_the_gateways_key_and_not_the_clients() -> None:
+def test_the_upstream_request_has_the_gateways_key_only() -> None:
     upstream = Upstream()
     upstream.models = listing(KNOWN)
-    with asking(upstream) as client:
-        ids(client)
+    with models_client(upstream) as client:
+        model_ids(client)
     headers = upstream.headers[0]
     assert (headers["x-api-key"], headers["accept"]) == (UPSTREAM_KEY, "application/json")
     assert headers["anthropic-version"] == "2023-06-01"
     assert "authorization" not in headers
 
 
-def test_no_key_no_look() -> None:
+def test_no_upstream_request_without_a_valid_key() -> None:
     upstream = Upstream()
-    with asking(upstream) as client:
+    with models_client(upstream) as client:
         for headers in ({"authorization": "Bearer wrong"}, {"authorization": ""}):
             assert client.get("/models", headers=headers).status_code == 401
         assert client.get("/models/gpt-9").status_code == 404

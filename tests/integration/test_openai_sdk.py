@@ -1,4 +1,4 @@
-"""The real OpenAI SDK, unmodified, over a real socket, in every way it can ask."""
+"""The unmodified OpenAI SDK over a real socket, with each of its ways to make a request."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.helpers.sdk import first_choice
-from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events, tool_events
+from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, text_events, tool_events
 
 MODEL = "claude-sonnet-4.5"
 QUESTION: list[Any] = [{"role": "user", "content": "Hello?"}]
@@ -25,19 +25,8 @@ CALLS = [("get_weather", '{"city": "Paris"}'), ("get_time", "")]
 
 
 @pytest.fixture
-def upstream() -> Upstream:
-    return Upstream()
-
-
-@pytest.fixture
-def base_url(upstream: Upstream) -> Iterator[str]:
-    with gateway(upstream) as url:
-        yield url
-
-
-@pytest.fixture
-def client(base_url: str) -> Iterator[OpenAI]:
-    with OpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
+def client(gateway: str) -> Iterator[OpenAI]:
+    with OpenAI(base_url=gateway, api_key=KEY, max_retries=0) as client:
         yield client
 
 
@@ -68,7 +57,7 @@ def test_create_streamed(client: OpenAI) -> None:
     assert deltas == ["", "Hello", " there", None]
 
 
-def test_usage_comes_last_when_asked_for(client: OpenAI) -> None:
+def test_include_usage_adds_a_last_chunk(client: OpenAI) -> None:
     with client.chat.completions.create(
         model=MODEL, messages=QUESTION, stream=True, stream_options={"include_usage": True}
     ) as stream:
@@ -86,7 +75,7 @@ def test_stream_helper(client: OpenAI) -> None:
     assert text == final.choices[0].message.content == "Hello there"
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(*CALLS))])).replies
     choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
@@ -128,8 +117,8 @@ def test_tool_loop(client: OpenAI, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/v1"])
-def test_base_url_with_and_without_v1(base_url: str, path: str) -> None:
-    with OpenAI(base_url=base_url.removesuffix("/v1") + path, api_key=KEY) as client:
+def test_base_url_with_and_without_v1(gateway: str, path: str) -> None:
+    with OpenAI(base_url=gateway.removesuffix("/v1") + path, api_key=KEY) as client:
         assert client.chat.completions.create(model=MODEL, messages=QUESTION).choices
 
 
@@ -151,9 +140,9 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("status", "kind", "message", "exception", "code"), FAILURES)
-def test_failures_before_the_answer(
+def test_errors_before_the_first_event(
     client: OpenAI,
     upstream: Upstream,
     status: int,
@@ -171,9 +160,9 @@ def test_failures_before_the_answer(
     assert caught.value.request_id == "req_upstream"
 
 
-def test_wrong_key(base_url: str) -> None:
+def test_wrong_key(gateway: str) -> None:
     with (
-        OpenAI(base_url=base_url, api_key="sk_cdx_wrong") as client,
+        OpenAI(base_url=gateway, api_key="sk_cdx_wrong") as client,
         pytest.raises(openai.AuthenticationError) as caught,
     ):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
@@ -181,19 +170,19 @@ def test_wrong_key(base_url: str) -> None:
     assert "sk_cdx_wrong" not in str(caught.value)
 
 
-def test_the_sdk_retries_what_is_worth_it(base_url: str, upstream: Upstream) -> None:
+def test_the_sdk_retries_an_overloaded_upstream(gateway: str, upstream: Upstream) -> None:
     busy = Reply([error_body("overloaded_error", "Overloaded")], 529, {"retry-after-ms": "1"})
     upstream.replies = Upstream(busy, Reply([sse(*text_events())])).replies
-    with OpenAI(base_url=base_url, api_key=KEY, max_retries=1) as client:
+    with OpenAI(base_url=gateway, api_key=KEY, max_retries=1) as client:
         assert client.chat.completions.create(model=MODEL, messages=QUESTION).choices
     assert len(upstream.bodies) == 2
 
 
-def test_the_sdk_does_not_retry_a_spent_budget(base_url: str, upstream: Upstream) -> None:
+def test_the_sdk_does_not_retry_a_spent_budget(gateway: str, upstream: Upstream) -> None:
     body = error_body("rate_limit_error", "limit", error_code="enforced_spend_limit_reached")
     upstream.replies = Upstream(Reply([body], 429)).replies
     with (
-        OpenAI(base_url=base_url, api_key=KEY, max_retries=2) as client,
+        OpenAI(base_url=gateway, api_key=KEY, max_retries=2) as client,
         pytest.raises(openai.RateLimitError) as caught,
     ):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
@@ -221,8 +210,8 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("reply", "message"), BROKEN)
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_failures_in_the_middle_are_raised(
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_errors_in_the_middle_of_a_stream_are_raised(
     client: OpenAI, upstream: Upstream, reply: Reply, message: str, streamed: bool
 ) -> None:
     upstream.replies = Upstream(reply).replies
@@ -237,20 +226,20 @@ def test_failures_in_the_middle_are_raised(
     assert not streamed or received
 
 
-async def _ask(client: AsyncOpenAI) -> tuple[str | None, str]:
-    whole = await client.chat.completions.create(model=MODEL, messages=QUESTION)
+async def _three_calls(client: AsyncOpenAI) -> tuple[str | None, str]:
+    buffered = await client.chat.completions.create(model=MODEL, messages=QUESTION)
     stream = await client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True)
     async with stream:
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
     async with client.chat.completions.stream(model=MODEL, messages=QUESTION) as helper:
         final = await helper.get_final_completion()
     assert final.choices[0].message.content == text
-    return whole.choices[0].message.content, text
+    return buffered.choices[0].message.content, text
 
 
-def test_async(base_url: str) -> None:
+def test_async(gateway: str) -> None:
     async def run() -> tuple[str | None, str]:
-        async with AsyncOpenAI(base_url=base_url, api_key=KEY) as client:
-            return await _ask(client)
+        async with AsyncOpenAI(base_url=gateway, api_key=KEY) as client:
+            return await _three_calls(client)
 
     assert asyncio.run(run()) == ("Hello there", "Hello there")

@@ -1,4 +1,4 @@
-"""Secrets from AWS Secrets Manager, with moto in AWS's place: fetched late, cached, rotated, missing."""
+"""Secrets from AWS Secrets Manager, as moto provides it: fetched on first use, cached, rotated, missing."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ AUTH = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -29,46 +29,46 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     DEFAULT_PROVIDERS.clear()
 
 
-def ask(url: str) -> httpx.Response:
+def send_request(url: str) -> httpx.Response:
     return httpx.post(f"{url}/chat/completions", json=BODY, headers=AUTH, timeout=PATIENCE)
 
 
-def test_the_key_comes_from_the_store(store: Any) -> None:
+def test_the_key_comes_from_secrets_manager(secrets_manager: Any) -> None:
     upstream = Upstream()
     with gateway(upstream, **SETTINGS) as url:  # nothing is fetched before the first request
-        store.create_secret(Name="upstream", SecretString="sk-ant-stored")
-        assert ask(url).status_code == 200
+        secrets_manager.create_secret(Name="upstream", SecretString="sk-ant-stored")
+        assert send_request(url).status_code == 200
     assert upstream.headers[0]["x-api-key"] == "sk-ant-stored"
 
 
-def test_a_refused_key_is_fetched_anew(store: Any) -> None:
-    store.create_secret(Name="upstream", SecretString="sk-ant-old")
+def test_a_refused_key_is_fetched_again(secrets_manager: Any) -> None:
+    secrets_manager.create_secret(Name="upstream", SecretString="sk-ant-old")
     upstream = Upstream(Reply([error_body("authentication_error", "old")], 401), Reply([sse(*text_events())]))
     with gateway(upstream, **SETTINGS) as url:
-        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-old")
-        assert ask(url).status_code == 502
-        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
-        assert ask(url).status_code == 200
+        secrets_manager.put_secret_value(SecretId="upstream", SecretString="sk-ant-old")
+        assert send_request(url).status_code == 502
+        secrets_manager.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
+        assert send_request(url).status_code == 200
     assert [headers["x-api-key"] for headers in upstream.headers] == ["sk-ant-old", "sk-ant-new"]
 
 
-def test_a_missing_secret_is_the_gateways_fault(store: Any) -> None:
+def test_a_missing_secret_is_a_502(secrets_manager: Any) -> None:
     with gateway(Upstream(), **SETTINGS) as url:
-        response = ask(url)
+        response = send_request(url)
     assert response.status_code == 502
     assert response.json()["error"]["code"] == "secret_unavailable"
 
 
-def test_a_key_that_was_not_stored_yet_is_asked_for(store: Any) -> None:
-    store.create_secret(Name="upstream", SecretString="unset")
+def test_an_unset_secret_is_fetched_again_until_it_is_set(secrets_manager: Any) -> None:
+    secrets_manager.create_secret(Name="upstream", SecretString="unset")
     with gateway(Upstream(), **SETTINGS) as url:
-        assert "operator has to store one" in ask(url).json()["error"]["message"]
-        store.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
-        assert ask(url).status_code == 200
+        assert "operator has to store one" in send_request(url).json()["error"]["message"]
+        secrets_manager.put_secret_value(SecretId="upstream", SecretString="sk-ant-new")
+        assert send_request(url).status_code == 200
 
 
-def test_what_is_given_directly_wins() -> None:
+def test_an_explicit_key_takes_precedence() -> None:
     upstream = Upstream()
     with gateway(upstream, **{**SETTINGS, "anthropic_api_key": "sk-ant-given"}) as url:
-        assert ask(url).status_code == 200
+        assert send_request(url).status_code == 200
     assert upstream.headers[0]["x-api-key"] == "sk-ant-given"

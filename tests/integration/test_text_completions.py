@@ -1,4 +1,4 @@
-"""POST /v1/completions, as the OpenAI SDK asks it."""
+"""POST /v1/completions with the OpenAI SDK."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.serving import KEY, Upstream, gateway
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_a_single_prompt(streamed: bool) -> None:
     upstream = Upstream()
     with gateway(upstream) as url:
@@ -28,16 +28,16 @@ def test_a_single_prompt(streamed: bool) -> None:
     assert upstream.bodies[0]["messages"][0]["content"][0]["text"] == "Say hi"
 
 
-@pytest.mark.parametrize("asked", [None, {"include_usage": True}], ids=["not asked", "asked"])
-def test_usage_comes_last_and_only_when_asked_for(asked: Any) -> None:
+@pytest.mark.parametrize("stream_options", [None, {"include_usage": True}], ids=["without usage", "with usage"])
+def test_usage_is_in_the_last_chunk_if_include_usage_is_set(stream_options: Any) -> None:
     with gateway(FakeAnthropic()) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        *told, last = client.completions.create(
-            model="claude-haiku-4-5", prompt="Say hi", stream=True, stream_options=asked
+        *chunks, last = client.completions.create(
+            model="claude-haiku-4-5", prompt="Say hi", stream=True, stream_options=stream_options
         )
-    assert not any(chunk.usage for chunk in told)
-    assert (last.usage is not None) == bool(asked)
-    assert last.choices == [] if asked else last.choices[0].finish_reason == "stop"
+    assert not any(chunk.usage for chunk in chunks)
+    assert (last.usage is not None) == bool(stream_options)
+    assert last.choices == [] if stream_options else last.choices[0].finish_reason == "stop"
 
 
 def test_two_prompts_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Signed thinking in a tool loop, where the client drops every field that OpenAI does not have."""
+"""Signed thinking in a tool loop with a client that drops every field outside of OpenAI's API."""
 
 import json
 from collections.abc import Iterator
@@ -22,21 +22,21 @@ TOOLS: list[Any] = [
 THINKING = ("thinking", "redacted_thinking")
 
 
-def memory() -> MemoryTable:
+def memory_table() -> MemoryTable:
     return MemoryTable(lambda: datetime.now(UTC))
 
 
 @contextmanager
-def clients(
+def openai_clients(
     upstream: FakeAnthropic, *tables: MemoryTable, keys: tuple[str, ...] = (KEY,)
 ) -> Iterator[list[OpenAI]]:
-    """One gateway for each table, as containers are; each of `keys` asks each of them."""
+    """One gateway per table, like execution environments, and one client per gateway and key."""
     with ExitStack() as stack:
         urls = [stack.enter_context(gateway(upstream, table=table)) for table in tables]
         yield [OpenAI(base_url=url, api_key=key, max_retries=0) for url in urls for key in keys]
 
 
-def plain(message: Any) -> dict[str, Any]:
+def openai_fields(message: Any) -> dict[str, Any]:
     """The message with OpenAI's own fields only."""
     calls = [
         {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
@@ -45,13 +45,15 @@ def plain(message: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": message.content, **({"tool_calls": calls} if calls else {})}
 
 
-def run(asking: list[OpenAI], prompt: str, streamed: bool = False, **asked: Any) -> list[dict[str, Any]]:
-    """Calls tools until Claude answers, the clients taking turns. Returns the conversation."""
+def run_tool_loop(
+    gateway_clients: list[OpenAI], prompt: str, streamed: bool = False, **fields: Any
+) -> list[dict[str, Any]]:
+    """Runs the tool loop until Claude replies without a tool call; the clients take turns. Returns the messages."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
     for round_ in range(12):
-        client = asking[round_ % len(asking)]
-        choice = first_choice(client, streamed, messages=messages, tools=TOOLS, **asked)
-        messages.append(plain(choice.message))
+        client = gateway_clients[round_ % len(gateway_clients)]
+        choice = first_choice(client, streamed, messages=messages, tools=TOOLS, **fields)
+        messages.append(openai_fields(choice.message))
         if choice.finish_reason != "tool_calls":
             return messages
         messages += [
@@ -61,7 +63,7 @@ def run(asking: list[OpenAI], prompt: str, streamed: bool = False, **asked: Any)
     raise AssertionError("the loop does not end")
 
 
-def thoughts_sent(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
+def thinking_sent(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """The thinking blocks of each assistant turn of a request."""
     return [
         [block for block in turn["content"] if block["type"] in THINKING]
@@ -78,104 +80,106 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
-@pytest.mark.parametrize("marks", ["", " [interleave]", " [redacted]"])
-def test_five_rounds(model: str, asked: dict[str, Any], marks: str, streamed: bool) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+@pytest.mark.parametrize(("model", "fields"), MODELS, ids=[model for model, _ in MODELS])
+@pytest.mark.parametrize("markers", ["", " [interleave]", " [redacted]"])
+def test_five_rounds(model: str, fields: dict[str, Any], markers: str, streamed: bool) -> None:
     """The fake API rejects a thinking block that is changed, moved or from another conversation."""
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as asking:
-        messages = run(asking, f"weather [rounds=5]{marks}", streamed, model=model, **asked)
+    with openai_clients(upstream, memory_table()) as gateway_clients:
+        messages = run_tool_loop(
+            gateway_clients, f"weather [rounds=5]{markers}", streamed, model=model, **fields
+        )
     assert len(upstream.bodies) == 6
     assert "Result" in messages[-1]["content"]
-    newest = thoughts_sent(upstream.bodies[-1])
+    newest = thinking_sent(upstream.bodies[-1])
     assert len(newest) == 5
     assert all(newest)
     assert [json.dumps(turn) for turn in newest[:4]] == [
-        json.dumps(turn) for turn in thoughts_sent(upstream.bodies[-2])
+        json.dumps(turn) for turn in thinking_sent(upstream.bodies[-2])
     ]
 
 
-def test_two_containers_take_turns_on_one_store() -> None:
-    upstream, table = FakeAnthropic(bound=True), memory()
-    with clients(upstream, table, table) as asking:
-        run(asking, "weather [rounds=5]", model="claude-sonnet-5-5")
-    assert [bool(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [True] * 5
+def test_two_gateways_share_one_thinking_store() -> None:
+    upstream, table = FakeAnthropic(bound=True), memory_table()
+    with openai_clients(upstream, table, table) as gateway_clients:
+        run_tool_loop(gateway_clients, "weather [rounds=5]", model="claude-sonnet-5-5")
+    assert [bool(turn) for turn in thinking_sent(upstream.bodies[-1])] == [True] * 5
 
 
-class Listener:
-    """Asks with the raw response, to see the warnings."""
+class WarningsReader:
+    """Sends requests and reads the warnings header of the response."""
 
     def __init__(self, client: OpenAI) -> None:
         self._client = client
 
-    def warnings(self, messages: list[Any], **asked: Any) -> str:
+    def warnings(self, messages: list[Any], **fields: Any) -> str:
         raw = self._client.chat.completions.with_raw_response.create(
-            model="claude-sonnet-5-5", messages=messages, tools=TOOLS, **asked
+            model="claude-sonnet-5-5", messages=messages, tools=TOOLS, **fields
         )
         assert raw.parse().choices[0].message.content
         return str(raw.headers.get("x-claudexia-warnings", ""))
 
 
-def half_way(client: OpenAI) -> list[Any]:
-    """A conversation whose last message is a tool's result."""
-    return run([client], "weather [rounds=1]", model="claude-sonnet-5-5")[:-1]
+def pending_conversation(client: OpenAI) -> list[Any]:
+    """A conversation that ends with tool results."""
+    return run_tool_loop([client], "weather [rounds=1]", model="claude-sonnet-5-5")[:-1]
 
 
-def test_a_lost_store_is_told() -> None:
+def test_missing_thinking_is_reported() -> None:
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory(), memory()) as (knowing, forgetful):
-        messages = half_way(knowing)
-        assert Listener(knowing).warnings(messages) == ""
-        assert "messages[1]" in Listener(forgetful).warnings(messages)
-    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+    with openai_clients(upstream, memory_table(), memory_table()) as (first, second):
+        messages = pending_conversation(first)
+        assert WarningsReader(first).warnings(messages) == ""
+        assert "messages[1]" in WarningsReader(second).warnings(messages)
+    assert thinking_sent(upstream.bodies[-1]) == [[]]
 
 
-def test_thoughts_belong_to_the_key_that_asked() -> None:
+def test_thinking_is_stored_per_key() -> None:
     upstream = FakeAnthropic()
-    with clients(upstream, memory(), keys=(KEY, OTHER_KEY)) as (owner, other):
-        messages = half_way(owner)
-        assert "messages[1]" in Listener(other).warnings(messages)
-    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+    with openai_clients(upstream, memory_table(), keys=(KEY, OTHER_KEY)) as (owner, other):
+        messages = pending_conversation(owner)
+        assert "messages[1]" in WarningsReader(other).warnings(messages)
+    assert thinking_sent(upstream.bodies[-1]) == [[]]
 
 
 @pytest.mark.parametrize(
-    ("edited", "told"),
+    ("edit", "warning"),
     [
         ({"content": "Something else."}, "messages[1]"),
         ({"tool_calls": "renamed"}, "messages[1]"),
     ],
     ids=["text", "arguments"],
 )
-def test_an_answer_that_was_changed_is_sent_without_its_thinking(edited: dict[str, Any], told: str) -> None:
+def test_an_edited_message_is_sent_without_its_thinking(edit: dict[str, Any], warning: str) -> None:
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
-        messages = half_way(client)
-        if "content" in edited:
-            messages[1].update(edited)
+    with openai_clients(upstream, memory_table()) as (client,):
+        messages = pending_conversation(client)
+        if "content" in edit:
+            messages[1].update(edit)
         else:
             messages[1]["tool_calls"][0]["function"]["arguments"] = '{"city": "Rome"}'
-        assert told in Listener(client).warnings(messages)
-    assert thoughts_sent(upstream.bodies[-1]) == [[]]
+        assert warning in WarningsReader(client).warnings(messages)
+    assert thinking_sent(upstream.bodies[-1]) == [[]]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
-def test_refused_thinking_is_left_out_once_and_for_all(
-    model: str, asked: dict[str, Any], streamed: bool
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+@pytest.mark.parametrize(("model", "fields"), MODELS, ids=[model for model, _ in MODELS])
+def test_thinking_refused_by_the_upstream_is_deleted(
+    model: str, fields: dict[str, Any], streamed: bool
 ) -> None:
-    """The question before it was edited, so the block's signature no longer holds."""
+    """The user message before the block was edited, so the block's signature is no longer valid."""
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
+    with openai_clients(upstream, memory_table()) as (client,):
         create = client.chat.completions.with_raw_response.create
-        messages = run([client], "weather [rounds=1]", model=model, **asked)[:-1]
+        messages = run_tool_loop([client], "weather [rounds=1]", model=model, **fields)[:-1]
         messages[0]["content"] = "weather [rounds=1], please"
         again: dict[str, Any] = {
             "model": model,
             "messages": messages,
             "tools": TOOLS,
             "stream": streamed,
-            **asked,
+            **fields,
         }
         before = len(upstream.bodies)
         with pytest.raises(BadRequestError) as caught:
@@ -185,82 +189,84 @@ def test_refused_thinking_is_left_out_once_and_for_all(
         raw = create(**again)
         assert "messages: the upstream refused the replayed thinking" in raw.headers["x-claudexia-warnings"]
         assert len(upstream.bodies) == before + 3
-        assert thoughts_sent(upstream.bodies[-2]) != [[]]
-        assert thoughts_sent(upstream.bodies[-1]) == [[]]
+        assert thinking_sent(upstream.bodies[-2]) != [[]]
+        assert thinking_sent(upstream.bodies[-1]) == [[]]
         create(**again)
         assert len(upstream.bodies) == before + 4
 
 
-def swapped(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+def calls_reversed(answer: dict[str, Any], results: list[Any]) -> list[Any]:
     return [{**answer, "tool_calls": answer["tool_calls"][::-1]}, *results]
 
 
-def in_parts(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+def text_as_parts(answer: dict[str, Any], results: list[Any]) -> list[Any]:
     return [{**answer, "content": [{"type": "text", "text": answer["content"]}]}, *results]
 
 
-def later(answer: dict[str, Any], results: list[Any]) -> list[Any]:
-    asked = [{"role": "user", "content": "Thanks."}, {"role": "assistant", "content": "Welcome."}]
+def with_later_turns(answer: dict[str, Any], results: list[Any]) -> list[Any]:
+    fields = [{"role": "user", "content": "Thanks."}, {"role": "assistant", "content": "Welcome."}]
     return [
         answer,
         *results,
         {"role": "assistant", "content": "It is fine."},
-        *asked,
+        *fields,
         {"role": "user", "content": "a"},
     ]
 
 
-# What clients do to a conversation that leaves Claude's answer what it was.
-HANDLED: dict[str, Any] = {
+# Changes that clients make to a conversation without changing the meaning of Claude's message.
+CLIENT_EDITS: dict[str, Any] = {
     "results in another order": lambda answer, results: [answer, *results[::-1]],
-    "calls in another order": swapped,
+    "calls in another order": calls_reversed,
     "text left out": lambda answer, results: [{**answer, "content": None}, *results],
     "text emptied": lambda answer, results: [{**answer, "content": ""}, *results],
-    "text in parts": in_parts,
+    "text in parts": text_as_parts,
     "a question after the results": lambda answer, results: [answer, *results, {"role": "user", "content": "Hurry."}],
-    "a plain turn between": later,
+    "a plain turn between": with_later_turns,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("model", "asked"), MODELS, ids=[model for model, _ in MODELS])
-@pytest.mark.parametrize("handled", HANDLED.values(), ids=HANDLED)
-def test_thinking_is_restored_however_clients_handle_it(
-    handled: Any, model: str, asked: dict[str, Any]
-) -> None:
-    """In strict mode, so that nothing is lost without an error."""
+@pytest.mark.parametrize(("model", "fields"), MODELS, ids=[model for model, _ in MODELS])
+@pytest.mark.parametrize("client_edit", CLIENT_EDITS.values(), ids=CLIENT_EDITS)
+def test_thinking_is_restored_after_client_edits(client_edit: Any, model: str, fields: dict[str, Any]) -> None:
+    """In strict mode, lost thinking would be an error."""
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
-        question, answer, *results = run([client], "weather [rounds=1] [interleave]", model=model, **asked)[:-1]
-        messages = [question, *handled(answer, results)]
+    with openai_clients(upstream, memory_table()) as (client,):
+        question, answer, *results = run_tool_loop(
+            [client], "weather [rounds=1] [interleave]", model=model, **fields
+        )[:-1]
+        messages = [question, *client_edit(answer, results)]
         client.chat.completions.create(
-            model=model, messages=messages, tools=TOOLS, extra_headers={"x-claudexia-strict": "true"}, **asked
+            model=model, messages=messages, tools=TOOLS, extra_headers={"x-claudexia-strict": "true"}, **fields
         )
     assert len(upstream.bodies) == 3
-    assert len(thoughts_sent(upstream.bodies[-1])[0]) == 2
+    assert len(thinking_sent(upstream.bodies[-1])[0]) == 2
 
 
-def test_each_of_several_choices_is_restored() -> None:
+def test_thinking_of_each_choice_is_restored() -> None:
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
-        asked: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
-        completion = client.chat.completions.create(model="claude-sonnet-5-5", messages=asked, tools=TOOLS, n=2)
+    with openai_clients(upstream, memory_table()) as (client,):
+        fields: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
+        completion = client.chat.completions.create(
+            model="claude-sonnet-5-5", messages=fields, tools=TOOLS, n=2
+        )
         for choice in completion.choices:
-            answer = plain(choice.message)
+            answer = openai_fields(choice.message)
             results = [
                 {"role": "tool", "tool_call_id": c["id"], "content": "fine"} for c in answer["tool_calls"]
             ]
-            assert Listener(client).warnings([*asked, answer, *results]) == ""
-    restored = [thoughts_sent(body)[0] for body in upstream.bodies[2:]]
+            assert WarningsReader(client).warnings([*fields, answer, *results]) == ""
+    restored = [thinking_sent(body)[0] for body in upstream.bodies[2:]]
     assert len(restored) == 2
     assert restored[0]
     assert restored[1]
     assert restored[0] != restored[1]
 
 
-def test_custom_calls_are_restored() -> None:
+def test_thinking_before_custom_tool_calls_is_restored() -> None:
     upstream = FakeAnthropic(bound=True)
     tools: Any = [{"type": "custom", "custom": {"name": "run_code"}}]
-    with clients(upstream, memory()) as (client,):
+    with openai_clients(upstream, memory_table()) as (client,):
         messages: list[Any] = [{"role": "user", "content": "Use the tool [rounds=1]."}]
         for _ in range(2):
             completion = client.chat.completions.create(
@@ -272,24 +278,24 @@ def test_custom_calls_are_restored() -> None:
             for call in message.tool_calls or []:
                 assert call.type == "custom"
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": "fine"})
-    assert [len(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [1]
+    assert [len(turn) for turn in thinking_sent(upstream.bodies[-1])] == [1]
 
 
-def test_tools_that_are_absent_later_do_not_break_the_loop() -> None:
-    """Other tools before it are another conversation for the signature: reported, and answered."""
+def test_tools_removed_later_do_not_break_the_loop() -> None:
+    """The signature covers the tools, so the thinking is left out and reported."""
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
+    with openai_clients(upstream, memory_table()) as (client,):
         raw = client.chat.completions.with_raw_response.create(
-            model="claude-sonnet-5-5", messages=half_way(client)
+            model="claude-sonnet-5-5", messages=pending_conversation(client)
         )
         assert "thinking" in raw.headers["x-claudexia-warnings"]
         assert raw.parse().choices[0].message.content == "Result: get_weather: fine; get_time: fine"
 
 
-def test_legacy_calls_have_no_id_to_be_known_by() -> None:
+def test_thinking_before_legacy_function_calls_is_not_restored() -> None:
     upstream = FakeAnthropic(bound=True)
     functions: Any = [tool["function"] for tool in TOOLS]
-    with clients(upstream, memory()) as (client,):
+    with openai_clients(upstream, memory_table()) as (client,):
         create = client.chat.completions.with_raw_response.create
         messages: list[Any] = [{"role": "user", "content": "weather [rounds=1]"}]
         message = (
@@ -305,42 +311,42 @@ def test_legacy_calls_have_no_id_to_be_known_by() -> None:
     assert raw.parse().choices[0].message.content == "Result: fine"
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_blocks_that_a_client_returns_win(streamed: bool) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_returned_thinking_blocks_take_precedence(streamed: bool) -> None:
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory(), memory()) as (client, forgetful):
-        asked: dict[str, Any] = {
+    with openai_clients(upstream, memory_table(), memory_table()) as (client, second):
+        fields: dict[str, Any] = {
             "model": "claude-sonnet-5-5", "tools": TOOLS, "messages": [{"role": "user", "content": "weather [redacted]"}],
             "extra_headers": {"x-claudexia-thinking-blocks": "true"},
         }  # fmt: skip
-        message = first_choice(client, streamed, **asked).message
-        kept = [
+        message = first_choice(client, streamed, **fields).message
+        returned_blocks = [
             {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
         ]
-        assert [block["type"] for block in kept] == ["thinking", "redacted_thinking"]
-        answer = {**plain(message), "thinking_blocks": kept}
+        assert [block["type"] for block in returned_blocks] == ["thinking", "redacted_thinking"]
+        answer = {**openai_fields(message), "thinking_blocks": returned_blocks}
         results = [
             {"role": "tool", "tool_call_id": call["id"], "content": "fine"} for call in answer["tool_calls"]
         ]
-        messages = [*asked["messages"], answer, *results]
-        assert Listener(forgetful).warnings(messages) == ""
-    assert thoughts_sent(upstream.bodies[-1]) == [kept]
+        messages = [*fields["messages"], answer, *results]
+        assert WarningsReader(second).warnings(messages) == ""
+    assert thinking_sent(upstream.bodies[-1]) == [returned_blocks]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_blocks_that_a_client_returns_find_their_place(streamed: bool) -> None:
-    """Claude thought twice, before its words and after them: `thinking_blocks` alone would not tell."""
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_returned_thinking_blocks_are_put_in_order(streamed: bool) -> None:
+    """The blocks stand before and after the text; `thinking_blocks` alone does not show their position."""
     upstream = FakeAnthropic(bound=True)
-    with clients(upstream, memory()) as (client,):
+    with openai_clients(upstream, memory_table()) as (client,):
         messages: list[Any] = [{"role": "user", "content": "weather [interleave]"}]
         message = first_choice(
             client, streamed, model="claude-sonnet-5-5", messages=messages, tools=TOOLS,
             extra_headers={"x-claudexia-thinking-blocks": "true"},
         ).message  # fmt: skip
-        kept = [
+        returned_blocks = [
             {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
         ]
         results = [{"role": "tool", "tool_call_id": call.id, "content": "fine"} for call in message.tool_calls]
-        messages += [{**plain(message), "thinking_blocks": kept}, *results]
-        assert Listener(client).warnings(messages) == ""
-    assert thoughts_sent(upstream.bodies[-1]) == [kept]
+        messages += [{**openai_fields(message), "thinking_blocks": returned_blocks}, *results]
+        assert WarningsReader(client).warnings(messages) == ""
+    assert thinking_sent(upstream.bodies[-1]) == [returned_blocks]

@@ -1,4 +1,4 @@
-"""Addresses that the gateway has not say what to use instead."""
+"""Errors for unsupported routes name the alternative."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-ADVICE = [
+ALTERNATIVES = [
     ("POST", "/embeddings", "no embeddings"),
     ("POST", "/responses", "POST /v1/chat/completions"),
     ("GET", "/responses/resp_1", "POST /v1/chat/completions"),
@@ -32,8 +32,10 @@ ADVICE = [
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
-@pytest.mark.parametrize(("method", "path", "words"), ADVICE)
-def test_advice(client: httpx.Client, prefix: str, method: str, path: str, words: str) -> None:
+@pytest.mark.parametrize(("method", "path", "words"), ALTERNATIVES)
+def test_unsupported_route_names_an_alternative(
+    client: httpx.Client, prefix: str, method: str, path: str, words: str
+) -> None:
     response = client.request(method, prefix + path, json={})
     error = response.json()["error"]
     assert response.status_code == 404
@@ -44,5 +46,5 @@ def test_advice(client: httpx.Client, prefix: str, method: str, path: str, words
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1/nothing/embeddings", "/embeddingsx"])
-def test_no_advice_elsewhere(client: httpx.Client, path: str) -> None:
+def test_unknown_route_names_no_alternative(client: httpx.Client, path: str) -> None:
     assert client.get(path).json()["error"]["message"] == f"Invalid URL (GET {path})."

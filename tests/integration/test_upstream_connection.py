@@ -1,4 +1,4 @@
-"""A connection to the upstream carries nothing from one answer into the next request."""
+"""Bytes after a response on an upstream connection do not reach the next request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,15 +14,15 @@ from tests.helpers.serving import KEY, sse, text_events
 
 BODY = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hello"}]}
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-ANSWER = sse(*text_events("Hello there"))
-COMPLETE = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(ANSWER), ANSWER)
-OTHER = sse(*text_events("Another caller's answer"))
+FIRST_STREAM = sse(*text_events("Hello there"))
+COMPLETE = HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(FIRST_STREAM), FIRST_STREAM)
+OTHER_STREAM = sse(*text_events("Another caller's answer"))
 
 AFTER_THE_END = [
     ("nothing", b""),
     ("a line end", b"\r\n"),
     ("text", b"unexpected"),
-    ("a whole other response", HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(OTHER), OTHER)),
+    ("another response", HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(OTHER_STREAM), OTHER_STREAM)),
     ("half of another response", HEAD),
     ("an error response", b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"),
 ]
@@ -50,7 +50,7 @@ async def upstream(after: bytes) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def ask_three_times(after: bytes, *, stream: bool) -> list[httpx.Response]:
+async def send_three_requests(after: bytes, *, stream: bool) -> list[httpx.Response]:
     async with upstream(after) as url:
         settings = Settings(anthropic_base_url=url, anthropic_api_key="sk-ant", api_keys={"test": KEY})
         app: Any = create_app(settings)
@@ -62,10 +62,10 @@ async def ask_three_times(after: bytes, *, stream: bool) -> list[httpx.Response]
                 return [await client.post("/v1/chat/completions", json=body) for _ in range(3)]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize("after", [row[1] for row in AFTER_THE_END], ids=[row[0] for row in AFTER_THE_END])
 def test_bytes_after_an_answer_do_not_reach_the_next_request(after: bytes, stream: bool) -> None:
-    answers = asyncio.run(ask_three_times(after, stream=stream))
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
-    assert all("there" in answer.text for answer in answers)
-    assert not any("Another" in answer.text for answer in answers)
+    responses = asyncio.run(send_three_requests(after, stream=stream))
+    assert [answer.status_code for answer in responses] == [200, 200, 200]
+    assert all("there" in answer.text for answer in responses)
+    assert not any("Another" in answer.text for answer in responses)

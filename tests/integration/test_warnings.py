@@ -1,4 +1,4 @@
-"""x-claudexia-warnings and x-claudexia-strict over real sockets: what is quiet, what is told, what is refused."""
+"""x-claudexia-warnings and x-claudexia-strict over real sockets: no warning, a warning, or a 400."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from tests.helpers.serving import KEY, gateway
 from tests.helpers.waiting import PATIENCE
 from tests.integration.test_thinking_loop import TOOLS
 
-# Before any of the served models is near its end.
+# Before the retirement warnings of all served models.
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 STRICT = {"x-claudexia-strict": "true"}
 
@@ -28,8 +28,8 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(client: httpx.Client, given: dict[str, Any], **headers: str) -> httpx.Response:
-    body = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "hi"}], **given}
+def send_request(client: httpx.Client, fields: dict[str, Any], **headers: str) -> httpx.Response:
+    body = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "hi"}], **fields}
     return client.post(
         "/chat/completions", json=body, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
@@ -42,8 +42,8 @@ SCHEMA = {
     "required": ["name"],
     "additionalProperties": False,
 }
-# What clients send without being told to, each value OpenAI's default or one that Claude takes as it is.
-QUIET: dict[str, dict[str, Any]] = {
+# Fields that clients commonly send: OpenAI's defaults, and values that Claude supports unchanged.
+WITHOUT_WARNINGS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "defaults": {
         "temperature": 1, "top_p": 1, "n": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False,
@@ -63,19 +63,19 @@ QUIET: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("model", SERVED)
-def test_common_requests_are_quiet(client: httpx.Client, model: str) -> None:
-    for name, given in QUIET.items():
-        response = ask(client, {"model": model, **given}, **STRICT)
+def test_common_requests_have_no_warnings(client: httpx.Client, model: str) -> None:
+    for name, fields in WITHOUT_WARNINGS.items():
+        response = send_request(client, {"model": model, **fields}, **STRICT)
         assert response.status_code == 200, f"{name}: {response.text}"
         assert "x-claudexia-warnings" not in response.headers, name
 
 
-def spoken(*roles: str) -> list[dict[str, str]]:
+def messages_of(*roles: str) -> list[dict[str, str]]:
     return [{"role": role, "content": "a"} for role in roles]
 
 
-# The field that is named, and a request that Claude serves otherwise than asked.
-TOLD: list[tuple[str, dict[str, Any]]] = [
+# The reported field, and a request with a field that is changed or left out.
+REPORTED: list[tuple[str, dict[str, Any]]] = [
     ("temperature", {"temperature": 0.5}),
     ("seed", {"seed": 1}),
     ("new_field", {"new_field": 1}),
@@ -92,27 +92,27 @@ TOLD: list[tuple[str, dict[str, Any]]] = [
     ("prompt_cache_retention", {"prompt_cache_retention": "24h"}),
     ("cache_control", {"messages": [{"role": "user", "content": [
         {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}] * 5}]}),
-    ("messages[1]", {"messages": spoken("user", "assistant")}),
-    ("messages", {"messages": spoken("assistant", "user")}),
-    ("messages[3]", {"model": "claude-haiku-4-5", "messages": spoken("user", "assistant", "user", "system")}),
+    ("messages[1]", {"messages": messages_of("user", "assistant")}),
+    ("messages", {"messages": messages_of("assistant", "user")}),
+    ("messages[3]", {"model": "claude-haiku-4-5", "messages": messages_of("user", "assistant", "user", "system")}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize(("param", "given"), TOLD, ids=[param for param, _ in TOLD])
-def test_what_is_served_otherwise_is_told_or_refused(
-    client: httpx.Client, param: str, given: dict[str, Any], streamed: bool
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+@pytest.mark.parametrize(("param", "fields"), REPORTED, ids=[param for param, _ in REPORTED])
+def test_changed_fields_are_reported_or_refused_in_strict_mode(
+    client: httpx.Client, param: str, fields: dict[str, Any], streamed: bool
 ) -> None:
-    lenient = ask(client, {**given, "stream": streamed})
+    lenient = send_request(client, {**fields, "stream": streamed})
     assert lenient.status_code == 200, lenient.text
-    told = [line.partition(": ")[0] for line in lenient.headers["x-claudexia-warnings"].split("; ")]
-    assert told[0] == param
-    strict = ask(client, {**given, "stream": streamed}, **STRICT)
+    reported = [line.partition(": ")[0] for line in lenient.headers["x-claudexia-warnings"].split("; ")]
+    assert reported[0] == param
+    strict = send_request(client, {**fields, "stream": streamed}, **STRICT)
     assert strict.status_code == 400
     assert strict.json()["error"]["param"] == param
 
 
-def test_a_model_near_its_end_is_told_and_served_to_the_strict() -> None:
+def test_a_retiring_model_is_reported_and_served_in_strict_mode() -> None:
     with gateway(FakeAnthropic(), now=lambda: datetime(2026, 11, 22, tzinfo=UTC)) as url:
         body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hi"}]}
         headers = {"authorization": f"Bearer {KEY}", **STRICT}

@@ -8,9 +8,9 @@ from openai import OpenAI
 from tests.fakes.anthropic.server import FakeAnthropic
 from tests.helpers.sdk import first_choice
 from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
-from tests.integration.test_thinking_loop import TOOLS, plain, thoughts_sent
+from tests.integration.test_thinking_loop import TOOLS, openai_fields, thinking_sent
 
-ASKED: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "model": "claude-sonnet-5-5",
     "web_search_options": {
         "search_context_size": "medium",
@@ -19,13 +19,13 @@ ASKED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize("prompt", ["search for it", "search for it [pause]"], ids=["at once", "paused"])
 def test_citations(prompt: str, streamed: bool) -> None:
     upstream = FakeAnthropic()
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        choice = first_choice(client, streamed, messages=[{"role": "user", "content": prompt}], **ASKED)
+        choice = first_choice(client, streamed, messages=[{"role": "user", "content": prompt}], **REQUEST)
     assert upstream.bodies[0]["tools"][0]["user_location"]["city"] == "Berlin"
     assert len(upstream.bodies) == (2 if "[pause]" in prompt else 1)
     assert choice.finish_reason == "stop"
@@ -41,12 +41,12 @@ def test_citations(prompt: str, streamed: bool) -> None:
         assert content[citation["start_index"] : citation["end_index"]].strip()
 
 
-def test_usage_of_a_resumed_answer_is_the_sum() -> None:
+def test_usage_of_a_resumed_turn_is_the_sum() -> None:
     upstream = FakeAnthropic()
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
         paused, straight = (
-            client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **ASKED).usage
+            client.chat.completions.create(messages=[{"role": "user", "content": prompt}], **REQUEST).usage
             for prompt in ("search for it [pause]", "search for it now ok")
         )
     assert paused
@@ -54,9 +54,9 @@ def test_usage_of_a_resumed_answer_is_the_sum() -> None:
     assert paused.prompt_tokens > 1.5 * straight.prompt_tokens
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_offsets_count_characters_as_python_does(streamed: bool) -> None:
-    """What stands before the cited text is outside of the Basic Multilingual Plane."""
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_citation_offsets_count_code_points(streamed: bool) -> None:
+    """Characters outside of the Basic Multilingual Plane stand before the cited text."""
     cited = {
         "type": "web_search_result_location",
         "url": "https://example.com",
@@ -81,42 +81,42 @@ def test_offsets_count_characters_as_python_does(streamed: bool) -> None:
         events.append({"type": "content_block_stop", "index": index})
     with gateway(Upstream(Reply([sse(*events, *text_events()[-2:])]))) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        message = first_choice(client, streamed, messages=[{"role": "user", "content": "x"}], **ASKED).message
+        message = first_choice(client, streamed, messages=[{"role": "user", "content": "x"}], **REQUEST).message
     (annotation,) = message.annotations
     citation = (annotation if isinstance(annotation, dict) else annotation.model_dump())["url_citation"]
     assert message.content[citation["start_index"] : citation["end_index"]] == "caf\u00e9 \U0001f600"
 
 
-def test_a_turn_that_stays_paused_ends_as_after_a_limit() -> None:
+def test_a_turn_that_stays_paused_ends_with_finish_reason_length() -> None:
     upstream = Upstream(Reply([sse(*text_events("part", "pause_turn"))]))
     with gateway(upstream) as url:
         create = OpenAI(base_url=url, api_key=KEY, max_retries=0).chat.completions.create
         messages: Any = [{"role": "user", "content": "x"}]
-        choice = create(messages=messages, **ASKED).choices[0]
-        *told, last = create(messages=messages, stream=True, **ASKED)
+        choice = create(messages=messages, **REQUEST).choices[0]
+        *chunks, last = create(messages=messages, stream=True, **REQUEST)
     assert (choice.message.content, choice.finish_reason) == ("part" * 9, "length")
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in told) == "part" * 9
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "part" * 9
     assert last.choices[0].finish_reason == "length"
     assert [len(body["messages"]) for body in upstream.bodies] == ([1] + [2] * 8) * 2
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-haiku-4-5"])
-def test_search_tools_and_thinking_at_once(model: str, streamed: bool) -> None:
+def test_web_search_with_tools_and_thinking(model: str, streamed: bool) -> None:
     """A client tool, then a paused search. The fake API checks every block that is sent back."""
     upstream = FakeAnthropic(bound=True)
-    asked: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "model": model, "reasoning_effort": "low", "tools": TOOLS, "web_search_options": {},
         "extra_headers": {"x-claudexia-strict": "true"},
     }  # fmt: skip
     messages: list[Any] = [{"role": "user", "content": "Use the tool, then search for it [pause]"}]
     with gateway(upstream) as url:
         client = OpenAI(base_url=url, api_key=KEY, max_retries=0)
-        called = first_choice(client, streamed, messages=messages, **asked).message
+        called = first_choice(client, streamed, messages=messages, **fields).message
         results = [{"role": "tool", "tool_call_id": call.id, "content": "fine"} for call in called.tool_calls]
-        messages += [plain(called), *results]
-        choice = first_choice(client, streamed, messages=messages, **asked)
+        messages += [openai_fields(called), *results]
+        choice = first_choice(client, streamed, messages=messages, **fields)
     assert len(upstream.bodies) == 3
     assert choice.finish_reason == "stop"
     assert len(choice.message.annotations) == 2
-    assert [len(turn) for turn in thoughts_sent(upstream.bodies[-1])] == [1, 1]
+    assert [len(turn) for turn in thinking_sent(upstream.bodies[-1])] == [1, 1]

@@ -1,9 +1,9 @@
-"""One process of those that share a table: asks many times at once, and prints what became of it.
+"""A worker process for tests of limits on a shared table: makes concurrent requests and prints the results.
 
     python -m tests.slow.limit_worker ENDPOINT TABLE REQUESTS NUMBER
 
-It prints a line when it is ready, begins when it reads one, and prints its records as JSON: tokens and micros
-of each request that passed. Its clock stands still, so that the minute does not end.
+It prints a line when it is ready, starts when it reads a line, and prints its records as JSON: tokens and micros
+of each admitted request. Its clock does not advance, so that all requests are in one minute.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ def fail(kind: str) -> None:
     raise AssertionError(kind)
 
 
-async def ask(limiter: Limiter, number: int) -> tuple[int, int] | None:
+async def admit_and_settle(limiter: Limiter, number: int) -> tuple[int, int] | None:
     try:
         admission = await limiter.admit("shared", LIMITS, tokens=500, micros=5000, streamed=True)
     except APIError as error:
         if error.code != "rate_limit_exceeded":
             raise
         return None
-    record = 7 * number % 1000, 101 * number % 10_000  # some less than was reserved, some more
+    record = 7 * number % 1000, 101 * number % 10_000  # below and above the reservation
     await admission.settle(*record)
     return record
 
@@ -50,7 +50,9 @@ async def main(endpoint: str, name: str, requests: int, number: int) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
-    records = await asyncio.gather(*(ask(limiter, number * requests + each) for each in range(requests)))
+    records = await asyncio.gather(
+        *(admit_and_settle(limiter, number * requests + each) for each in range(requests))
+    )
     json.dump([record for record in records if record is not None], sys.stdout)
 
 

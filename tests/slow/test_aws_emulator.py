@@ -1,7 +1,7 @@
-"""AWS's own emulator, the one inside `sam local`, as the judge of the runtime and of the exec wrapper.
+"""The runtime and the exec wrapper under AWS's own emulator, which `sam local` uses.
 
-It is a part of aws-sam-cli; AWS_LAMBDA_RIE holds its path. It buffers what is streamed to it, so what comes out
-is the whole payload: prelude, NULs and body.
+It is a part of aws-sam-cli; AWS_LAMBDA_RIE is its path. It buffers streamed responses, so its response is the
+complete payload: prelude, NULs and body.
 """
 
 import json
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(not RIE, reason="AWS_LAMBDA_RIE does not name AW
 
 
 @contextmanager
-def wrapped(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
-    """The wrapper under the emulator, as Lambda would start it; yields the URL that invokes the function."""
+def emulated_function(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterator[str]:
+    """The wrapper under the emulator, started as on Lambda. Yields the URL that invokes the function."""
     env = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(HANDLER),
@@ -46,7 +46,7 @@ def wrapped(upstream_url: str = "http://127.0.0.1:9", **environ: str) -> Iterato
         yield url
 
 
-def post(path: str, body: Any) -> dict[str, Any]:
+def post_event(path: str, body: Any) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     return rest_event("POST", path, headers=headers, body=json.dumps(body))
 
@@ -55,10 +55,10 @@ def invoke(url: str, event: object) -> bytes:
     return httpx.post(url, json=event, timeout=PATIENCE, trust_env=False).content
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
-    with serving(Upstream()) as upstream, wrapped(upstream) as url:
-        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream}))
+    with serving(Upstream()) as upstream, emulated_function(upstream) as url:
+        payload = invoke(url, post_event("/v1/chat/completions", {**BODY, "stream": stream}))
         again = invoke(url, rest_event(path="/health"))
     prelude, _, body = payload.partition(bytes(8))
     assert json.loads(prelude)["statusCode"] == 200
@@ -66,22 +66,22 @@ def test_the_emulator_accepts_the_runtime(stream: bool) -> None:
     assert again.endswith(bytes(8) + b'{"status":"ok"}')
 
 
-def test_the_emulator_reads_an_event_that_is_no_request_as_an_error() -> None:
-    with wrapped() as url:
-        told = json.loads(invoke(url, {"detail-type": "Scheduled Event"}))
-    assert told["errorType"] == "Function.UnsupportedEventError"
+def test_an_event_that_is_no_http_request_is_a_function_error() -> None:
+    with emulated_function() as url:
+        error = json.loads(invoke(url, {"detail-type": "Scheduled Event"}))
+    assert error["errorType"] == "Function.UnsupportedEventError"
 
 
-def test_a_stream_that_breaks_reaches_its_end() -> None:
-    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, wrapped(upstream) as url:
-        payload = invoke(url, post("/v1/chat/completions", {**BODY, "stream": True}))
+def test_a_broken_stream_ends_with_an_error_frame() -> None:
+    with serving(Upstream(Reply([sse(*text_events()[:4])]))) as upstream, emulated_function(upstream) as url:
+        payload = invoke(url, post_event("/v1/chat/completions", {**BODY, "stream": True}))
     assert b'data: {"error":' in payload
     assert b"[DONE]" not in payload
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_under_sam_local_the_stock_runtime_answers_whole(stream: bool) -> None:
-    with serving(Upstream()) as upstream, wrapped(upstream, AWS_SAM_LOCAL="true") as url:
-        answer = json.loads(invoke(url, post("/v1/chat/completions", {**BODY, "stream": stream})))
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+def test_under_sam_local_the_stock_runtime_sends_buffered_responses(stream: bool) -> None:
+    with serving(Upstream()) as upstream, emulated_function(upstream, AWS_SAM_LOCAL="true") as url:
+        answer = json.loads(invoke(url, post_event("/v1/chat/completions", {**BODY, "stream": stream})))
     assert answer["statusCode"] == 200
     assert answer["body"].endswith("data: [DONE]\n\n") if stream else "Hello there" in answer["body"]

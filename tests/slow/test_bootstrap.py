@@ -1,4 +1,4 @@
-"""The exec wrapper in the three situations it is started in, with scripts in the interpreters' places."""
+"""The exec wrapper in its three environments, with scripts in place of the interpreters."""
 
 import subprocess
 from pathlib import Path
@@ -8,14 +8,14 @@ import pytest
 WRAPPER = Path(__file__).parents[2] / "handler" / "bootstrap"
 
 
-def script(path: Path, says: str) -> Path:
-    path.write_text(f'#!/bin/sh\necho "{says}"\n')
+def write_script(path: Path, output: str) -> Path:
+    path.write_text(f'#!/bin/sh\necho "{output}"\n')
     path.chmod(0o755)
     return path
 
 
 @pytest.mark.parametrize(
-    ("sam_local", "arguments", "said"),
+    ("sam_local", "arguments", "expected"),
     [
         pytest.param(
             "", ["python3.13", "bootstrap.py"], "python -m claudexia.runtime from {path}", id="lambda"
@@ -24,9 +24,9 @@ def script(path: Path, says: str) -> Path:
         pytest.param("true", [], "stock ", id="sam-local-taking-it-for-a-runtime"),
     ],
 )
-def test_wrapper(tmp_path: Path, sam_local: str, arguments: list[str], said: str) -> None:
-    script(tmp_path / "python3.13", "python $* from $PYTHONPATH")
-    script(tmp_path / "bootstrap", "stock $*")
+def test_wrapper(tmp_path: Path, sam_local: str, arguments: list[str], expected: str) -> None:
+    write_script(tmp_path / "python3.13", "python $* from $PYTHONPATH")
+    write_script(tmp_path / "bootstrap", "stock $*")
     environ = {
         "PATH": "/usr/bin:/bin",
         "AWS_SAM_LOCAL": sam_local,
@@ -34,6 +34,6 @@ def test_wrapper(tmp_path: Path, sam_local: str, arguments: list[str], said: str
         "LAMBDA_RUNTIME_DIR": str(tmp_path),
     }
     command = [str(tmp_path / arguments[0]), *arguments[1:]] if arguments else []
-    done = subprocess.run([str(WRAPPER), *command], env=environ, capture_output=True, text=True, check=True)
+    process = subprocess.run([str(WRAPPER), *command], env=environ, capture_output=True, text=True, check=True)
     layers = "/opt/python/lib/python3.13/site-packages:/opt/python"
-    assert done.stdout.rstrip("\n") == said.format(path=f"/var/task:{layers}:{tmp_path}")
+    assert process.stdout.rstrip("\n") == expected.format(path=f"/var/task:{layers}:{tmp_path}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.campaign import streams
-from tests.campaign.answers import ShapeError, read
+from tests.campaign.answers import MalformedResponseError, read
 from tests.campaign.bodies import MARK, good_request
 from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
 from tests.campaign.judge import body_reply, is_path, judge_body, judge_stream
@@ -30,17 +30,17 @@ def test_no_rule_is_broken(part: Part) -> None:
     assert {rule: failed.id for rule, failed in outcome.failed.items()} == {}
 
 
-# --- the judge sees what it is for ---
+# --- tests of the judge itself ---
 
 
-async def _seen(request: Request) -> Observation:
+async def _observe(request: Request) -> Observation:
     with captured_output() as output:
-        return await Gateway(output).ask(request, body_reply)
+        return await Gateway(output).send(request, body_reply)
 
 
-def _judged(**changes: Any) -> list[str]:
+def _violations(**changes: Any) -> list[str]:
     request = good_request("text")
-    return list(judge_body(request, replace(asyncio.run(_seen(request)), **changes)))
+    return list(judge_body(request, replace(asyncio.run(_observe(request)), **changes)))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def _judged(**changes: Any) -> list[str]:
         ({"headers": [(b"x-request-id", b"r" * 20_000)]}, "the response's headers have more than 12000 bytes"),
     ],
 )  # fmt: skip
-def test_what_the_judge_of_bodies_finds(changes: dict[str, Any], rule: str) -> None:
-    assert _judged() == []
-    assert rule in _judged(**changes)
+def test_violations_found_in_responses_to_bodies(changes: dict[str, Any], rule: str) -> None:
+    assert _violations() == []
+    assert rule in _violations(**changes)
 
 
 BODY = {"messages": [{"role": "user", "content": [{"type": "text"}]}], "a.b": {"c": 1}}
@@ -75,7 +75,7 @@ BODY = {"messages": [{"role": "user", "content": [{"type": "text"}]}], "a.b": {"
         ("messages[1]", False), ("messages[0].content[0].text.value", False), ("tools", False), ("messages[0].user.content", False),
     ],
 )  # fmt: skip
-def test_paths_of_a_body(param: str, found: bool) -> None:
+def test_is_path(param: str, found: bool) -> None:
     assert is_path(param, BODY) is found
 
 
@@ -96,28 +96,28 @@ TEXT: list[Any] = list(events(text("Hello")))
         ([TEXT[0], {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}}], "a call without an id or a name"),
     ],
 )  # fmt: skip
-def test_what_contradicts_the_protocol(parts: list[Any], reason: str | None) -> None:
+def test_protocol_violations(parts: list[Any], reason: str | None) -> None:
     assert contradiction(UpstreamReply(tuple(map(streams.framed, parts)))) == reason
 
 
-def test_a_truncated_answer_that_looks_whole_is_found() -> None:
+def test_a_truncated_response_that_looks_like_success_is_found() -> None:
     case = streams.control("text")
     half = replace(case, expected=None, replies=(UpstreamReply(case.replies[0].pieces[:-2]),))
-    seen = asyncio.run(_whole_and_streamed(case))
+    seen = asyncio.run(_buffered_and_streamed(case))
     assert list(judge_stream(case, *seen)) == []
     assert set(judge_stream(half, *seen)) == {"looks like success: no message_stop"}
 
 
-async def _whole_and_streamed(case: streams.Case) -> list[Observation]:
+async def _buffered_and_streamed(case: streams.Case) -> list[Observation]:
     good = streams.good_streams()[case.base]
     with captured_output() as output:
         gateway = Gateway(output)
-        asked = [Request(streams.request_body(good, stream)) for stream in (False, True)]
-        return [await gateway.ask(request, lambda _, number: case.replies[0]) for request in asked]
+        requests = [Request(streams.request_body(good, stream)) for stream in (False, True)]
+        return [await gateway.send(request, lambda _, number: case.replies[0]) for request in requests]
 
 
 @pytest.mark.parametrize(
-    ("body", "wrong"),
+    ("body", "error"),
     [
         (b'data: {"error": {"message": "a", "type": "b", "param": null, "code": null}}\n\ndata: [DONE]\n\n', "an error frame and [DONE]"),
         (b"data: {}\n\n", "neither [DONE] nor an error frame at the end"),
@@ -125,13 +125,13 @@ async def _whole_and_streamed(case: streams.Case) -> list[Observation]:
         (b"data: [DONE]\n\n", "no choices"),
     ],
 )  # fmt: skip
-def test_streams_that_are_no_answer(body: bytes, wrong: str) -> None:
-    with pytest.raises(ShapeError) as caught:
+def test_malformed_streams_to_the_client(body: bytes, error: str) -> None:
+    with pytest.raises(MalformedResponseError) as caught:
         read(Observation(status=200, body=body, complete=True), streamed=True)
-    assert str(caught.value) == wrong
+    assert str(caught.value) == error
 
 
-def test_a_case_is_reduced_to_what_fails() -> None:
+def test_a_failing_case_is_reduced() -> None:
     async def fails(request: Request) -> bool:
         return b'"name": "weather"' in request.body
 

@@ -1,4 +1,4 @@
-"""What the command says and does, read from its output and its sockets."""
+"""The command's output, exit status and HTTP responses."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 from claudexia import __version__
 from claudexia_cli.cli import main
-from tests.helpers.command import claudexia, failing, paste
+from tests.helpers.command import claudexia, run_in_shell, run_to_failure
 from tests.helpers.serving import Reply, Upstream, serving, sse, text_events
 
 SECRET = "sk_cdx_environment"
@@ -38,20 +38,20 @@ def test_the_first_line_announces_the_echo(arguments: list[str], env: dict[str, 
 @needs_curl
 def test_the_curl_line_works_when_pasted() -> None:
     with claudexia() as command:
-        pasted = paste(command.curl)
-    assert pasted.returncode == 0
-    assert "Echo:" in pasted.stdout
-    assert pasted.stdout.endswith("data: [DONE]\n\n")
+        pasted_with_key = run_in_shell(command.curl)
+    assert pasted_with_key.returncode == 0
+    assert "Echo:" in pasted_with_key.stdout
+    assert pasted_with_key.stdout.endswith("data: [DONE]\n\n")
 
 
 @needs_curl
-def test_a_key_of_the_environment_is_named_and_not_shown() -> None:
+def test_a_key_from_the_environment_is_not_printed() -> None:
     with claudexia(CLAUDEXIA_API_KEYS=f"alice:{SECRET},bob:sk_cdx_other") as command:
-        pasted = paste(command.curl, CLAUDEXIA_KEY=SECRET)
-        pasted_without = paste(command.curl)
+        pasted_with_key = run_in_shell(command.curl, CLAUDEXIA_KEY=SECRET)
+        pasted_without = run_in_shell(command.curl)
     assert "'alice'" in command.output
     assert SECRET not in command.output
-    assert pasted.stdout.endswith("data: [DONE]\n\n")
+    assert pasted_with_key.stdout.endswith("data: [DONE]\n\n")
     assert pasted_without.returncode != 0
     assert "CLAUDEXIA_KEY: is not set to the secret of your key" in pasted_without.stderr
 
@@ -64,7 +64,7 @@ def test_a_key_of_the_environment_is_named_and_not_shown() -> None:
         pytest.param(None, {"ANTHROPIC_API_KEY": "sk-ant-1"}, "sk-ant-1", id="environment"),
     ],
 )
-def test_another_upstream_is_asked(option: str | None, env: dict[str, str], key: str | None) -> None:
+def test_requests_go_to_another_upstream(option: str | None, env: dict[str, str], key: str | None) -> None:
     upstream = Upstream(Reply([sse(*text_events("From afar"))]))
     with serving(upstream) as url:
         arguments, more = ([option, url], env) if option else ([], {**env, "ANTHROPIC_BASE_URL": url})
@@ -93,10 +93,10 @@ def test_another_upstream_is_asked(option: str | None, env: dict[str, str], key:
         pytest.param(["--host", "192.0.2.1"], {}, "not an address of this machine", id="address-of-another"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(arguments: list[str], env: dict[str, str], named: str) -> None:
-    failed = failing(*arguments, **env)
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert re.fullmatch(rf"claudexia: .*{re.escape(named)}.*\.\n", failed.stderr)
+def test_an_invalid_setting_is_one_sentence(arguments: list[str], env: dict[str, str], named: str) -> None:
+    process = run_to_failure(*arguments, **env)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert re.fullmatch(rf"claudexia: .*{re.escape(named)}.*\.\n", process.stderr)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_what_cannot_be_used_is_one_sentence(arguments: list[str], env: dict[str
         ("http", "'http' is not a valid integer range."),
     ],
 )
-def test_a_port_is_a_number(port: str, reason: str) -> None:
-    failed = failing(f"--port={port}")
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert f"Invalid value for '--port': {reason}" in failed.stderr
+def test_a_port_out_of_range_is_refused(port: str, reason: str) -> None:
+    process = run_to_failure(f"--port={port}")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert f"Invalid value for '--port': {reason}" in process.stderr
 
 
 def test_the_version() -> None:
-    assert failing("--version").stdout == f"claudexia {__version__}\n"
+    assert run_to_failure("--version").stdout == f"claudexia {__version__}\n"
 
 
 @pytest.mark.parametrize(

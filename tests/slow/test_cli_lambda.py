@@ -14,7 +14,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.helpers.command import Command, claudexia, failing
+from tests.helpers.command import Command, claudexia, run_to_failure
 from tests.helpers.sdk import first_choice
 from tests.helpers.serving import (
     KEY,
@@ -37,8 +37,8 @@ LAMBDA_LINE = "Requests go through the Lambda runtime, in a process of its own, 
 
 
 @contextmanager
-def ended(running: Any) -> Iterator[Command]:
-    """The command, ended by a signal: what it started has to end with it."""
+def terminated(running: Any) -> Iterator[Command]:
+    """The command. It is ended by a signal, so that its child process is ended, too."""
     with running as command:
         try:
             yield command
@@ -48,10 +48,10 @@ def ended(running: Any) -> Iterator[Command]:
 
 
 @contextmanager
-def as_lambda(upstream: Any, *arguments: str) -> Iterator[Command]:
+def lambda_command(upstream: Any, *arguments: str) -> Iterator[Command]:
     with serving(upstream) as url:
         env = {"CLAUDEXIA_API_KEYS": f"test:{KEY}", "ANTHROPIC_API_KEY": UPSTREAM_KEY}
-        with ended(claudexia("--lambda", "--upstream", url, *arguments, **env)) as command:
+        with terminated(claudexia("--lambda", "--upstream", url, *arguments, **env)) as command:
             yield command
 
 
@@ -61,30 +61,30 @@ def client_of(command: Command) -> OpenAI:
 
 
 class Gate:
-    """An upstream that begins its answers at once and ends them when it is opened."""
+    """An upstream that sends the first deltas at once and the rest when `opened` is set."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
-        self.asked = threading.Semaphore(0)
-        self.whole = threading.Semaphore(0)
-        self.now = self.most = 0
+        self.requested = threading.Semaphore(0)
+        self.completed = threading.Semaphore(0)
+        self.current = self.maximum = 0
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         while (await receive()).get("more_body"):
             pass
-        self.now += 1
-        self.most = max(self.most, self.now)
+        self.current += 1
+        self.maximum = max(self.maximum, self.current)
         *first, last = text_events("early late")
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": sse(*first[:4]), "more_body": True})
-        self.asked.release()
+        self.requested.release()
         assert await asyncio.to_thread(self.opened.wait, PATIENCE)
-        self.now -= 1
+        self.current -= 1
         await send({"type": "http.response.body", "body": sse(*first[4:], last)})
-        self.whole.release()
+        self.completed.release()
 
 
 @pytest.fixture(scope="module")
@@ -94,31 +94,34 @@ def upstream() -> Upstream:
 
 @pytest.fixture(scope="module")
 def command(upstream: Upstream) -> Iterator[Command]:
-    with as_lambda(upstream) as command:
+    with lambda_command(upstream) as command:
         yield command
 
 
 @pytest.fixture
 def client(command: Command, upstream: Upstream) -> Iterator[OpenAI]:
-    """With an upstream that has just been put back to its ordinary reply."""
+    """Resets the upstream to its default reply."""
     upstream.replies = Upstream().replies
     with client_of(command) as client:
         yield client
 
 
-def test_what_it_says_first() -> None:
-    with ended(claudexia("--lambda")) as command:
-        who, how, *_ = command.output.splitlines()
+def test_the_first_lines_name_the_upstream_and_the_runtime() -> None:
+    with terminated(claudexia("--lambda")) as command:
+        upstream_line, lambda_line, *_ = command.output.splitlines()
         answer = command.complete("hello world").raise_for_status().json()
         streamed = command.complete("hello world", stream=True)
-    assert who == "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude."
-    assert how == LAMBDA_LINE
+    assert (
+        upstream_line
+        == "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude."
+    )
+    assert lambda_line == LAMBDA_LINE
     assert answer["choices"][0]["message"]["content"] == "Echo: hello world"
     assert streamed.text.endswith("data: [DONE]\n\n")
     assert "x-amzn-requestid" in streamed.headers
 
 
-def test_a_whole_answer(client: OpenAI, upstream: Upstream) -> None:
+def test_a_buffered_completion(client: OpenAI, upstream: Upstream) -> None:
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION)
     completion = raw.parse()
     assert completion.choices[0].message.content == "Hello there"
@@ -127,12 +130,12 @@ def test_a_whole_answer(client: OpenAI, upstream: Upstream) -> None:
     assert upstream.headers[-1]["x-api-key"] == UPSTREAM_KEY
 
 
-def test_a_streamed_answer(client: OpenAI) -> None:
+def test_a_streamed_completion(client: OpenAI) -> None:
     with client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True) as stream:
         assert [chunk.choices[0].delta.content for chunk in stream] == ["", "Hello", " there", None]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
 def test_tools(client: OpenAI, upstream: Upstream, streamed: bool) -> None:
     upstream.replies = Upstream(Reply([sse(*tool_events(("get_weather", '{"city": "Paris"}')))])).replies
     choice = first_choice(client, streamed, model=MODEL, messages=QUESTION, tools=[WEATHER])
@@ -146,7 +149,7 @@ def test_models(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "asked", "error"),
+    ("reply", "fields", "error"),
     [
         pytest.param(Reply(), {"messages": []}, openai.BadRequestError, id="bad-request"),
         pytest.param(Reply(), {"model": "gpt-9"}, openai.NotFoundError, id="no-such-model"),
@@ -155,13 +158,13 @@ def test_models(client: OpenAI) -> None:
         pytest.param(Reply(then="break"), {}, openai.InternalServerError, id="upstream-breaks-off"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_errors_before_the_answer_keep_their_status(
-    client: OpenAI, upstream: Upstream, reply: Reply, asked: dict[str, Any], error: type[openai.APIStatusError], streamed: bool
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_errors_before_the_first_event_have_their_status(
+    client: OpenAI, upstream: Upstream, reply: Reply, fields: dict[str, Any], error: type[openai.APIStatusError], streamed: bool
 ) -> None:  # fmt: skip
     upstream.replies = Upstream(reply).replies
     with pytest.raises(error) as raised:
-        client.chat.completions.create(**{"model": MODEL, "messages": QUESTION, "stream": streamed, **asked})
+        client.chat.completions.create(**{"model": MODEL, "messages": QUESTION, "stream": streamed, **fields})
     assert raised.value.body
 
 
@@ -175,7 +178,7 @@ def test_a_wrong_key_is_refused(command: Command, key: str) -> None:
 
 
 @pytest.mark.parametrize("then", ["break", "error"])
-def test_an_error_in_the_middle_is_raised(client: OpenAI, upstream: Upstream, then: str) -> None:
+def test_an_error_in_the_middle_of_a_stream_is_raised(client: OpenAI, upstream: Upstream, then: str) -> None:
     pieces = [sse(*text_events()[:4])]
     if then == "error":
         pieces.append(sse({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}))
@@ -195,7 +198,7 @@ def test_large_requests_reach_the_upstream(client: OpenAI, upstream: Upstream, s
     assert len(upstream.bodies[-1]["messages"][0]["content"][0]["text"]) == size
 
 
-def test_a_request_that_lambda_would_not_take_is_a_413(client: OpenAI) -> None:
+def test_a_request_above_lambdas_limit_is_a_413(client: OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as raised:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "x" * 20_000_000}])
     assert raised.value.status_code == 413
@@ -203,8 +206,8 @@ def test_a_request_that_lambda_would_not_take_is_a_413(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("size", [100_000, 20_000_000], ids=["100-kB", "20-MB"])
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_large_answers_arrive(client: OpenAI, upstream: Upstream, size: int, streamed: bool) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_large_responses_are_complete(client: OpenAI, upstream: Upstream, size: int, streamed: bool) -> None:
     events = text_events(" ".join(["y" * (size // 10 - 1)] * 10))
     upstream.replies = Upstream(Reply([sse(event) for event in events])).replies
     if streamed:
@@ -216,49 +219,55 @@ def test_large_answers_arrive(client: OpenAI, upstream: Upstream, size: int, str
     assert len(text) == size - 1
 
 
-def test_what_the_upstream_says_arrives_before_it_has_ended() -> None:
+def test_deltas_arrive_before_the_upstream_has_finished() -> None:
     gate = Gate()
     with (
-        as_lambda(gate) as command,
+        lambda_command(gate) as command,
         client_of(command) as client,
         client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True) as stream,
     ):
         contents = (chunk.choices[0].delta.content for chunk in stream)
         assert [next(contents), next(contents)] == ["", "early"]
-        gate.opened.set()  # and only now does the upstream go on
+        gate.opened.set()  # the upstream continues only now
         assert [*contents] == [" late", None]
 
 
-def test_a_client_who_leaves_is_not_told_to_the_function() -> None:
+def test_the_function_does_not_learn_of_a_disconnect() -> None:
     gate = Gate()
-    with as_lambda(gate) as command, client_of(command) as client:
+    with lambda_command(gate) as command, client_of(command) as client:
         with client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True) as stream:
             next(iter(stream))
         with ThreadPoolExecutor() as threads:
             second = threads.submit(client.chat.completions.create, model=MODEL, messages=QUESTION)
-            assert gate.asked.acquire(timeout=PATIENCE)
-            assert not gate.asked.acquire(timeout=0.3)  # the second waits: the function still has the first
+            assert gate.requested.acquire(timeout=PATIENCE)
+            assert not gate.requested.acquire(
+                timeout=0.3
+            )  # the second waits: the function still serves the first
             gate.opened.set()
-            assert gate.whole.acquire(timeout=PATIENCE)
+            assert gate.completed.acquire(timeout=PATIENCE)
             assert second.result(PATIENCE).choices[0].message.content == "early late"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "at_once"), [([], 1), (["--concurrency", "4"], 4)], ids=["one-by-one", "four-at-once"]
+    ("arguments", "concurrency"), [([], 1), (["--concurrency", "4"], 4)], ids=["one-by-one", "four-at-once"]
 )
-def test_how_many_requests_the_process_has_in_hand(arguments: list[str], at_once: int) -> None:
+def test_number_of_concurrent_requests_in_the_process(arguments: list[str], concurrency: int) -> None:
     gate = Gate()
-    with as_lambda(gate, *arguments) as command, client_of(command) as client, ThreadPoolExecutor() as threads:
+    with (
+        lambda_command(gate, *arguments) as command,
+        client_of(command) as client,
+        ThreadPoolExecutor() as threads,
+    ):
         answers = [
             threads.submit(client.chat.completions.create, model=MODEL, messages=QUESTION) for _ in range(5)
         ]
-        for _ in range(at_once):
-            assert gate.asked.acquire(timeout=PATIENCE)
-        assert not gate.asked.acquire(timeout=0.3)
+        for _ in range(concurrency):
+            assert gate.requested.acquire(timeout=PATIENCE)
+        assert not gate.requested.acquire(timeout=0.3)
         assert len(children(command)) == 1
         gate.opened.set()
         assert {answer.result(PATIENCE).choices[0].message.content for answer in answers} == {"early late"}
-    assert gate.most == at_once
+    assert gate.maximum == concurrency
 
 
 def children(command: Command) -> list[str]:
@@ -270,21 +279,21 @@ def children(command: Command) -> list[str]:
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events()[:4])]], ids=["silent", "begun"])
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_an_answer_ends_in_time_and_says_so(pieces: list[bytes], streamed: bool) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
+def test_a_timeout_is_an_error_before_the_process_is_killed(pieces: list[bytes], streamed: bool) -> None:
     upstream = Upstream(Reply(pieces, then="hang"), Reply([sse(*text_events())]))
-    with as_lambda(upstream, "--timeout", "10") as command, client_of(command) as client:
+    with lambda_command(upstream, "--timeout", "10") as command, client_of(command) as client:
         (runtime,) = children(command)
         with pytest.raises(openai.APIError, match="time limit") as raised:
-            ask(client, streamed)
+            create_completion(client, streamed)
         if not (streamed and pieces):
             assert isinstance(raised.value, openai.APIStatusError)
             assert raised.value.status_code == 504
-        ask(client, streamed)
-        assert children(command) == [runtime]  # which was in time, and not killed
+        create_completion(client, streamed)
+        assert children(command) == [runtime]  # it was not killed
 
 
-def ask(client: OpenAI, streamed: bool) -> None:
+def create_completion(client: OpenAI, streamed: bool) -> None:
     if streamed:
         with client.chat.completions.create(model=MODEL, messages=QUESTION, stream=True) as stream:
             list(stream)
@@ -294,36 +303,36 @@ def ask(client: OpenAI, streamed: bool) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("streamed", [False, True], ids=["idle", "streaming"])
-def test_a_signal_ends_it_at_once_and_the_runtime_with_it(sig: signal.Signals, streamed: bool) -> None:
+def test_a_signal_ends_the_command_and_its_runtime_at_once(sig: signal.Signals, streamed: bool) -> None:
     with claudexia("--lambda") as command:
         (runtime,) = children(command)
         if streamed:
             with command.streaming() as lines:
-                status, said = command.end(sig)
-                with pytest.raises(httpx.TransportError):  # it did not wait for the end of the answer
+                status, output = command.end(sig)
+                with pytest.raises(httpx.TransportError):  # the stream was interrupted
                     list(lines)
         else:
-            status, said = command.end(sig)
-    assert (status, said) == (0, "")
+            status, output = command.end(sig)
+    assert (status, output) == (0, "")
     assert not Path(f"/proc/{runtime}").exists()
 
 
-def test_a_runtime_that_cannot_start_is_one_sentence_after_its_own_lines(tmp_path: Path) -> None:
+def test_a_runtime_that_cannot_start_is_one_sentence_after_its_output(tmp_path: Path) -> None:
     (tmp_path / "mangum.py").write_text("raise ImportError('no mangum today')")
-    failed = failing("--lambda", "--port", "0", PYTHONPATH=str(tmp_path))
-    *own, last = failed.stderr.splitlines()
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert "ImportError: no mangum today" in own
+    process = run_to_failure("--lambda", "--port", "0", PYTHONPATH=str(tmp_path))
+    *output_lines, last = process.stderr.splitlines()
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "ImportError: no mangum today" in output_lines
     assert last == (
         "claudexia: The Lambda runtime ended before it was ready (exit status 1); see its output above."
     )
 
 
 @pytest.mark.parametrize("option", ["timeout", "concurrency"])
-def test_options_of_a_lambda_function_need_one(option: str) -> None:
-    failed = failing(f"--{option}", "2")
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert failed.stderr == (f"claudexia: --{option} configures a Lambda function; use it with --lambda.\n")
+def test_lambda_options_require_the_lambda_flag(option: str) -> None:
+    process = run_to_failure(f"--{option}", "2")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr == (f"claudexia: --{option} configures a Lambda function; use it with --lambda.\n")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +344,7 @@ def test_options_of_a_lambda_function_need_one(option: str) -> None:
         ("--timeout=2.5", "'2.5' is not a valid integer range."),
     ],
 )
-def test_options_are_whole_numbers_within_lambdas_bounds(argument: str, reason: str) -> None:
-    failed = failing("--lambda", argument)
-    assert failed.returncode == 2
-    assert reason in failed.stderr
+def test_lambda_options_are_integers_in_lambdas_range(argument: str, reason: str) -> None:
+    process = run_to_failure("--lambda", argument)
+    assert process.returncode == 2
+    assert reason in process.stderr

@@ -1,4 +1,4 @@
-"""The README's matrix is the runner's, the scripts can be read, and a script that dies is not taken for a pass."""
+"""The README's client matrix is current, the scripts compile, and a script that dies counts as failed."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.matrix import CASES, CLIENTS, MODELS, README, SCRIPTS, Outcome, rows_of, table, with_table
-from tests.clients.running import note
+from tests.clients.running import record_run
 
 TEXT = README.read_text("utf-8")
 FILES = sorted(path for path in SCRIPTS.iterdir() if path.suffix in (".py", ".mjs"))
@@ -42,9 +42,9 @@ def test_every_script_compiles(path: Path) -> None:
         return
     node = shutil.which("node")
     if node is None:
-        pytest.skip("no node here")
-    done = subprocess.run([node, "--check", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+        pytest.skip("node is not installed")
+    process = subprocess.run([node, "--check", path], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("path", ENTRIES, ids=[path.name for path in ENTRIES])
@@ -53,42 +53,46 @@ def test_every_script_runs_every_case(path: Path) -> None:
     assert [re.findall(r"\w+", each) for each in arguments] == [list(CASES)]
 
 
-def told(*lines: dict[str, object], stderr: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+def process_with_output(
+    *lines: dict[str, object], stderr: str = "", code: int = 0
+) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess([], code, "".join(f"{json.dumps(line)}\n" for line in lines), stderr)
 
 
 PASSED: list[dict[str, object]] = [{"case": case, "ok": True, "detail": ""} for case in CASES]
 RUNS = [
-    pytest.param(told({"version": "1.2"}, *PASSED), {}, id="all-passed"),
+    pytest.param(process_with_output({"version": "1.2"}, *PASSED), {}, id="all-passed"),
     pytest.param(
-        told(*PASSED[:-1], {"case": "error", "ok": False, "detail": "said no"}),
+        process_with_output(*PASSED[:-1], {"case": "error", "ok": False, "detail": "said no"}),
         {"error": "said no"},
         id="one-failed",
     ),
     pytest.param(
-        told(*PASSED[:5], stderr="Traceback\nOSError: gone", code=1),
+        process_with_output(*PASSED[:5], stderr="Traceback\nOSError: gone", code=1),
         {"error": "OSError: gone"},
-        id="died-on-the-way",
+        id="died-halfway",
     ),
-    pytest.param(told(code=3), dict.fromkeys(CASES, "ended with 3: it wrote nothing"), id="never-started"),
+    pytest.param(
+        process_with_output(code=3), dict.fromkeys(CASES, "ended with 3: it wrote nothing"), id="never-started"
+    ),
 ]
 
 
-@pytest.mark.parametrize(("done", "failed"), RUNS)
-def test_what_counts_as_a_failure(done: subprocess.CompletedProcess[str], failed: dict[str, str]) -> None:
+@pytest.mark.parametrize(("process", "failed"), RUNS)
+def test_failures_of_a_run(process: subprocess.CompletedProcess[str], failed: dict[str, str]) -> None:
     outcome = Outcome()
-    note(outcome, "a-model", done)
-    found = {case: failures for case, failures in outcome.failures.items() if failures}
-    assert found.keys() == failed.keys()
-    for case, (failure,) in found.items():
+    record_run(outcome, "a-model", process)
+    failed_cases = {case: failures for case, failures in outcome.failures.items() if failures}
+    assert failed_cases.keys() == failed.keys()
+    for case, (failure,) in failed_cases.items():
         assert failure.startswith("a-model: ")
         assert failure.endswith(failed[case])
 
 
 def test_one_failure_is_a_cross() -> None:
     outcome = Outcome("1.2")
-    note(outcome, "a-model", told(*PASSED))
-    note(outcome, "another", told(*PASSED[:-1]))
+    record_run(outcome, "a-model", process_with_output(*PASSED))
+    record_run(outcome, "another", process_with_output(*PASSED[:-1]))
     written = with_table(
         "before\n<!-- clients: begin -->\n<!-- clients: end -->\nafter\n", table({"x": outcome})
     )

@@ -1,4 +1,4 @@
-"""A thousand slow streams at once: nothing lost, nothing left behind."""
+"""A thousand concurrent slow streams: complete texts, and no task is left."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 
 
 @pytest.fixture(autouse=True)
-def _enough_files() -> Iterator[None]:
-    """Each stream is four sockets on this one machine."""
+def _raise_file_limit() -> Iterator[None]:
+    """Each stream needs four sockets on this machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 4 * STREAMS + 200
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -31,7 +31,7 @@ def _enough_files() -> Iterator[None]:
 
 
 class SlowUpstream:
-    """Says nothing after the first word until all streams are open, then one word a turn for all of them."""
+    """Pauses after the first word until all streams are open, then sends one word per turn of the loop to each."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -60,8 +60,8 @@ class SlowUpstream:
         writer.close()
 
 
-async def ask(host: str, port: int, number: int) -> str:
-    """One client's whole conversation; returns the text it was given."""
+async def stream_text(host: str, port: int, number: int) -> str:
+    """Sends one streaming request. Returns the text of the response."""
     body = json.dumps(
         {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": str(number)}], "stream": True}
     )
@@ -84,8 +84,8 @@ async def count_tasks() -> int:
     return len(asyncio.all_tasks())
 
 
-async def run() -> tuple[list[str], int, int]:
-    """The texts, and how many tasks the gateway's loop had before and after."""
+async def run_streams() -> tuple[list[str], int, int]:
+    """The texts, and the number of tasks in the gateway's loop before and after."""
     upstream = SlowUpstream()
     server = await asyncio.start_server(upstream, "127.0.0.1", 0, backlog=STREAMS)
     upstream_port = server.sockets[0].getsockname()[1]
@@ -93,11 +93,11 @@ async def run() -> tuple[list[str], int, int]:
     app = create_app(settings)
     loops: list[asyncio.AbstractEventLoop] = []
 
-    async def watched(scope, receive, send):  # type: ignore[no-untyped-def]  # ASGI
+    async def recording_loop(scope, receive, send):  # type: ignore[no-untyped-def]  # ASGI
         loops.append(asyncio.get_running_loop())
         await app(scope, receive, send)
 
-    with serving(watched) as url:
+    with serving(recording_loop) as url:
         address = urlsplit(url)
         host, port = address.hostname or "", address.port or 0
         while not loops:
@@ -107,7 +107,7 @@ async def run() -> tuple[list[str], int, int]:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(count_tasks(), loops[0]))
 
         before = await tasks()
-        texts = await asyncio.gather(*(ask(host, port, number) for number in range(STREAMS)))
+        texts = await asyncio.gather(*(stream_text(host, port, number) for number in range(STREAMS)))
         async with asyncio.timeout(PATIENCE):
             while (after := await tasks()) > before:
                 await asyncio.sleep(0.01)
@@ -116,6 +116,6 @@ async def run() -> tuple[list[str], int, int]:
 
 
 def test_a_thousand_streams() -> None:
-    texts, before, after = asyncio.run(run())
+    texts, before, after = asyncio.run(run_streams())
     assert texts == [" ".join(WORDS)] * STREAMS
     assert after <= before

@@ -1,4 +1,4 @@
-"""The function's process: started, ended, and started anew. The processes are real, the functions small."""
+"""The emulator's execution environment: it starts, ends and restarts the function's process."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 from claudexia_cli.emulator.server import ExecutionEnvironment, InitError
 from tests.helpers.waiting import PATIENCE
 
-# A runtime client that does what the event says, and tells its process id.
+# A runtime client whose behaviour depends on the event. The default response is its process id.
 RUNTIME = """
 import http.client, os, sys, time
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -48,7 +48,7 @@ ENVIRON = {**os.environ, "OWN": "kept"}
 
 
 @asynccontextmanager
-async def running(seconds: float = 30, concurrency: int = 1) -> AsyncIterator[ExecutionEnvironment]:
+async def running_environment(seconds: float = 30, concurrency: int = 1) -> AsyncIterator[ExecutionEnvironment]:
     environment = ExecutionEnvironment(seconds, concurrency, [sys.executable, "-c", RUNTIME])
     ready = asyncio.Event()
     task = asyncio.ensure_future(environment.run(ENVIRON, ready.set))
@@ -63,7 +63,7 @@ async def running(seconds: float = 30, concurrency: int = 1) -> AsyncIterator[Ex
 
 
 async def invoke(environment: ExecutionEnvironment, event: str, request_id: str = "r") -> tuple[str, str]:
-    """What the function said, and the error it ended with."""
+    """The response body, and the error at its end."""
     invocation = Invocation(request_id, event.encode())
     environment.invoke(invocation)
     body = b""
@@ -75,7 +75,7 @@ async def invoke(environment: ExecutionEnvironment, event: str, request_id: str 
     return body.decode(), ""
 
 
-def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+def run_test(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(test())
 
 
@@ -87,15 +87,15 @@ def is_alive(pid: str) -> bool:
     return True
 
 
-def test_one_process_answers_one_invocation_after_the_other_and_ends_with_its_environment() -> None:
+def test_one_process_serves_invocations_in_turn_and_is_ended_with_the_environment() -> None:
     async def test() -> None:
-        async with running() as environment:
-            said = await asyncio.gather(*(invoke(environment, "pid", f"r{number}") for number in range(3)))
-            assert len({*said}) == 1
-            assert is_alive(said[0][0])
-        assert not is_alive(said[0][0])
+        async with running_environment() as environment:
+            body = await asyncio.gather(*(invoke(environment, "pid", f"r{number}") for number in range(3)))
+            assert len({*body}) == 1
+            assert is_alive(body[0][0])
+        assert not is_alive(body[0][0])
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -107,56 +107,56 @@ def test_one_process_answers_one_invocation_after_the_other_and_ends_with_its_en
         ("OWN", "kept"),
     ],
 )
-def test_the_function_sees_lambdas_environment(name: str, value: str) -> None:
+def test_the_function_has_lambdas_environment_variables(name: str, value: str) -> None:
     async def test() -> None:
-        async with running() as environment:
+        async with running_environment() as environment:
             assert await invoke(environment, name) == (value, "")
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_how_many_at_once_is_told_only_when_several(concurrency: int) -> None:
+def test_max_concurrency_is_set_only_if_above_one(concurrency: int) -> None:
     async def test() -> None:
-        async with running(concurrency=concurrency) as environment:
-            said, _ = await invoke(environment, "AWS_LAMBDA_MAX_CONCURRENCY")
-            assert (said == "4") == (concurrency == 4)
+        async with running_environment(concurrency=concurrency) as environment:
+            body, _ = await invoke(environment, "AWS_LAMBDA_MAX_CONCURRENCY")
+            assert (body == "4") == (concurrency == 4)
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
-    ("event", "said", "error"),
+    ("event", "body", "error"),
     [
         pytest.param("hang", "", "Sandbox.Timedout: Task timed out after 3.00 seconds", id="timeout"),
         pytest.param("exit", "", "Runtime.ExitError: Runtime exited: exit status 3", id="exit"),
         pytest.param("exit in the middle", "abc", "Runtime.", id="exit-in-the-middle"),
     ],
 )
-def test_after_its_end_a_new_process_answers_what_waits(event: str, said: str, error: str) -> None:
+def test_a_new_process_serves_pending_invocations_after_an_exit(event: str, body: str, error: str) -> None:
     async def test() -> None:
-        async with running(seconds=3) as environment:
+        async with running_environment(seconds=3) as environment:
             first, _ = await invoke(environment, "pid")
             failing, waiting = await asyncio.gather(
                 invoke(environment, event, "r1"), invoke(environment, "pid", "r2")
             )
-            assert failing[0] == said
+            assert failing[0] == body
             assert failing[1].startswith(error)
             assert waiting[1] == ""
             assert waiting[0] != first
             assert not is_alive(first)
 
-    run(test)
+    run_test(test)
 
 
-def test_a_managed_instance_outlives_a_timeout() -> None:
+def test_a_concurrent_process_survives_a_timeout() -> None:
     async def test() -> None:
-        async with running(seconds=3, concurrency=2) as environment:
+        async with running_environment(seconds=3, concurrency=2) as environment:
             pid, _ = await invoke(environment, "pid")
             assert (await invoke(environment, "hang"))[1].startswith("Sandbox.Timedout")
             assert is_alive(pid)
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_managed_instance_outlives_a_timeout() -> None:
         pytest.param(INIT_ERROR, "Function.ImportError: no app", id="init-error"),
     ],
 )
-def test_a_process_that_does_not_come_up(script: str, reason: str) -> None:
+def test_a_process_that_fails_to_start_is_an_init_error(script: str, reason: str) -> None:
     environment = ExecutionEnvironment(30, 1, [sys.executable, "-c", script])
     with pytest.raises(InitError, match=reason):
         asyncio.run(environment.run(ENVIRON, lambda: pytest.fail("it was not ready")))

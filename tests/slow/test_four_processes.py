@@ -1,4 +1,4 @@
-"""Four processes share one table of dynalite, a DynamoDB of independent make that orders concurrent writes.
+"""Four processes share one table in dynalite, an independent DynamoDB implementation with ordered concurrent writes.
 
 DYNALITE holds the path of its command (npm install dynalite).
 """
@@ -44,7 +44,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @contextmanager
-def worker(endpoint: str, number: int) -> Iterator[subprocess.Popen[str]]:
+def limit_worker_process(endpoint: str, number: int) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.slow.limit_worker", endpoint, NAME, str(REQUESTS), str(number)]
     env = {**os.environ, **AWS, "PYTHONPATH": str(ROOT / "handler")}
     with subprocess.Popen(
@@ -53,10 +53,10 @@ def worker(endpoint: str, number: int) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def records_of_all(endpoint: str) -> list[list[int]]:
-    """What passed, of all processes, which begin together."""
+def run_workers(endpoint: str) -> list[list[int]]:
+    """The records of the admitted requests of all processes, which start at the same time."""
     with ExitStack() as stack:
-        workers = [stack.enter_context(worker(endpoint, number)) for number in range(PROCESSES)]
+        workers = [stack.enter_context(limit_worker_process(endpoint, number)) for number in range(PROCESSES)]
         for process in workers:
             assert process.stdout
             assert process.stdout.readline() == "ready\n"
@@ -69,7 +69,7 @@ def records_of_all(endpoint: str) -> list[list[int]]:
         ]
 
 
-def meters(endpoint: str) -> dict[str, Item]:
+def window_counters(endpoint: str) -> dict[str, Item]:
     client = make_client(endpoint=endpoint, timeout=PATIENCE)
     table = DynamoTable(NAME, Clock(), lambda: client)
     return dict(asyncio.run(table.query("METER#shared")))
@@ -79,15 +79,15 @@ def test_of_200_requests_of_four_processes_exactly_100_pass(endpoint: str) -> No
     client = make_client(endpoint=endpoint)
     create_table(client)
     client.get_waiter("table_exists").wait(TableName=NAME, WaiterConfig={"Delay": 1})
-    records = records_of_all(endpoint)
+    records = run_workers(endpoint)
     assert len(records) == 100
     tokens, micros = (sum(column) for column in zip(*records, strict=True))
-    found = meters(endpoint)
-    assert {sort: item["claimed"] for sort, item in found.items()} == {
+    counters = window_counters(endpoint)
+    assert {sort: item["claimed"] for sort, item in counters.items()} == {
         "requests#2026-11-22T12:00": 100,
         "tokens#2026-11-22T12:00": tokens,
         "streams#open": 0,
         "usd#2026-11-22": micros,
         "usd#2026-11": micros,
     }
-    assert not any("holds" in item for item in found.values())
+    assert not any("holds" in item for item in counters.values())

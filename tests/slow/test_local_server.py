@@ -1,4 +1,4 @@
-"""How the server listens, and how it ends."""
+"""The local server: its address, and its shutdown by signals."""
 
 import re
 import signal
@@ -10,46 +10,46 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from tests.helpers.command import Command, claudexia, failing
+from tests.helpers.command import Command, claudexia, run_to_failure
 from tests.helpers.serving import Reply, Upstream, serving
 from tests.helpers.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_running_stream_at_once(sig: signal.Signals) -> None:
+def test_a_signal_breaks_a_running_stream(sig: signal.Signals) -> None:
     with claudexia() as command, command.streaming() as lines:
-        status, said = command.end(sig)
-        with pytest.raises(httpx.TransportError):  # cut off, which must not look like an end
+        status, output = command.end(sig)
+        with pytest.raises(httpx.TransportError):  # the client must not take it for a complete response
             list(lines)
-    assert (status, said) == (0, "")
+    assert (status, output) == (0, "")
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_ctrl_c_ends_a_request_that_waits_and_lets_go_of_the_upstream(stream: bool) -> None:
-    asked = threading.Event()
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+def test_ctrl_c_cancels_a_pending_upstream_request(stream: bool) -> None:
+    requested = threading.Event()
     upstream = Upstream(Reply(then="hang"))
 
-    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+    async def silent_upstream(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            asked.set()
+            requested.set()
         await upstream(scope, receive, send)
 
-    with serving(silent) as url, claudexia("--upstream", url) as command:
-        client = threading.Thread(target=partial(ask_in_vain, command, stream=stream))
+    with serving(silent_upstream) as url, claudexia("--upstream", url) as command:
+        client = threading.Thread(target=partial(assert_request_breaks, command, stream=stream))
         client.start()
-        assert asked.wait(PATIENCE)
-        status, said = command.end()
+        assert requested.wait(PATIENCE)
+        status, output = command.end()
         assert upstream.disconnected.wait(PATIENCE)
         client.join(PATIENCE)
-    assert (status, said) == (0, "")
+    assert (status, output) == (0, "")
 
 
-def ask_in_vain(command: Command, *, stream: bool) -> None:
+def assert_request_breaks(command: Command, *, stream: bool) -> None:
     with pytest.raises(httpx.TransportError):
         command.complete("hello", stream=stream)
 
 
-def test_ctrl_c_ends_an_idle_server_quietly() -> None:
+def test_ctrl_c_ends_an_idle_server_without_output() -> None:
     with claudexia() as command:
         assert command.end() == (0, "")
 
@@ -57,7 +57,7 @@ def test_ctrl_c_ends_an_idle_server_quietly() -> None:
 def test_a_busy_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        second = failing("--port", str(port))
+        second = run_to_failure("--port", str(port))
     assert (second.returncode, second.stdout) == (2, "")
     assert second.stderr == (
         f"claudexia: Port {port} on 127.0.0.1 is already in use; "
@@ -65,9 +65,9 @@ def test_a_busy_port_is_one_sentence() -> None:
     )
 
 
-def test_a_second_instance_does_not_take_the_port() -> None:
+def test_a_second_instance_cannot_use_the_same_port() -> None:
     with claudexia() as first:
-        second = failing("--port", str(httpx.URL(first.url).port))
+        second = run_to_failure("--port", str(httpx.URL(first.url).port))
         assert (second.returncode, second.stdout) == (2, "")
         assert first.complete("still here").status_code == 200
 
@@ -76,12 +76,12 @@ def test_a_second_instance_does_not_take_the_port() -> None:
     ("host", "shown"),
     [
         ("localhost", r"(127\.0\.0\.1|\[::1\])"),
-        ("0.0.0.0", r"127\.0\.0\.1"),  # noqa: S104 - for the length of a test
+        ("0.0.0.0", r"127\.0\.0\.1"),  # noqa: S104 - only during the test
         ("::1", r"\[::1\]"),
         ("::", r"\[::1\]"),
     ],
 )
-def test_the_base_url_is_one_that_works_here(host: str, shown: str) -> None:
+def test_the_base_url_can_be_called(host: str, shown: str) -> None:
     if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     with claudexia("--host", host) as command:

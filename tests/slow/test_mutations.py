@@ -1,4 +1,4 @@
-"""Thousands of damaged requests: each is one the Messages API takes, or a 4xx, and never anything else."""
+"""Thousands of damaged requests: each becomes a request that the Messages API accepts, or a 4xx."""
 
 import copy
 import json
@@ -68,7 +68,7 @@ REQUEST: dict[str, Any] = {
     "max_tokens": 5, "temperature": 1.0, "top_p": 0.9, "stop": ["x"], "n": 1, "stream": True,
     "stream_options": {"include_usage": True}, "user": "u", "seed": 1, "logit_bias": {}, "parallel_tool_calls": False,
 }  # fmt: skip
-# Fields that not every request has: each damaged one gets some of them.
+# Optional fields, of which each damaged request has some.
 SETTINGS: dict[str, Any] = {
     "response_format": {"type": "json_schema", "json_schema": {"name": "o", "description": "d", "strict": True, "schema": {
         "type": "object", "required": ["a"],
@@ -94,63 +94,63 @@ KEYS = [
 ]  # fmt: skip
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container in `value` with every key or index of it."""
+def all_positions(value: Any) -> Iterator[tuple[Any, Any]]:
+    """All pairs of a container in `value` and a key or index of it."""
     keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
     for key in keys:
         yield value, key
-        yield from places(value[key])
+        yield from all_positions(value[key])
 
 
-def damaged(chance: random.Random) -> dict[str, Any]:
+def with_damage(rng: random.Random) -> dict[str, Any]:
     request = copy.deepcopy(REQUEST)
-    for _ in range(chance.randint(1, 3)):
-        container, key = chance.choice(list(places(request)))
-        match chance.randint(0, 3):
+    for _ in range(rng.randint(1, 3)):
+        container, key = rng.choice(list(all_positions(request)))
+        match rng.randint(0, 3):
             case 0:
                 del container[key]
             case 1 if isinstance(container, list):
-                container.insert(key, copy.deepcopy(chance.choice(container)))
+                container.insert(key, copy.deepcopy(rng.choice(container)))
             case 2 if isinstance(container, dict):
-                container[chance.choice(KEYS)] = copy.deepcopy(chance.choice(VALUES))
+                container[rng.choice(KEYS)] = copy.deepcopy(rng.choice(VALUES))
             case _:
-                container[key] = copy.deepcopy(chance.choice(VALUES))
+                container[key] = copy.deepcopy(rng.choice(VALUES))
     return request
 
 
-def configured(chance: random.Random) -> dict[str, Any]:
-    """Some of the settings, one or two things in them broken."""
-    chosen = [name for name in SETTINGS if chance.random() < 0.4]
+def with_damaged_settings(rng: random.Random) -> dict[str, Any]:
+    """Some of SETTINGS, with up to two damages."""
+    chosen = [name for name in SETTINGS if rng.random() < 0.4]
     request = {**copy.deepcopy(REQUEST), **copy.deepcopy({name: SETTINGS[name] for name in chosen})}
-    if chance.random() < 0.3:
+    if rng.random() < 0.3:
         del request["tools"], request["tool_choice"]
-    request["messages"] = request["messages"][: chance.choice([2, 5, 13])]
-    for name in chance.sample(chosen, min(len(chosen), chance.randint(0, 2))):
-        container, key = chance.choice([(request, name), *places(request[name])])
-        container[key] = copy.deepcopy(chance.choice(VALUES))
+    request["messages"] = request["messages"][: rng.choice([2, 5, 13])]
+    for name in rng.sample(chosen, min(len(chosen), rng.randint(0, 2))):
+        container, key = rng.choice([(request, name), *all_positions(request[name])])
+        container[key] = copy.deepcopy(rng.choice(VALUES))
     return request
 
 
-def shuffled(chance: random.Random) -> dict[str, Any]:
-    """The same messages in any order, calls mostly with their results."""
+def with_shuffled_messages(rng: random.Random) -> dict[str, Any]:
+    """The messages in any order, most calls with their results."""
     calls = [[2, 3, 4], [2, 4, 3], [6, 7], [8, 9], [10, 11]]
-    alone = [[0], [1], [5], [12], [2], [5, 3], [6]]
+    single = [[0], [1], [5], [12], [2], [5, 3], [6]]
     names = ["system", "user", "assistant"]
-    spoken = [{"role": name, "content": content} for name in names for content in ("x ", " ")]
-    messages = [REQUEST["messages"][i] for _ in range(6) for i in chance.choice([*calls, *alone])]
-    for _ in range(chance.randint(0, 5)):
-        messages.insert(chance.randint(0, len(messages)), chance.choice(spoken))
-    return {**REQUEST, "messages": messages[: chance.randint(1, len(messages))]}
+    extra_messages = [{"role": name, "content": content} for name in names for content in ("x ", " ")]
+    messages = [REQUEST["messages"][i] for _ in range(6) for i in rng.choice([*calls, *single])]
+    for _ in range(rng.randint(0, 5)):
+        messages.insert(rng.randint(0, len(messages)), rng.choice(extra_messages))
+    return {**REQUEST, "messages": messages[: rng.randint(1, len(messages))]}
 
 
-@pytest.mark.parametrize("disorder", [damaged, configured, shuffled])
+@pytest.mark.parametrize("mutate", [with_damage, with_damaged_settings, with_shuffled_messages])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-5-5", "claude-from-next-year"])
-def test_disordered_requests(disorder: Callable[[random.Random], Any], seed: int, model: str) -> None:
-    chance = random.Random(seed)  # noqa: S311 - the same damage in every run
+def test_mutated_requests(mutate: Callable[[random.Random], Any], seed: int, model: str) -> None:
+    rng = random.Random(seed)  # noqa: S311 - the same damage in every run
     accepted = 0
     for _ in range(500):
-        request = disorder(chance)
+        request = mutate(rng)
         try:
             params = parse_params(json.dumps(request).encode())
             sent = to_message_params(params, find_model(model, {})).params

@@ -15,64 +15,67 @@ from tests.helpers.gateway_process import GatewayProcess, environment, gateway_p
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, start, text_events, tool_events
 from tests.helpers.waiting import PATIENCE
 
-# No part of any of these is a word of the gateway's own.
+# Does not occur in the gateway's own texts.
 MARK = "zq7marked"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + MARK.encode()).decode()
 
 
-def mark(what: str) -> str:
+def secret(what: str) -> str:
     return f"{MARK}-{what}"
 
 
 TOOL = {
     "type": "function",
     "function": {
-        "name": mark("tool-name"),
-        "description": mark("tool-description"),
+        "name": secret("tool-name"),
+        "description": secret("tool-description"),
         "parameters": {
             "type": "object",
-            "properties": {mark("property"): {"type": "string", "description": mark("schema")}},
+            "properties": {secret("property"): {"type": "string", "description": secret("schema")}},
         },
     },
 }
 CALL = {
-    "id": mark("call-id"),
+    "id": secret("call-id"),
     "type": "function",
-    "function": {"name": mark("tool-name"), "arguments": json.dumps({mark("property"): mark("arguments")})},
+    "function": {
+        "name": secret("tool-name"),
+        "arguments": json.dumps({secret("property"): secret("arguments")}),
+    },
 }
 BODY: dict[str, Any] = {
     "model": "claude-sonnet-4-5",
     "messages": [
-        {"role": "system", "content": mark("system")},
-        {"role": "user", "name": mark("name"), "content": mark("earlier")},
-        {"role": "assistant", "content": mark("assistant"), "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": mark("call-id"), "content": mark("tool-result")},
+        {"role": "system", "content": secret("system")},
+        {"role": "user", "name": secret("name"), "content": secret("earlier")},
+        {"role": "assistant", "content": secret("assistant"), "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": secret("call-id"), "content": secret("tool-result")},
         {
             "role": "user",
             "content": [
-                {"type": "text", "text": mark("prompt")},
+                {"type": "text", "text": secret("prompt")},
                 {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}},
             ],
         },
     ],
     "tools": [TOOL],
-    "metadata": {mark("metadata-key"): mark("metadata-value")},
-    "user": mark("user"),
-    "safety_identifier": mark("safety"),
-    "stop": [mark("stop")],
-    mark("unknown-field"): mark("unknown-value"),
+    "metadata": {secret("metadata-key"): secret("metadata-value")},
+    "user": secret("user"),
+    "safety_identifier": secret("safety"),
+    "stop": [secret("stop")],
+    secret("unknown-field"): secret("unknown-value"),
 }
 HEADERS = {
     "authorization": f"Bearer {KEY}",
-    "cookie": mark("cookie"),
-    "user-agent": mark("agent"),
-    "x-custom": mark("header"),
-    "x-correlation-id": f"{mark('correlation')} is no id",
-    "x-amzn-trace-id": f"Root={mark('trace')}",
-    "openai-organization": mark("organization"),
+    "cookie": secret("cookie"),
+    "user-agent": secret("agent"),
+    "x-custom": secret("header"),
+    "x-correlation-id": f"{secret('correlation')} is no id",
+    "x-amzn-trace-id": f"Root={secret('trace')}",
+    "openai-organization": secret("organization"),
 }
-FILE = {"type": "file", "file": {"filename": mark("file-name"), "file_data": mark("file-data")}}
-SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": mark("schema-type")}}}
+FILE = {"type": "file", "file": {"filename": secret("file-name"), "file_data": secret("file-data")}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": secret("schema-type")}}}
 WRONG_KEYS = [
     {"authorization": f"Bearer sk_cdx_{MARK}"},
     {"authorization": f"Basic {MARK}"},
@@ -82,32 +85,32 @@ WRONG_KEYS = [
 BAD: list[tuple[str, Any]] = [
     ("no json", f'{{"{MARK}'.encode()),
     ("no utf-8", f'{{"{MARK}": "\xff"}}'.encode("latin-1")),
-    ("a model", {"model": mark("model")}),
-    ("a type", {"temperature": mark("temperature")}),
-    ("a role", {"messages": [{"role": mark("role"), "content": "x"}]}),
-    ("a part", {"messages": [{"role": "user", "content": [{"type": mark("part"), "text": "x"}]}]}),
+    ("a model", {"model": secret("model")}),
+    ("a type", {"temperature": secret("temperature")}),
+    ("a role", {"messages": [{"role": secret("role"), "content": "x"}]}),
+    ("a part", {"messages": [{"role": "user", "content": [{"type": secret("part"), "text": "x"}]}]}),
     ("a file", {"messages": [{"role": "user", "content": [FILE]}]}),
     ("arguments", {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "a", "arguments": MARK}}]}]}),
     ("a result without a call", {"messages": [{"role": "tool", "tool_call_id": MARK, "content": MARK}]}),
     ("an image", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"ftp://{MARK}"}}]}]}),
-    ("a choice", {"tool_choice": {"type": "function", "function": {"name": mark("nobody")}}}),
+    ("a choice", {"tool_choice": {"type": "function", "function": {"name": secret("nobody")}}}),
     ("a schema", {"response_format": SCHEMA}),
 ]  # fmt: skip
 REPLIES = [
     ("an answer", Reply([sse(*text_events(f"{MARK} completion"))], headers={"request-id": f"{MARK} is no id"})),
-    ("a tool call", Reply([sse(*tool_events((mark("tool-name"), json.dumps({"a": MARK}))))])),
+    ("a tool call", Reply([sse(*tool_events((secret("tool-name"), json.dumps({"a": MARK}))))])),
     ("a refusal", Reply([error_body("invalid_request_error", f"messages.0: {MARK}")], 400)),
     ("a 401", Reply([error_body("authentication_error", MARK)], 401)),
     ("a 429", Reply([error_body("rate_limit_error", MARK)], 429)),
     ("a 500", Reply([error_body("api_error", MARK)], 500)),
-    ("a type of its own", Reply([error_body(mark("error"), MARK)], 418)),
+    ("a type of its own", Reply([error_body(secret("error"), MARK)], 418)),
     ("a page", Reply([f"<html>{MARK}</html>".encode()], 502)),
-    ("an error first", Reply([sse({"type": "error", "error": {"type": mark("error"), "message": MARK}})])),
+    ("an error first", Reply([sse({"type": "error", "error": {"type": secret("error"), "message": MARK}})])),
     ("an error in the middle", Reply([sse(*text_events(MARK)[:4], {"type": "error", "error": {"type": "overloaded_error", "message": MARK}})])),
     ("a break", Reply([sse(*text_events(MARK)[:4])], then="break")),
     ("no json", Reply([f"data: {MARK}\n\n".encode()])),
     ("no json in the middle", Reply([sse(*text_events(MARK)[:4]), f"data: {MARK}\n\n".encode()])),
-    ("no event", Reply([sse({"type": mark("event")})])),
+    ("no event", Reply([sse({"type": secret("event")})])),
     ("no list", Reply([b"data: [1]\n\n"])),
     ("a start without a message", Reply([sse({"type": "message_start", "message": MARK})])),
     ("no usage", Reply([sse({"type": "message_start", "message": {**start(), "usage": MARK}}, *text_events(MARK)[1:])])),
@@ -117,11 +120,11 @@ REPLIES = [
 ]  # fmt: skip
 
 
-def assert_silent(process: GatewayProcess, requests: int) -> None:
+def assert_no_secret_written(process: GatewayProcess, requests: int) -> None:
     written = process.stdout + process.stderr
-    for secret in (MARK, PNG[16:24], "sk_cdx_", "sk-ant-"):
-        assert secret not in written
-    assert len(process.requests) == requests  # it was not silent for want of anything to say
+    for value in (MARK, PNG[16:24], "sk_cdx_", "sk-ant-"):
+        assert value not in written
+    assert len(process.requests) == requests  # so the log was written at all
     assert process.lines
     assert process.stderr == ""
 
@@ -131,7 +134,7 @@ def level(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_whatever_the_upstream_answers(level: str) -> None:
+def test_upstream_responses(level: str) -> None:
     replies = [reply for _, reply in REPLIES for _ in range(2)]
     upstream = Upstream(*replies, Reply())
     with (
@@ -140,12 +143,12 @@ def test_whatever_the_upstream_answers(level: str) -> None:
     ):
         for number in range(len(replies)):
             client.post(f"{process.url}/chat/completions", json={**BODY, "stream": bool(number % 2)})
-    assert_silent(process, len(replies))
-    assert json.dumps(upstream.bodies).count(mark("prompt")) == len(replies)
+    assert_no_secret_written(process, len(replies))
+    assert json.dumps(upstream.bodies).count(secret("prompt")) == len(replies)
 
 
-def test_whatever_the_client_sends(level: str) -> None:
-    keyless = {name: value for name, value in HEADERS.items() if name != "authorization"}
+def test_client_requests(level: str) -> None:
+    without_key = {name: value for name, value in HEADERS.items() if name != "authorization"}
     with gateway_process(Upstream(), POWERTOOLS_LOG_LEVEL=level) as process:
         url = f"{process.url}/chat/completions"
         for _, body in BAD:
@@ -155,18 +158,19 @@ def test_whatever_the_client_sends(level: str) -> None:
         assert httpx.post(url, json=BODY, headers=strict, timeout=PATIENCE).status_code == 400
         for headers in WRONG_KEYS:
             assert (
-                httpx.post(url, json=BODY, headers={**keyless, **headers}, timeout=PATIENCE).status_code == 401
+                httpx.post(url, json=BODY, headers={**without_key, **headers}, timeout=PATIENCE).status_code
+                == 401
             )
         for path in (f"/{MARK}", f"/models/{MARK}", f"/chat/completions?{MARK}={MARK}"):
             assert httpx.get(f"{process.url}{path}", headers=HEADERS, timeout=PATIENCE).status_code in (
                 404,
                 405,
             )
-    assert_silent(process, len(BAD) + len(WRONG_KEYS) + 4)
+    assert_no_secret_written(process, len(BAD) + len(WRONG_KEYS) + 4)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+def test_an_internal_error_that_quotes_the_request(level: str, stream: bool) -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
         response = httpx.post(
             f"{process.url}/chat/completions",
@@ -175,12 +179,12 @@ def test_a_bug_that_quotes_the_request(level: str, stream: bool) -> None:
             timeout=PATIENCE,
         )
         assert response.status_code == 500
-    assert_silent(process, 1)
+    assert_no_secret_written(process, 1)
     assert [line["frames"] for line in process.lines if line.get("message") == "unhandled exception"]
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events(MARK)[:4])]], ids=["silent", "half"])
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
     with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
         headers = {**HEADERS, "x-test-seconds": "0.3"}
@@ -191,11 +195,11 @@ def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
             timeout=PATIENCE,
         )
         assert '"timeout"' in response.text
-    assert_silent(process, 1)
+    assert_no_secret_written(process, 1)
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-def test_a_client_who_leaves(stream: bool) -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+def test_a_disconnect(stream: bool) -> None:
     upstream = Upstream(Reply([sse(*text_events(MARK)[:4])], then="hang"))
     with gateway_process(upstream) as process:
         address = urlsplit(process.url)
@@ -206,20 +210,20 @@ def test_a_client_who_leaves(stream: bool) -> None:
             connection.sendall(head.encode() + body)
             assert upstream.requested.wait(PATIENCE)
         assert upstream.disconnected.wait(PATIENCE)
-    assert_silent(process, 1)
+    assert_no_secret_written(process, 1)
 
 
-def test_a_body_that_breaks_off() -> None:
+def test_a_truncated_request_body() -> None:
     with gateway_process(Upstream()) as process:
         address = urlsplit(process.url)
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 1000\r\n\r\n{MARK}"
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode())
         assert httpx.get(f"{process.url}/health", timeout=PATIENCE).status_code == 200
-    assert_silent(process, 2)
+    assert_no_secret_written(process, 2)
 
 
-FORGOTTEN = f"""
+SCRIPT_WITH_EXCEPTIONS = f"""
 import asyncio, logging
 from claudexia.observability.log import log_as_json
 log_as_json()
@@ -239,9 +243,13 @@ except ValueError:
 """
 
 
-def test_what_libraries_log_of_an_exception() -> None:
+def test_exceptions_logged_by_libraries() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORGOTTEN], capture_output=True, text=True, check=True, env=environment()
+        [sys.executable, "-c", SCRIPT_WITH_EXCEPTIONS],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
     )
     assert done.stderr == ""
     assert MARK not in done.stdout

@@ -1,7 +1,7 @@
-"""Requests that schemathesis makes of /openapi.json: each response is one that the description has.
+"""Requests that schemathesis generates from /openapi.json: each response conforms to the description.
 
-Valid requests and invalid ones, some hundreds of each for every route, in process. schemathesis's plugin for pytest
-is off (see pyproject.toml): it costs every run of the tests a second.
+Up to 200 valid and 200 invalid requests for every route, in process. schemathesis's pytest plugin is off (see
+pyproject.toml), because it delays every test run by a second.
 """
 
 from typing import Any, cast
@@ -35,17 +35,18 @@ AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 MODELS = b'{"data": [{"id": "claude-sonnet-5-5", "type": "model", "created_at": "2026-09-28T00:00:00Z"}], "has_more": false}'
 
 
-def reply(body: bytes, number: int) -> UpstreamReply:
+def upstream_reply(body: bytes, number: int) -> UpstreamReply:
     return body_reply(body, number) if body else UpstreamReply((MODELS,))
 
 
 APP = create_app(
-    Settings(anthropic_api_key=UPSTREAM_KEY, api_keys={"test": KEY}), transport=ReplyingTransport(reply)
+    Settings(anthropic_api_key=UPSTREAM_KEY, api_keys={"test": KEY}),
+    transport=ReplyingTransport(upstream_reply),
 )
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 OPERATIONS: dict[str, Any] = {each.ok().label: each.ok() for each in cast("Any", SCHEMA).get_all_operations()}
 COMPLETIONS = ["POST /v1/chat/completions", "POST /v1/completions"]
-some = settings(
+generated = settings(
     max_examples=200,
     deadline=None,
     database=None,
@@ -60,17 +61,17 @@ def test_all_routes_are_described() -> None:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_response_is_described(name: str, mode: GenerationMode) -> None:
+def test_every_response_matches_the_description(name: str, mode: GenerationMode) -> None:
     if mode is GenerationMode.NEGATIVE and name not in COMPLETIONS:
         pytest.skip("nothing of this request can be invalid")
 
     statuses = set[int]()
 
     @seed(11)
-    @some
+    @generated
     @given(case=OPERATIONS[name].as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
-        if mode is GenerationMode.POSITIVE:  # most names are of no model
+        if mode is GenerationMode.POSITIVE:  # a generated name is hardly ever a model's
             for place in (case.body, case.path_parameters):
                 if isinstance(place, dict) and "model" in place:
                     place["model"] = "claude-sonnet-5-5"
@@ -83,11 +84,11 @@ def test_every_response_is_described(name: str, mode: GenerationMode) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_request_without_a_key(name: str) -> None:
-    """The description says which routes need a key, and which error comes without."""
+def test_routes_that_need_a_key_refuse_without_one(name: str) -> None:
+    """The description names the routes that need a key, and the error without one."""
 
     @seed(11)
-    @settings(some, max_examples=10)
+    @settings(generated, max_examples=10)
     @given(case=OPERATIONS[name].as_strategy())
     def check(case: Any) -> None:
         response = case.call(headers={"authorization": ""})

@@ -1,4 +1,4 @@
-"""What `sam build` ships, built anew with the same Makefile: all that the gateway imports, and little else."""
+"""The package that `sam build` makes, built with the same Makefile: what the gateway imports, and little else."""
 
 import ast
 import base64
@@ -21,17 +21,17 @@ PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 MAGIC_313 = (3571).to_bytes(2, "little") + b"\r\n"
 UNCHECKED_HASH = (0b01).to_bytes(4, "little")
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
-LAMBDA_BRINGS = {"boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "jmespath"}
+PROVIDED_BY_LAMBDA = {"boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "jmespath"}
 
 
 def python313() -> str | None:
-    """A CPython 3.13 of this machine, as the Makefile looks for one; none is downloaded for a test."""
+    """The CPython 3.13 that the Makefile would use, without a download."""
     found = sorted(PYENV.glob("versions/3.13.*/bin/python3.13"))
     if found:
         return str(found[-1])
     find = ["uv", "python", "find", "--quiet", "--no-project", "--no-python-downloads", "cpython==3.13.*"]
-    done = subprocess.run(find, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+    process = subprocess.run(find, capture_output=True, text=True, check=False)
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
 def make(
@@ -64,8 +64,8 @@ def python() -> str:
 @pytest.fixture(scope="module")
 def package(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     artifacts = tmp_path_factory.mktemp("a package", numbered=True)
-    done = make(artifacts)
-    assert done.returncode == 0, done.stderr
+    process = make(artifacts)
+    assert process.returncode == 0, process.stderr
     return artifacts
 
 
@@ -73,17 +73,17 @@ def files(package: Path, pattern: str = "*") -> list[Path]:
     return [path for path in sorted(package.rglob(pattern)) if path.is_file()]
 
 
-def normal(name: str) -> str:
+def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_it_holds_the_pinned_dependencies(package: Path) -> None:
+def test_it_contains_the_pinned_dependencies(package: Path) -> None:
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", (HANDLER / "requirements.txt").read_text(), re.MULTILINE)
     shipped = [path.name.removesuffix(".dist-info").split("-") for path in package.glob("*.dist-info")]
-    assert sorted((normal(name), version) for name, version in shipped) == sorted(pins)
+    assert sorted((normalised(name), version) for name, version in shipped) == sorted(pins)
 
 
-def test_it_holds_nothing_that_must_not_be_shipped(package: Path) -> None:
+def test_it_contains_no_development_files(package: Path) -> None:
     top = {path.name for path in package.iterdir()}
     assert not top & {"boto3", "botocore", "click", "uvicorn", "pytest", "bin", ".lock", ".aarch64"}
     assert not {path.name for path in package.rglob("*")} & {
@@ -95,13 +95,13 @@ def test_it_holds_nothing_that_must_not_be_shipped(package: Path) -> None:
     assert {path.relative_to(package).parts[0] for path in files(package, "*.py")} == {"claudexia"}
 
 
-def test_no_file_names_the_machine_that_built_it(package: Path) -> None:
+def test_no_file_contains_a_path_of_the_build_machine(package: Path) -> None:
     places = [str(place).encode() for place in (package, HANDLER)]
-    named = [path for path in files(package) if any(place in path.read_bytes() for place in places)]
-    assert not named
+    files_with_paths = [path for path in files(package) if any(place in path.read_bytes() for place in places)]
+    assert not files_with_paths
 
 
-def test_metadata_and_licences_are_whole(package: Path) -> None:
+def test_metadata_and_licences_are_complete(package: Path) -> None:
     for metadata in package.glob("*.dist-info"):
         with (metadata / "RECORD").open(newline="") as record:
             listed = {name: digest for name, digest, _ in csv.reader(record) if name.startswith(metadata.name)}
@@ -113,7 +113,7 @@ def test_metadata_and_licences_are_whole(package: Path) -> None:
         assert [name for name in listed if re.match("LICEN[CS]E|COPYING", Path(name).name)], metadata.name
 
 
-def test_it_holds_the_whole_gateway(package: Path) -> None:
+def test_it_contains_every_file_of_the_gateway(package: Path) -> None:
     def sources(root: Path) -> set[Path]:
         return {path.relative_to(root) for path in files(root) if "__pycache__" not in path.parts}
 
@@ -121,7 +121,7 @@ def test_it_holds_the_whole_gateway(package: Path) -> None:
     assert sources(package / "claudexia") == gateway
 
 
-def test_the_wrapper_can_be_run_and_all_files_read(package: Path) -> None:
+def test_the_wrapper_is_executable_and_all_files_are_readable(package: Path) -> None:
     assert (package / "bootstrap").read_bytes() == (HANDLER / "bootstrap").read_bytes()
     assert (package / "bootstrap").stat().st_mode & 0o777 == 0o755
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in files(package))
@@ -144,7 +144,7 @@ def test_all_bytecode_is_for_313_and_never_checked(package: Path) -> None:
         assert (source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc").is_file()
 
 
-def test_native_modules_are_there_for_both_architectures(package: Path) -> None:
+def test_native_modules_exist_for_both_architectures(package: Path) -> None:
     modules = files(package, "*.so")
     built = {name: {path.name.split(".")[0] for path in modules if name in path.name} for name in ELF_MACHINES}
     assert built == {name: {"_pydantic_core"} for name in ELF_MACHINES}
@@ -155,7 +155,7 @@ def test_native_modules_are_there_for_both_architectures(package: Path) -> None:
 
 
 def imported(source: Path) -> set[str]:
-    """The modules that a file names, those inside functions too."""
+    """The modules that a file imports, also inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Import):
@@ -165,11 +165,11 @@ def imported(source: Path) -> set[str]:
     return names
 
 
-def test_whatever_the_gateway_names_is_there(package: Path) -> None:
-    named = set[str]().union(*(imported(path) for path in files(package, "*.py")))
-    for name in named:
+def test_every_imported_module_is_in_the_package(package: Path) -> None:
+    files_with_paths = set[str]().union(*(imported(path) for path in files(package, "*.py")))
+    for name in files_with_paths:
         top, *rest = name.split(".")
-        if top in sys.stdlib_module_names | LAMBDA_BRINGS:
+        if top in sys.stdlib_module_names | PROVIDED_BY_LAMBDA:
             continue
         found = package.joinpath(top, *rest)
         candidates = (
@@ -181,16 +181,16 @@ def test_whatever_the_gateway_names_is_there(package: Path) -> None:
         assert any(path.is_file() for path in candidates), name
 
 
-def run(python: str, script: str) -> list[str]:
-    """Runs on Python 3.13 with nothing but its standard library and what the script adds."""
+def run_isolated(python: str, script: str) -> list[str]:
+    """Runs a script on Python 3.13 with only the standard library and the paths that it adds. Returns its output lines."""
     command = [python, "-I", "-S", "-B", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd="/")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd="/")
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
-def test_it_starts_on_313_and_imports_from_nowhere_else(python: str, package: Path) -> None:
-    loaded = run(
+def test_it_starts_on_313_and_imports_only_the_package(python: str, package: Path) -> None:
+    loaded = run_isolated(
         python,
         f"import sys; sys.path.insert(0, {str(package)!r})\n"
         "import claudexia.main, claudexia.runtime.__main__\n"
@@ -201,7 +201,7 @@ def test_it_starts_on_313_and_imports_from_nowhere_else(python: str, package: Pa
     assert not [path for path in loaded if "site-packages" in path]
 
 
-def test_secrets_need_only_what_lambda_brings(python: str, package: Path) -> None:
+def test_secrets_need_only_modules_that_lambda_provides(python: str, package: Path) -> None:
     boto3 = pytest.importorskip("boto3", reason="Lambda's runtime has boto3")
     site = str(Path(boto3.__file__).parents[1])
     script = (
@@ -211,7 +211,7 @@ def test_secrets_need_only_what_lambda_brings(python: str, package: Path) -> Non
         "for name, module in sys.modules.items():\n"
         f"    if {site!r} in (getattr(module, '__file__', None) or ''): print(name)"
     )
-    assert {name.split(".")[0] for name in run(python, script)} <= LAMBDA_BRINGS
+    assert {name.split(".")[0] for name in run_isolated(python, script)} <= PROVIDED_BY_LAMBDA
 
 
 FAILURES = [
@@ -224,12 +224,12 @@ FAILURES = [
 
 @pytest.mark.usefixtures("python")
 @pytest.mark.parametrize(
-    ("artifacts", "path", "says"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
+    ("artifacts", "path", "error"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
 )
-def test_it_fails_loudly(artifacts: str, path: str | None, says: str) -> None:
-    done = make(artifacts, path=path)
-    assert done.returncode != 0
-    assert says in done.stderr
+def test_a_build_that_cannot_run_fails_with_a_message(artifacts: str, path: str | None, error: str) -> None:
+    process = make(artifacts, path=path)
+    assert process.returncode != 0
+    assert error in process.stderr
 
 
 BROKEN = [
@@ -239,16 +239,14 @@ BROKEN = [
 
 
 @pytest.mark.usefixtures("python")
-@pytest.mark.parametrize(("breaks", "says"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
-def test_it_never_ships_without_its_dependencies(
-    breaks: Callable[[str], str], says: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("break_pins", "error"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_a_build_with_wrong_pins_fails(break_pins: Callable[[str], str], error: str, tmp_path: Path) -> None:
     shutil.copytree(HANDLER, tmp_path / "handler")
     requirements = tmp_path / "handler" / "requirements.txt"
-    requirements.write_text(breaks(requirements.read_text()))
-    done = make(tmp_path / "built", handler=tmp_path / "handler")
-    assert done.returncode != 0
-    assert says in done.stderr
+    requirements.write_text(break_pins(requirements.read_text()))
+    process = make(tmp_path / "built", handler=tmp_path / "handler")
+    assert process.returncode != 0
+    assert error in process.stderr
 
 
 OTHER_SETTINGS = """
@@ -262,21 +260,21 @@ index-url = "http://127.0.0.1:9/simple"
 
 
 @pytest.mark.usefixtures("python")
-def test_it_reads_nothing_of_the_projects_settings(tmp_path: Path) -> None:
+def test_the_projects_uv_settings_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(OTHER_SETTINGS)
     shutil.copytree(HANDLER, tmp_path / "handler")
-    done = make(tmp_path / "built", handler=tmp_path / "handler")
-    assert done.returncode == 0, done.stderr
-    test_it_holds_the_pinned_dependencies(tmp_path / "built")
+    process = make(tmp_path / "built", handler=tmp_path / "handler")
+    assert process.returncode == 0, process.stderr
+    test_it_contains_the_pinned_dependencies(tmp_path / "built")
 
 
 @pytest.mark.usefixtures("python")
-def test_it_reads_the_settings_of_the_one_who_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_uv_settings_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uv").mkdir()
     (tmp_path / "uv" / "uv.toml").write_text('index-url = "http://127.0.0.1:9/mirror"\n')
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    done = make(tmp_path / "built")
-    assert done.returncode != 0
-    assert "127.0.0.1:9/mirror" in done.stderr
+    process = make(tmp_path / "built")
+    assert process.returncode != 0
+    assert "127.0.0.1:9/mirror" in process.stderr

@@ -1,7 +1,7 @@
-"""Every recorded answer, streamed and whole, in every way of telling it, held against three oracles.
+"""Every recorded response, streamed and buffered, with all response options, checked against three oracles.
 
-OpenAI's published schemas say what a chunk and a completion look like, OpenAI's own SDK what the chunks add up
-to, and Anthropic's SDK what the upstream's bytes meant.
+OpenAI's published schemas validate chunks and completions, OpenAI's SDK collects the chunks, and Anthropic's SDK
+reads the upstream's bytes.
 """
 
 import json
@@ -25,19 +25,19 @@ from claudexia.translate.response.stream import ChatCompletionStream
 from claudexia.translate.sse import EventDecoder
 from claudexia.translate.types.anthropic import MessageStreamEvent
 from tests.helpers import recordings
-from tests.helpers.recorded_answers import CREATED, Json, folded
+from tests.helpers.recorded_answers import CREATED, Json, collected
 
 pytestmark = recordings.needs_recordings
 
 EVENT = cast("type[Any]", anthropic.types.RawMessageStreamEvent)
 STREAMS = recordings.names("streams", ".sse")
-# How a stream that the upstream broke off ends: the error event it sent, or none.
+# How each broken stream ends: truncated, with an error event, or with a second message.
 BROKEN = {
     "assembled-cut-before-message_stop": "cut",
     "assembled-cut-mid-text-no-error": "cut",
     "assembled-error-mid-text": "error",
     "quoted-error-as-first-event-http200": "error",
-    # A second message_start after part of a tool call had come: no client can be given a true answer.
+    # A second message_start after part of a tool call: no correct completion can be made of it.
     "vercel-ai-spliced-message-start": "begun anew",
 }
 
@@ -52,14 +52,14 @@ FINISH_REASONS: dict[str | None, str] = {
     "model_context_window_exceeded": "length",
 }
 
-READINGS = {
+OPTIONS = {
     "as-it-is": DEFAULT_OPTIONS,
     "no-reasoning": ResponseOptions(reasoning=False),
     "thinking-blocks": ResponseOptions(thinking_blocks=True),
     "thinking-blocks-only": ResponseOptions(reasoning=False, thinking_blocks=True),
     "json-object": ResponseOptions(json_object=True),
     "function-call": ResponseOptions(function_call=True),
-    "custom": ResponseOptions(),  # every tool of the answer is one
+    "custom": ResponseOptions(),  # plus the names of all tools in the response, see options_for()
 }
 
 
@@ -83,7 +83,9 @@ def chunks_of(
     return cast("list[Json]", json.loads(json.dumps(chunks)))
 
 
-def whole(events: Iterable[MessageStreamEvent], options: ResponseOptions = DEFAULT_OPTIONS) -> Json:
+def buffered_completion(
+    events: Iterable[MessageStreamEvent], options: ResponseOptions = DEFAULT_OPTIONS
+) -> Json:
     accumulator = MessageAccumulator()
     for event in events:
         accumulator.feed(event)
@@ -99,11 +101,11 @@ def validate(value: object, schema: str) -> None:
 
 
 def comparable(completion: Json) -> Json:
-    """A completion without what only one of the two ways to get it can know."""
+    """The fields of a completion that do not depend on whether it was streamed."""
     message = {**completion["choices"][0]["message"]}
     message.setdefault("annotations", [])
     calls = [
-        {key: call[key] for key in ("id", "type")} | {call["type"]: told(call[call["type"]])}
+        {key: call[key] for key in ("id", "type")} | {call["type"]: call_fields(call[call["type"]])}
         for call in message.pop("tool_calls", [])
     ]
     blocks = [
@@ -111,28 +113,28 @@ def comparable(completion: Json) -> Json:
         for block in message.pop("thinking_blocks", [])
     ]
     finish_reason = completion["choices"][0]["finish_reason"]
-    facts = {key: completion[key] for key in ("id", "created", "model", "usage")}
-    return {**facts, "message": message, "blocks": blocks, "calls": calls, "finish_reason": finish_reason}
+    fields = {key: completion[key] for key in ("id", "created", "model", "usage")}
+    return {**fields, "message": message, "blocks": blocks, "calls": calls, "finish_reason": finish_reason}
 
 
-def told(call: Json) -> Json:
+def call_fields(call: Json) -> Json:
     return {key: call[key] for key in ("name", "arguments", "input") if key in call}
 
 
-def reading_for(name: str, events: Iterable[MessageStreamEvent]) -> ResponseOptions:
+def options_for(name: str, events: Iterable[MessageStreamEvent]) -> ResponseOptions:
     if name != "custom":
-        return READINGS[name]
+        return OPTIONS[name]
     tools = {
         block["name"]
         for event in events
         for block in [event.get("content_block"), *event.get("message", {}).get("content", [])]  # type: ignore[attr-defined]  # of any event
         if block and block.get("type") == "tool_use"
     }
-    return replace(READINGS[name], custom=frozenset(tools))
+    return replace(OPTIONS[name], custom=frozenset(tools))
 
 
 def claude_sdk_message(data: bytes) -> anthropic.types.Message:
-    """What Anthropic's own SDK makes of the upstream's bytes."""
+    """The message that Anthropic's own SDK reads from the upstream's bytes."""
     message: Any = None
     buffers: dict[int, bytes] = {}
     known = {"message_start", "message_delta", "message_stop"}
@@ -147,14 +149,16 @@ def claude_sdk_message(data: bytes) -> anthropic.types.Message:
 
 
 def assert_same_meaning(completion: Json, message: anthropic.types.Message) -> None:
-    """Text, tools, arguments, tokens and the end of both."""
+    """Text, tool calls, token counts, finish reason and model are equal."""
     answer = completion["choices"][0]["message"]
     assert (answer.get("content") or "") == "".join(b.text for b in message.content if b.type == "text")
-    uses = [block for block in message.content if block.type == "tool_use"]
+    tool_uses = [block for block in message.content if block.type == "tool_use"]
     calls = answer.get("tool_calls") or []
-    assert [(call["id"], call["function"]["name"]) for call in calls] == [(use.id, use.name) for use in uses]
-    for call, use in zip(calls, uses, strict=True):
-        # A call that max_tokens cut is no JSON; both SDKs' partial parser reads it the same way.
+    assert [(call["id"], call["function"]["name"]) for call in calls] == [
+        (use.id, use.name) for use in tool_uses
+    ]
+    for call, use in zip(calls, tool_uses, strict=True):
+        # Arguments that max_tokens truncated are not JSON; both SDKs' partial parsers read them the same way.
         assert from_json(call["function"]["arguments"], allow_partial=True) == use.input
     usage, counts = completion["usage"], message.usage
     cached, written = counts.cache_read_input_tokens or 0, counts.cache_creation_input_tokens or 0
@@ -175,43 +179,43 @@ def test_stream(name: str) -> None:
     chunks = chunks_of(events)
     for chunk in chunks:
         validate(chunk, "CreateChatCompletionStreamResponse")
-    completion = whole(events)
-    assert comparable(folded(chunks)) == comparable(completion)
+    completion = buffered_completion(events)
+    assert comparable(collected(chunks)) == comparable(completion)
     assert_same_meaning(completion, claude_sdk_message(data))
 
 
-@pytest.mark.parametrize("told_as", READINGS)
+@pytest.mark.parametrize("options_name", OPTIONS)
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
-def test_a_stream_adds_up_to_the_whole(name: str, told_as: str) -> None:
+def test_chunks_add_up_to_the_buffered_completion(name: str, options_name: str) -> None:
     events = decode(recordings.read_bytes("streams", name, ".sse"))
-    options = reading_for(told_as, events)
+    options = options_for(options_name, events)
     chunks = chunks_of(events, options=options)
-    if not options.custom:  # OpenAI's schema knows such calls only in whole answers
+    if not options.custom:  # OpenAI's chunk schema does not have custom tool calls
         for chunk in chunks:
             validate(chunk, "CreateChatCompletionStreamResponse")
     assert sum("annotations" in choice["delta"] for chunk in chunks for choice in chunk["choices"]) <= 1
-    assert comparable(folded(chunks)) == comparable(whole(events, options))
+    assert comparable(collected(chunks)) == comparable(buffered_completion(events, options))
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
-def test_what_is_sent_back_is_what_came(name: str) -> None:
+def test_replay_content_equals_the_received_content(name: str) -> None:
     data = recordings.read_bytes("streams", name, ".sse")
     accumulator = MessageAccumulator()
     for event in decode(data):
         accumulator.feed(event)
-    came = [block.to_dict(mode="json") for block in claude_sdk_message(data).content]
-    came = [block for block in came if block["type"] != "text" or str(block["text"]).strip()]
+    received = [block.to_dict(mode="json") for block in claude_sdk_message(data).content]
+    received = [block for block in received if block["type"] != "text" or str(block["text"]).strip()]
     sent = replay_content(accumulator.message)
-    assert [plain(block) for block in sent] == [plain(block) for block in came]
+    assert [without_nulls(block) for block in sent] == [without_nulls(block) for block in received]
 
 
-def plain(block: Mapping[str, object]) -> Json:
+def without_nulls(block: Mapping[str, object]) -> Json:
     if block["type"] == "compaction":  # outside its beta, the SDK does not read its content
         return {"type": block["type"]}
     return {key: value for key, value in block.items() if value is not None}
 
 
-def test_a_paused_turn_goes_on() -> None:
+def test_a_paused_turn_is_resumed() -> None:
     names = (
         "pydantic-ai-pause-turn-web-search-streaming-vcr",
         "pydantic-ai-pause-turn-web-search-streaming-vcr-1",
@@ -223,9 +227,9 @@ def test_a_paused_turn_goes_on() -> None:
     joined += [part for event in decode(second) for part in turn.feed(event)]
     assert not turn.paused
     chunks = chunks_of(joined)
-    completion = whole(joined)
-    assert comparable(folded(chunks)) == comparable(completion)
-    one, two = whole(decode(first)), whole(decode(second))
+    completion = buffered_completion(joined)
+    assert comparable(collected(chunks)) == comparable(completion)
+    one, two = buffered_completion(decode(first)), buffered_completion(decode(second))
     answer = completion["choices"][0]
     assert answer["finish_reason"] == two["choices"][0]["finish_reason"]
     assert (
@@ -234,22 +238,22 @@ def test_a_paused_turn_goes_on() -> None:
     )
     assert completion["usage"]["total_tokens"] == one["usage"]["total_tokens"] + two["usage"]["total_tokens"]
     shift = len(one["choices"][0]["message"]["content"])
-    spans = [note["url_citation"] for note in answer["message"]["annotations"]]
+    spans = [annotation["url_citation"] for annotation in answer["message"]["annotations"]]
     assert [(span["start_index"] - shift, span["url"]) for span in spans] == [
-        (note["url_citation"]["start_index"], note["url_citation"]["url"])
-        for note in two["choices"][0]["message"]["annotations"]
+        (annotation["url_citation"]["start_index"], annotation["url_citation"]["url"])
+        for annotation in two["choices"][0]["message"]["annotations"]
     ]
 
 
 @pytest.mark.parametrize("name", [name for name in STREAMS if name not in BROKEN])
-def test_usage_is_in_the_last_chunk_or_nowhere(name: str) -> None:
+def test_usage_is_in_the_last_chunk_only(name: str) -> None:
     events = decode(recordings.read_bytes("streams", name, ".sse"))
-    *early, last = chunks_of(events, include_usage=True)
-    assert all(chunk["usage"] is None for chunk in early)
+    *chunks, last = chunks_of(events, include_usage=True)
+    assert all(chunk["usage"] is None for chunk in chunks)
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] >= 0
     without = chunks_of(events, include_usage=False)
-    assert [{**chunk, "usage": None} for chunk in without] == early
+    assert [{**chunk, "usage": None} for chunk in without] == chunks
     assert all("usage" not in chunk for chunk in without)
 
 
@@ -263,20 +267,20 @@ def test_tool_calls_stream_in_openais_order(name: str) -> None:
     assert last["finish_reason"] is not None
     assert sum("role" in chunk["choices"][0]["delta"] for chunk in chunks) == 1
     deltas = [call for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", [])]
-    begun: list[int] = []
+    started: list[int] = []
     for delta in deltas:
         if "id" in delta:
-            assert delta["index"] == len(begun)  # dense, from 0
+            assert delta["index"] == len(started)  # dense, from 0
             assert delta["type"] == "function"
             assert delta["function"]["arguments"] == ""
-            begun.append(delta["index"])
+            started.append(delta["index"])
         else:
-            assert delta["index"] == begun[-1]  # one call at a time
+            assert delta["index"] == started[-1]  # one call at a time
             assert delta["function"].keys() == {"arguments"}
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_every_split_of_the_bytes_decodes_the_same(name: str) -> None:
+def test_events_do_not_depend_on_how_bytes_are_split(name: str) -> None:
     data = recordings.read_bytes("streams", name, ".sse")
     events = decode(data)
     for step in (1, 2, 3, 7, 16, 1000) if len(data) < 30_000 else (13, 1000):
@@ -285,7 +289,7 @@ def test_every_split_of_the_bytes_decodes_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_stream_is_no_answer(name: str) -> None:
+def test_a_broken_stream_has_no_finish_reason(name: str) -> None:
     events = decode(recordings.read_bytes("streams", name, ".sse"))
     stream = ChatCompletionStream(created=CREATED)
     finish_reasons: list[object] = []
@@ -297,7 +301,7 @@ def test_a_broken_stream_is_no_answer(name: str) -> None:
         assert (error.status, error.type) == (502, "server_error")
         assert BROKEN[name] == "begun anew"
         with pytest.raises(APIError):
-            whole(events)
+            buffered_completion(events)
     assert not stream.finished
     assert not any(finish_reasons)
     assert any(event["type"] == "error" for event in events) == (BROKEN[name] == "error")

@@ -1,4 +1,4 @@
-"""Every recorded request of a real client is one the Messages API takes, or a 400 that names the field."""
+"""Every recorded client request becomes a request that the Messages API accepts, or a 400 that names the field."""
 
 import json
 
@@ -19,7 +19,7 @@ SAMPLING = {"temperature", "top_p", "top_k"}
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", recordings.names("openai_requests", ".json"))
-def test_request(name: str, model: str) -> None:
+def test_recorded_request_is_valid_or_a_400_that_names_the_field(name: str, model: str) -> None:
     body = recordings.read_bytes("openai_requests", name, ".json")
     try:
         params = parse_params(body)

@@ -1,4 +1,4 @@
-"""The local server with clients that send slowly, and with more clients than it has file descriptors for."""
+"""The local server with slow clients, and with more clients than it has file descriptors."""
 
 import itertools
 import socket
@@ -22,12 +22,12 @@ with listen("127.0.0.1", 0) as listener:
     serve(create_app(Settings()), listener, request_timeout=0.5)
 """
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-length: 1000\r\n\r\n"
-WHOLE = b"GET /health HTTP/1.1\r\nhost: gateway\r\n\r\n"
+COMPLETE = b"GET /health HTTP/1.1\r\nhost: gateway\r\n\r\n"
 
 
 @contextmanager
 def server() -> Iterator[int]:
-    """A server that waits half a second for a whole request; yields its port."""
+    """A server with a request timeout of half a second. Yields its port."""
     command = [sys.executable, "-c", SERVER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -51,12 +51,12 @@ SLOW: list[tuple[str, Iterable[bytes]]] = [
     ("no body", (HEAD,)),
     ("half a body", (HEAD, b"{" * 500)),
     ("a body byte by byte", itertools.chain((HEAD,), itertools.repeat(b"{", 500))),
-    ("half a second request", (WHOLE, b"GET /he")),
+    ("half a second request", (COMPLETE, b"GET /he")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pieces", [row[1] for row in SLOW], ids=[row[0] for row in SLOW])
-def test_slow_request_is_cut_off(port: int, pieces: Iterable[bytes]) -> None:
+def test_a_slow_request_is_closed(port: int, pieces: Iterable[bytes]) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.settimeout(0.05)  # the pause between two pieces
         for piece in pieces:
@@ -78,10 +78,10 @@ def test_slow_request_is_cut_off(port: int, pieces: Iterable[bytes]) -> None:
     }
 
 
-def test_more_clients_than_file_descriptors_are_one_line_and_then_served() -> None:
-    limited = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *COMMAND, "--port", "0"]
+def test_too_many_connections_are_one_log_line_and_no_outage() -> None:
+    command = ["sh", "-c", 'ulimit -n 64 && exec "$@"', "sh", *COMMAND, "--port", "0"]
     with subprocess.Popen(
-        limited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as process:
         try:
             assert process.stdout

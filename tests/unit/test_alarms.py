@@ -1,4 +1,4 @@
-"""The stack's dashboard and alarms: each shows what the gateway really counts, and is well formed."""
+"""The stack's dashboard and alarms refer to metrics that exist, and are well formed."""
 
 import json
 import re
@@ -16,8 +16,8 @@ KEY = frozenset({"service", "key"})
 TYPE = frozenset({"service", "type"})
 KIND = frozenset({"service", "kind"})
 
-# What the gateway counts, and by which dimensions.
-COUNTED = {
+# The gateway's metrics and their dimensions.
+METRICS = {
     "Requests": {SERVICE, MODEL, KEY},
     "Errors": {SERVICE, MODEL, TYPE},
     "Throttles": {SERVICE},
@@ -33,7 +33,7 @@ COUNTED = {
     "ColdStarts": {SERVICE},
     "TableFailures": {SERVICE, KIND},
 }
-# What AWS counts, by the dimensions and the resource they mean; SAM calls the API's stage Apiv1Stage.
+# AWS's metrics, their dimensions and the resources; SAM names the API's stage Apiv1Stage.
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
@@ -55,10 +55,10 @@ AWS = {
 SEARCH = re.compile(r"""SEARCH\('\{Claudexia,([\w,]+)\} service="(.+)" MetricName="(\w+)"', '(\w+)', (\d+)\)""")
 
 
-def is_counted(namespace: str, name: str, dimensions: dict[str, str]) -> bool:
+def is_emitted(namespace: str, name: str, dimensions: dict[str, str]) -> bool:
     if namespace != "Claudexia":
         return name in AWS.get((namespace, tuple(dimensions.items())), set())
-    return dimensions["service"] == STACK and frozenset(dimensions) in COUNTED[name]
+    return dimensions["service"] == STACK and frozenset(dimensions) in METRICS[name]
 
 
 TEMPLATE_BODY: str = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
@@ -68,7 +68,7 @@ TITLES = [widget["properties"]["title"] for widget in WIDGETS]
 
 
 def spelled_out(rows: list[Json]) -> Iterator[tuple[list[str], Json]]:
-    """Each row's strings and its options, with "." and "..." replaced by what they repeat."""
+    """Each row's strings and its options, with "." and "..." expanded."""
     above: list[str] = []
     for row in rows:
         options = row[-1] if isinstance(row[-1], dict) else {}
@@ -80,32 +80,32 @@ def spelled_out(rows: list[Json]) -> Iterator[tuple[list[str], Json]]:
         yield texts, options
 
 
-def test_what_the_dashboard_substitutes_is_there() -> None:
+def test_substitutions_in_the_dashboard_resolve() -> None:
     names = re.findall(r"\$\{([^!}]+)\}", TEMPLATE_BODY)
     assert {*names} <= {"AWS::Region", "AWS::StackName", *RESOURCES}
-    # "!" leaves the rest to CloudWatch.
+    # ${!...} is left to CloudWatch.
     assert {*re.findall(r"\$\{!(.*?)\}", TEMPLATE_BODY)} == {
         f"PROP('Dim.{dimension}')" for dimension in ("type", "key", "model", "kind")
     }
 
 
-def test_its_name_is_free_in_every_region() -> None:
+def test_the_dashboard_name_includes_the_region() -> None:
     assert RESOURCES["Dashboard"]["Properties"]["DashboardName"] == {
         "Fn::Sub": "${AWS::StackName}-${AWS::Region}"
     }
 
 
-def test_no_widget_covers_another() -> None:
+def test_widgets_do_not_overlap() -> None:
     assert all(widget["x"] >= 0 and widget["x"] + widget["width"] <= 24 for widget in WIDGETS)
     for one, other in combinations(WIDGETS, 2):
-        beside = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
+        side_by_side = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
         above = one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
-        assert beside or above, (one["properties"]["title"], other["properties"]["title"])
+        assert side_by_side or above, (one["properties"]["title"], other["properties"]["title"])
     assert all(one["y"] <= other["y"] for one, other in pairwise(WIDGETS))
 
 
 @pytest.mark.parametrize("widget", WIDGETS, ids=TITLES)
-def test_a_widget_shows_what_is_counted(widget: Json) -> None:
+def test_widgets_show_existing_metrics(widget: Json) -> None:
     properties = widget["properties"]
     assert widget["type"] == "metric"
     assert properties["region"] == "${AWS::Region}"
@@ -114,18 +114,18 @@ def test_a_widget_shows_what_is_counted(widget: Json) -> None:
         assert options.get("stat", properties.get("stat")), "else CloudWatch takes the average"
         if texts:
             namespace, name, *pairs = texts
-            assert is_counted(namespace, name, dict(zip(pairs[::2], pairs[1::2], strict=True)))
+            assert is_emitted(namespace, name, dict(zip(pairs[::2], pairs[1::2], strict=True)))
             continue
         found = SEARCH.fullmatch(options["expression"])
         assert found, options["expression"]
         dimensions, service, name, _, period = found.groups()
         assert service == STACK
-        assert frozenset(dimensions.split(",")) in COUNTED[name]
+        assert frozenset(dimensions.split(",")) in METRICS[name]
         assert int(period) == properties["period"]
 
 
-def test_everything_counted_is_shown() -> None:
-    assert [name for name in COUNTED if f'"{name}"' not in TEMPLATE_BODY.replace("\\", "")] == []
+def test_every_metric_is_shown() -> None:
+    assert [name for name in METRICS if f'"{name}"' not in TEMPLATE_BODY.replace("\\", "")] == []
 
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
@@ -141,7 +141,7 @@ FIXED = {"ErrorsAlarm": 1, "ThrottlesAlarm": 1, "TableAlarm": 5, "DurationAlarm"
 
 
 def holds(condition: Json, values: dict[str, str]) -> bool:
-    """A condition of the template, where its parameters have these values."""
+    """Whether a condition of the template holds for these parameter values."""
     ((function, operands),) = condition.items()
     match function:
         case "Condition":
@@ -162,37 +162,39 @@ def metrics(alarm: Json) -> list[Json]:
     return [query["MetricStat"]["Metric"] for query in alarm["Metrics"] if "MetricStat" in query]
 
 
-def test_there_is_an_alarm_for_each_of_these() -> None:
+def test_the_set_of_alarms() -> None:
     assert sorted(ALARMS) == sorted([*THRESHOLDS, *FIXED])
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_watches_what_is_counted_and_tells_somebody(name: str) -> None:
+def test_alarms_watch_existing_metrics_and_notify(name: str) -> None:
     alarm = ALARMS[name]["Properties"]
     for metric in metrics(alarm):
         values = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
         dimensions = {
             key: value if isinstance(value, str) else f"${{{value['Ref']}}}" for key, value in values.items()
         }
-        assert is_counted(metric["Namespace"], metric["MetricName"], dimensions), metric
+        assert is_emitted(metric["Namespace"], metric["MetricName"], dimensions), metric
     assert alarm["AlarmActions"] == [{"Ref": "Alarms"}]
-    # A gateway that nobody uses is well.
+    # An unused gateway raises no alarm.
     assert alarm["TreatMissingData"] == "notBreaching"
     assert alarm["Threshold"] == ({"Ref": THRESHOLDS[name]} if name in THRESHOLDS else FIXED[name])
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_expression_uses_each_of_its_metrics(name: str) -> None:
+def test_alarm_expressions_use_all_their_metrics(name: str) -> None:
     queries = ALARMS[name]["Properties"].get("Metrics", [])
-    told = [query for query in queries if query["ReturnData"]]
-    assert len(told) == (1 if queries else 0), "an alarm has one series"
+    returned = [query for query in queries if query["ReturnData"]]
+    assert len(returned) == (1 if queries else 0), "an alarm has one series"
     for query in queries:
         assert re.fullmatch("[a-z]\\w*", query["Id"])
-        assert query in told or re.search(rf"\b{query['Id']}\b", " ".join(strings(told[0]["Expression"])))
+        assert query in returned or re.search(
+            rf"\b{query['Id']}\b", " ".join(strings(returned[0]["Expression"]))
+        )
 
 
 @pytest.mark.parametrize("name", [*ALARMS, "Alarms"])
-def test_an_alarm_exists_only_for_somebody(name: str) -> None:
+def test_alarms_exist_only_with_an_e_mail_address(name: str) -> None:
     resource = RESOURCES[name]
     assert resource["Condition"] == CONDITIONS.get(name, "HasAlarms")
     defaults = {parameter: str(definition["Default"]) for parameter, definition in PARAMETERS.items()}
@@ -202,7 +204,7 @@ def test_an_alarm_exists_only_for_somebody(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_threshold_of_zero_turns_it_off(name: str) -> None:
+def test_a_threshold_of_zero_disables_the_alarm(name: str) -> None:
     parameter = THRESHOLDS[name]
     assert PARAMETERS[parameter]["MinValue"] == 0
     values = {"AlarmEmail": "ops@example.com", parameter: "0"}
@@ -214,5 +216,5 @@ def test_another_threshold_cannot_be_zero(name: str) -> None:
     assert PARAMETERS[THRESHOLDS[name]]["MinValue"] >= 1
 
 
-def test_no_stack_counts_for_another() -> None:
+def test_metrics_of_stacks_are_separate() -> None:
     assert VARIABLES["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}

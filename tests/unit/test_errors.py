@@ -1,4 +1,4 @@
-"""Error messages quote the client's text, but never much of it, wherever it comes from."""
+"""Error messages quote only a short part of the client's text, wherever it comes from."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def blocks(*content: dict[str, Any]) -> dict[str, Any]:
 
 
 SERVER_CALL = {"type": "server_tool_use", "id": f"srvtoolu_{LONG}", "name": "web_search", "input": {}}
-# Fields of a request, each with 100,000 characters where the error's message quotes it.
+# Request fields with 100,000 characters in the place that the error message quotes.
 BODIES: dict[str, dict[str, Any]] = {
     "model": {"model": LONG},
     "Claude model": {"model": f"claude-{LONG}"},
@@ -108,7 +108,7 @@ def refused(content: bytes | str, method: str = "POST", path: str = "/v1/chat/co
 
 
 @pytest.mark.parametrize("fields", BODIES.values(), ids=BODIES)
-def test_texts_in_bodies(fields: dict[str, Any]) -> None:
+def test_long_texts_in_bodies_are_shortened(fields: dict[str, Any]) -> None:
     error = refused(json.dumps({"model": "claude-haiku-4-5", "messages": MESSAGES, **fields}))
     assert len(error["message"]) < 1000
     assert len(error["param"] or "") <= MAX_QUOTED
@@ -116,7 +116,7 @@ def test_texts_in_bodies(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("field", NUMBERS.values(), ids=NUMBERS)
-def test_numbers_in_bodies(field: str) -> None:
+def test_long_numbers_in_bodies_are_shortened(field: str) -> None:
     start = json.dumps({"model": "claude-haiku-4-5", "messages": MESSAGES}).removesuffix("}")
     error = refused(f"{start}, {field}}}")
     assert len(error["message"]) < 500
@@ -131,7 +131,7 @@ OTHER = {
 
 
 @pytest.mark.parametrize(("method", "path"), OTHER.values(), ids=OTHER)
-def test_methods_and_paths(method: str, path: str) -> None:
+def test_long_methods_and_paths_are_shortened(method: str, path: str) -> None:
     assert len(refused(b"", method, path)["message"]) < 700
 
 

@@ -1,4 +1,4 @@
-"""Model ids as people write them."""
+"""Accepted spellings of model ids, and the data of the models."""
 
 from datetime import date
 
@@ -37,7 +37,7 @@ ALIASES = {"gpt-4o": "claude-sonnet-5.5", "gpt-*": "claude-haiku-5-5", "fast": "
         ("us-gov.anthropic.claude-haiku-5-5", "claude-haiku-5-5"),
     ],
 )
-def test_ids(written: str, sent: str) -> None:
+def test_accepted_spellings_of_ids(written: str, sent: str) -> None:
     assert find_model(written, ALIASES).id == sent
 
 
@@ -51,14 +51,14 @@ def test_other_names_are_not_found(name: str) -> None:
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
-def test_a_date_does_not_hide_what_is_known() -> None:
+def test_a_dated_id_has_the_models_capabilities() -> None:
     dated, known = find_model("claude-sonnet-4-5-20250929", {}), find_model("claude-sonnet-4-5", {})
     assert (dated.max_output_tokens, dated.prefill, dated.sampling) == (64_000, True, True)
     assert dated.retires == known.retires == "2026-11-30"
     assert find_model("claude-sonnet-4-20250514", {}).max_output_tokens == 64_000
 
 
-def test_an_unknown_id_gets_the_safe_rule() -> None:
+def test_an_unknown_id_has_conservative_capabilities() -> None:
     model = find_model("claude-opus-9", {})
     assert not (model.sampling or model.forced_tool_choice or model.prefill or model.mid_conversation_system)
     assert (model.thinking, model.effort) == (("adaptive",), ("low", "medium", "high"))
@@ -77,7 +77,7 @@ def test_an_unknown_id_gets_the_safe_rule() -> None:
         ("claude-opus-9", date(2036, 1, 1), None),
     ],
 )
-def test_a_model_near_its_end_is_told(name: str, today: date, words: str | None) -> None:
+def test_a_retiring_model_has_a_warning(name: str, today: date, words: str | None) -> None:
     warning = retirement_warning(find_model(name, {}), today)
     assert (warning is None) == (words is None)
     assert (words or "") in (warning or "")
@@ -105,7 +105,7 @@ def test_the_data_is_consistent() -> None:
 
 
 @pytest.mark.parametrize("name", ["claude-3-5-sonnet-20241022", "claude-3-haiku", "claude-3-5-haiku-latest"])
-def test_what_cannot_think_does_not_by_default(name: str) -> None:
+def test_models_without_thinking_do_not_think_by_default(name: str) -> None:
     model = find_model(name, {})
     assert not (model.thinking or model.effort or model.thinks_by_default or model.shows_thinking)
 

@@ -1,4 +1,4 @@
-"""One version of every package: what is written is what is installed, and a newer one in the index is left alone."""
+"""Pinned versions are the installed ones, and newer versions in the index are ignored."""
 
 import os
 import re
@@ -32,13 +32,13 @@ def groups(name: str) -> list[str]:
 
 
 def closure(requirements: Iterable[str], environment: Mapping[str, str] | None = None) -> set[str]:
-    """The names of all that `requirements` bring along, here or in another environment."""
+    """The names of all packages that `requirements` need, directly and indirectly, in this or another environment."""
     seen: set[tuple[str, str]] = set()
     waiting = [(Requirement(text), "") for text in requirements]
     while waiting:
-        requirement, asking = waiting.pop()
+        requirement, requiring = waiting.pop()
         marker = requirement.marker
-        if marker and not marker.evaluate({**(environment or {}), "extra": asking}):
+        if marker and not marker.evaluate({**(environment or {}), "extra": requiring}):
             continue
         name = canonicalize_name(requirement.name)
         for extra in ("", *requirement.extras):
@@ -52,29 +52,29 @@ INSTALLED = sorted(closure([*PYPROJECT["project"]["dependencies"], *groups("dev"
 
 
 @pytest.mark.parametrize("name", INSTALLED)
-def test_what_is_installed_is_what_is_written(name: str) -> None:
+def test_installed_versions_equal_the_pins(name: str) -> None:
     assert metadata.version(name) == WRITTEN.installed.get(name), "run: uv sync"
 
 
-def test_an_override_is_the_pin_too() -> None:
+def test_overrides_equal_the_pins() -> None:
     for override in PYPROJECT["tool"]["uv"]["override-dependencies"]:
         name, _, version = override.partition("==")
         assert WRITTEN.installed[name] == version
 
 
-def test_the_builder_is_pinned() -> None:
+def test_the_build_backend_is_pinned() -> None:
     for requirement in map(Requirement, PYPROJECT["build-system"]["requires"]):
         assert requirement.specifier.contains(WRITTEN.build[requirement.name])
 
 
-def test_what_is_deployed_is_what_pyproject_asks_for() -> None:
-    asked = PYPROJECT["project"]["dependencies"]
-    for requirement in map(Requirement, asked):
+def test_deployed_packages_are_pyprojects_dependencies() -> None:
+    required = PYPROJECT["project"]["dependencies"]
+    for requirement in map(Requirement, required):
         assert requirement.specifier.contains(DEPLOYED[requirement.name]), requirement
-    assert DEPLOYED.keys() == closure(asked, ON_LAMBDA)
+    assert DEPLOYED.keys() == closure(required, ON_LAMBDA)
 
 
-def test_what_is_deployed_is_what_is_tested() -> None:
+def test_deployed_versions_equal_tested_versions() -> None:
     assert {name: WRITTEN.installed[name] for name in DEPLOYED} == DEPLOYED
 
 
@@ -83,7 +83,7 @@ def test_every_deployed_pin_has_hashes() -> None:
     assert len(re.findall(r"\\\n    --hash=sha256:[0-9a-f]{64}", WRITTEN.requirements)) >= len(DEPLOYED)
 
 
-def test_no_registry_is_named() -> None:
+def test_no_registry_url_is_in_the_pins() -> None:
     assert not re.search(r"index|find-links|https?:", WRITTEN.requirements)
     assert not {"index", "index-url", "extra-index-url", "find-links"} & PYPROJECT["tool"]["uv"].keys()
 
@@ -96,19 +96,19 @@ NOT_PINS = [
 
 
 @pytest.mark.parametrize("line", [row[1] for row in NOT_PINS], ids=[row[0] for row in NOT_PINS])
-def test_nothing_but_versions_can_be_written(line: str) -> None:
+def test_only_versions_can_be_written(line: str) -> None:
     with pytest.raises(pins.CannotResolveError, match=re.escape(line)):
         pins.deployed(f"h11==0.16.0\n{line}\n")
 
 
-def test_pins_are_taken_out_and_put_back_without_a_trace() -> None:
+def test_removing_and_adding_pins_restores_the_file() -> None:
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     loose = pins.loosened(text)
     assert "pydantic==" not in loose
     assert pins.pinned(loose, WRITTEN.installed, WRITTEN.build) == text
 
 
-def test_differences_are_told_by_name() -> None:
+def test_differences_have_one_line_per_package() -> None:
     present = pins.Pins({"a": "1", "b": "1", "c": "1"}, {"hatchling": "1.0"}, "a==1 \\\n")
     found = pins.Pins({"a": "2", "b": "1", "d": "1"}, {"hatchling": "1.1"}, "a==2 \\\n")
     assert pins.differences(present, found).splitlines() == [
@@ -121,7 +121,7 @@ def test_differences_are_told_by_name() -> None:
 
 
 def wheel(folder: Path, name: str, version: str) -> None:
-    """A release that holds nothing: whoever takes it would notice."""
+    """An empty release, so that its use would be noticed."""
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as out:
         out.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -130,7 +130,7 @@ def wheel(folder: Path, name: str, version: str) -> None:
 
 
 class Checkout:
-    """A copy of the project, before an index that has more than the real one."""
+    """A copy of the project with an index that has additional releases."""
 
     def __init__(self, place: Path) -> None:
         self.root = place / "project"
@@ -161,15 +161,15 @@ class Checkout:
 
     def would_install(self, name: str) -> str:
         """The version that `uv run` would put into a new environment."""
-        told = self.uv("sync", "--dry-run")
-        (version,) = re.findall(rf"^ \+ {name}==(\S+)$", told, re.MULTILINE)
+        output = self.uv("sync", "--dry-run")
+        (version,) = re.findall(rf"^ \+ {name}==(\S+)$", output, re.MULTILINE)
         return str(version)
 
     def builds_with(self, name: str, fails: bool = False) -> str:
         """The version of the builder, or of what it needs, that building the project fetches."""
         out = str(self.index.parent / "built")
-        told = self.uv("build", "--wheel", "--verbose", "--out-dir", out, fails=fails)
-        (version,) = set(re.findall(rf"Installing build requirements: .*\b{name}==([\w.]+)", told))
+        output = self.uv("build", "--wheel", "--verbose", "--out-dir", out, fails=fails)
+        (version,) = set(re.findall(rf"Installing build requirements: .*\b{name}==([\w.]+)", output))
         return str(version)
 
 
@@ -190,7 +190,7 @@ NEWER = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "version"), [row[1:] for row in NEWER], ids=[row[0] for row in NEWER])
-def test_a_newer_release_is_taken_only_without_pins(name: str, version: str, checkout: Checkout) -> None:
+def test_a_newer_release_is_installed_only_without_pins(name: str, version: str, checkout: Checkout) -> None:
     wheel(checkout.index, name, version)
     assert checkout.would_install(name) == WRITTEN.installed[name]
     checkout.loosen()
@@ -198,7 +198,7 @@ def test_a_newer_release_is_taken_only_without_pins(name: str, version: str, che
 
 
 @pytest.mark.slow
-def test_a_newer_builder_is_taken_only_without_pins(checkout: Checkout) -> None:
+def test_a_newer_build_backend_is_used_only_without_pins(checkout: Checkout) -> None:
     wheel(checkout.index, "trove_classifiers", "9999")
     assert checkout.builds_with("trove-classifiers") == WRITTEN.build["trove-classifiers"]
     checkout.loosen()
@@ -206,9 +206,7 @@ def test_a_newer_builder_is_taken_only_without_pins(checkout: Checkout) -> None:
 
 
 @pytest.mark.slow
-def test_renewing_takes_the_newer_release_for_all_that_uses_it(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renewal_updates_every_use_of_a_package(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_FIND_LINKS", str(checkout.index))
     wheel(checkout.index, "idna", "3.9999")
     found = pins.resolve(checkout.root)

@@ -1,4 +1,4 @@
-"""What the environment may say, and what is said of what it may not."""
+"""Settings from the environment, and the errors for invalid ones."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ READ: list[tuple[dict[str, str], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("environ", "expected"), READ, ids=[str(list(environ)) for environ, _ in READ])
-def test_read(environ: dict[str, str], expected: dict[str, Any]) -> None:
+def test_valid_settings_are_read(environ: dict[str, str], expected: dict[str, Any]) -> None:
     assert Settings.from_env(environ) == Settings(**expected)
 
 
@@ -73,7 +73,7 @@ def test_refused(environ: dict[str, str], words: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_secrets_do_not_show() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     aws = AWSHosts(api_key="key-3", bedrock_token="token-4")
     shown = repr(Settings(anthropic_api_key="sk-ant-1", api_keys={"a": "sk_cdx_2"}, aws=aws))
     assert "key-3" not in shown

@@ -1,4 +1,4 @@
-"""The stack: what SAM and its linter let pass, and AWS or the people who deploy it would not forgive."""
+"""The stack: properties that SAM and cfn-lint do not check."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def test_the_api_is_regional_and_its_stage_is_the_end_of_the_base_url() -> None:
     assert [stage["Properties"]["StageName"] for stage in stages.values()] == ["v1"]
 
 
-# What the function may do: an action and the resource it is for.
+# The function's permissions: action and resource.
 ALWAYS_ALLOWED = {
     ("logs:CreateLogStream", "<GatewayLogs.Arn>"),
     ("logs:PutLogEvents", "<GatewayLogs.Arn>"),
@@ -93,7 +93,7 @@ UPSTREAMS = PARAMETERS["Upstream"]["AllowedValues"]
 
 
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_the_function_may_do_exactly_what_it_does(upstream: str) -> None:
+def test_the_function_has_exactly_the_permissions_it_needs(upstream: str) -> None:
     assert not of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
     assert [*of_type("AWS::IAM::Role")] == ["GatewayRole"]
     evaluator = Evaluator(
@@ -115,7 +115,7 @@ def test_the_function_may_do_exactly_what_it_does(upstream: str) -> None:
             ]
     expected = ALWAYS_ALLOWED.union(*(ALLOWED_BY_HOST[host] for host in upstream.split(",")))
     assert sorted(allowed) == sorted(expected)
-    # X-Ray's actions have no resources; see the comment there.
+    # X-Ray's actions have no resources; see the comment in the template.
     assert role["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"]
 
 
@@ -197,7 +197,7 @@ def test_a_function_url_streams_instead_of_api_gateway(choice: str, auth: str | 
     assert base_url.endswith("v1" if auth else "/<Api.Stage>")
 
 
-def test_the_table_is_what_the_gateway_expects() -> None:
+def test_the_table_has_the_expected_schema() -> None:
     (table,) = of_type("AWS::DynamoDB::Table").values()
     properties = table["Properties"]
     assert properties["KeySchema"] == [
@@ -212,29 +212,29 @@ def test_the_table_is_what_the_gateway_expects() -> None:
     assert "GlobalSecondaryIndexes" not in properties
 
 
-def test_the_table_is_hard_to_lose() -> None:
+def test_the_table_is_protected_against_deletion() -> None:
     table = RESOURCES["Table"]
     assert table["DeletionPolicy"] == "Retain"
     assert table["UpdateReplacePolicy"] == "Retain"
     assert table["Properties"]["DeletionProtectionEnabled"] is True
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    # A name would have to be given up before the stack could be deployed again beside the table that stayed.
+    # With a fixed name, the stack could not be deployed again while the retained table exists.
     assert "TableName" not in table["Properties"]
     assert TEMPLATE["Outputs"]["TableName"]["Value"] == {"Ref": "Table"}
 
 
-def test_the_function_logs_json_to_a_group_that_forgets() -> None:
+def test_the_function_logs_json_to_a_group_with_retention() -> None:
     assert FUNCTION["LoggingConfig"] == {"LogGroup": {"Ref": "GatewayLogs"}, "LogFormat": "JSON"}
     assert [*of_type("AWS::Logs::LogGroup")] == ["GatewayLogs"]
     assert RESOURCES["GatewayLogs"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
-def test_both_are_traced() -> None:
+def test_api_and_function_are_traced() -> None:
     assert FUNCTION["TracingConfig"] == {"Mode": "Active"}
     assert all(stage["Properties"]["TracingEnabled"] for stage in of_type("AWS::ApiGateway::Stage").values())
 
 
-def test_the_wrapper_is_a_program_of_the_package() -> None:
+def test_the_exec_wrapper_is_in_the_package() -> None:
     wrapper = Path(VARIABLES["AWS_LAMBDA_EXEC_WRAPPER"])
     assert wrapper.parent == Path("/var/task")
     program = ROOT / TEMPLATE["Resources"]["GatewayFunction"]["Properties"]["CodeUri"] / wrapper.name
@@ -242,7 +242,7 @@ def test_the_wrapper_is_a_program_of_the_package() -> None:
     assert program.stat().st_mode & 0o111 == 0o111
 
 
-# Where a status is None, API Gateway has several of its own for that type.
+# None: API Gateway uses several statuses for that type.
 STATUSES = {
     "ACCESS_DENIED": 403,
     "API_CONFIGURATION_ERROR": 500,
@@ -262,17 +262,17 @@ STATUSES = {
 }
 
 
-def test_api_gateways_own_errors_are_all_written_out() -> None:
+def test_every_api_gateway_error_has_a_response() -> None:
     assert sorted(RESPONSES) == sorted(STATUSES)
 
 
 @pytest.mark.parametrize(("kind", "status"), STATUSES.items(), ids=STATUSES)
-def test_api_gateways_own_errors_are_openais(kind: str, status: int | None) -> None:
+def test_api_gateway_errors_have_openais_shape(kind: str, status: int | None) -> None:
     response = RESPONSES[kind]
     assert response.get("statusCode") == (None if status is None else str(status))
     assert [*response["responseTemplates"]] == ["application/json"]
     template = response["responseTemplates"]["application/json"]
-    # API Gateway puts the message there with its quotes, and puts nothing else there.
+    # API Gateway inserts the message with its quotes.
     body = json.loads(template.replace("$context.error.messageString", json.dumps('Too "many"')))
     assert "$" not in json.dumps(body)
     error = body["error"]
@@ -285,15 +285,15 @@ def test_api_gateways_own_errors_are_openais(kind: str, status: int | None) -> N
 
 
 @pytest.mark.parametrize("kind", STATUSES)
-def test_a_web_page_may_read_them_where_it_may_call(kind: str) -> None:
+def test_api_gateway_errors_have_cors_headers(kind: str) -> None:
     headers = RESPONSES[kind]["responseParameters"]
     origin = headers["gatewayresponse.header.Access-Control-Allow-Origin"]
     assert origin == {"Fn::If": ["HasCors", {"Fn::Sub": "'${CorsOrigin}'"}, {"Ref": "AWS::NoValue"}]}
-    # Else a changed origin waits for the next change of the API: SAM's hash has no parameter's value in it.
+    # Otherwise a changed origin is deployed only with the next change of the API: SAM's hash ignores parameter values.
     assert TEMPLATE["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
 
-def test_every_parameter_is_described_labelled_and_in_one_group() -> None:
+def test_every_parameter_has_a_description_a_label_and_a_group() -> None:
     interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
     assert sorted(grouped) == sorted(PARAMETERS)
@@ -304,7 +304,7 @@ def test_every_parameter_is_described_labelled_and_in_one_group() -> None:
 
 VALUES = [
     ("AnthropicApiKey", "unset", True),
-    ("AnthropicApiKey", "", False),  # Secrets Manager keeps no empty string
+    ("AnthropicApiKey", "", False),  # Secrets Manager refuses an empty string
     ("AnthropicApiKey", "two words", False),
     ("AnthropicBaseUrl", "http://localhost:8000", True),
     ("AnthropicBaseUrl", "api.anthropic.com", False),
@@ -326,7 +326,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("name", "value", "taken"), VALUES)
-def test_a_parameter_takes_what_the_gateway_takes(name: str, value: str, taken: bool) -> None:
+def test_parameters_accept_the_values_that_the_gateway_accepts(name: str, value: str, taken: bool) -> None:
     assert bool(re.fullmatch(PARAMETERS[name]["AllowedPattern"], value)) is taken
     if name == "ModelAliases" and taken:
         Settings.from_env({"MODEL_ALIASES": value})
@@ -337,7 +337,7 @@ def test_the_alias_example_in_the_description_works() -> None:
     assert [Settings.from_env({"MODEL_ALIASES": example}).model_aliases for example in examples]
 
 
-# An environment variable and the parameter that decides it.
+# Environment variables and the parameters that set them.
 CHOICES = [
     ("ANTHROPIC_BASE_URL", "AnthropicBaseUrl"),
     ("CORS_ORIGIN", "CorsOrigin"),
@@ -355,14 +355,14 @@ NO_SETTINGS = {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
 
 
 @pytest.mark.parametrize(("variable", "parameter"), CHOICES, ids=[row[0] for row in CHOICES])
-def test_a_choice_reaches_the_function(variable: str, parameter: str) -> None:
+def test_parameters_reach_the_function(variable: str, parameter: str) -> None:
     assert VARIABLES[variable] == {"Ref": parameter}
     definition = PARAMETERS[parameter]
     for value in {definition["Default"], *definition.get("AllowedValues", [])}:
         Settings.from_env({variable: str(value)})
 
 
-def test_the_gateway_reads_every_variable_it_is_given() -> None:
+def test_the_gateway_reads_every_variable_of_the_function() -> None:
     class Reads(dict[str, str]):
         def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
             read.add(name)
@@ -374,7 +374,7 @@ def test_the_gateway_reads_every_variable_it_is_given() -> None:
 
 
 def test_the_default_of_a_switch_is_a_string() -> None:
-    # YAML takes a bare on or off for a boolean, which CloudFormation would hand on as "true" or "false".
+    # YAML reads an unquoted on or off as a boolean, which CloudFormation passes on as "true" or "false".
     for parameter in PARAMETERS.values():
         if parameter["Type"] == "String":
             assert all(
@@ -382,7 +382,7 @@ def test_the_default_of_a_switch_is_a_string() -> None:
             )
 
 
-def test_no_secret_is_written_down() -> None:
+def test_no_secret_is_in_the_template() -> None:
     assert PARAMETERS["AnthropicApiKey"]["NoEcho"] is True
     assert VARIABLES["ANTHROPIC_API_KEY"] == ""
     assert VARIABLES["CLAUDEXIA_API_KEYS"] == ""
@@ -392,7 +392,7 @@ def test_no_secret_is_written_down() -> None:
     assert "AnthropicApiKey" not in config
 
 
-def test_an_update_never_loses_the_key_for_anthropic() -> None:
+def test_an_update_keeps_the_anthropic_key() -> None:
     assert [*of_type("AWS::SecretsManager::Secret")] == ["AnthropicApiKeySecret"]
     secret = RESOURCES["AnthropicApiKeySecret"]
     assert secret["UpdateReplacePolicy"] == "Retain"
@@ -404,7 +404,7 @@ def output(name: str) -> str:
     return str(Evaluator().value(TEMPLATE["Outputs"][name]["Value"]))
 
 
-def test_the_outputs_can_be_pasted() -> None:
+def test_outputs_are_valid_commands() -> None:
     assert output("BaseUrl").endswith("/<Api.Stage>")
     assert output("TryIt").startswith(f"curl -N {output('BaseUrl')}/chat/completions ")
     body = re.search(r"-d '(.*)'$", output("TryIt"))

@@ -201,7 +201,7 @@ class _RequestCounts:
     """The requests of each key in the current minute, as far as this process knows.
 
     A count may be too low, because other processes count too, and too high, because rejected requests release
-    what they reserved. It only decides when the table is asked.
+    what they reserved. It only decides when the table is read.
     """
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ class TextCompletion(TypedDict):
 
 
 class TextCompletionChunk(TypedDict):
-    """`usage` is present only if the client asked for it, and null before the last chunk."""
+    """`usage` is present only if the client requested it, and null before the last chunk."""
 
     id: str
     object: Literal["text_completion"]

@@ -10,7 +10,7 @@ What a request reserves of its key's tokens per minute and money is its estimate
 If an answer grows beyond its reservation, the same amount is reserved again, which holds further requests back.
 Once the key is over its money limit, the answer ends with the error `insufficient_quota`. So the largest
 possible overrun of a money limit is one reservation: at most the cost of one request with its max_tokens. Added
-to that, for each running request, is what only Claude's usage tells: input above its estimate, the text of one
+to that, for each running request, is what only Claude's usage shows: input above its estimate, the text of one
 network read, thinking that Claude does not show and that is longer than the answers of late, and the messages
 of a turn that Claude paused.
 

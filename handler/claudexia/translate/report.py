@@ -72,7 +72,7 @@ class Report:
     def warnings(self) -> list[FieldWarning]:
         """The warnings of the whole request, each once, in the order in which they were given.
 
-        After MAX_WARNINGS of them, one more tells how many there are beside them.
+        After MAX_WARNINGS of them, one more has the number of the others.
         """
         shown = [FieldWarning(spell_path(steps), reason) for steps, reason in islice(self._found, MAX_WARNINGS)]
         more = len(self._found) - len(shown)

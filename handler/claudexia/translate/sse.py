@@ -38,11 +38,14 @@ class EventDecoder:
             raise self._failure
         if self._held or b"\r" in data:
             data = self._lines(data)
-        if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces and self._pieces[-1][-1:] == b"\n"):
-            return self._keep(data, [])
-        *blocks, rest = b"".join([*self._pieces, data]).split(b"\n\n")
-        self._pieces, self._size = [], 0
-        return self._keep(rest, self._decoded(blocks))
+        if self._pieces:  # an event that began in an earlier read
+            if b"\n\n" not in data and not (data[:1] == b"\n" and self._pieces[-1][-1:] == b"\n"):
+                return self._keep(data, [])
+            data = b"".join([*self._pieces, data])
+            self._pieces, self._size = [], 0
+        *blocks, rest = data.split(b"\n\n")
+        events = self._decoded(blocks)
+        return self._keep(rest, events) if rest or self._failure else events
 
     def close(self) -> list[MessageStreamEvent]:
         if self._failure:
@@ -75,9 +78,12 @@ class EventDecoder:
             if len(block) > MAX_EVENT:
                 self._failure = _too_large()
                 break
-            data = _data(block)
-            if not data:
-                continue
+            # How the API writes every event: two lines, the second one with the data.
+            before, _, data = block.partition(b"\ndata:")
+            if not data or b"\n" in data or before.startswith(b"data:"):
+                data = _data(block)
+                if not data:
+                    continue
             try:
                 event = from_json(data)
             except ValueError:
@@ -93,9 +99,7 @@ def _too_large() -> APIError:
 
 
 def _data(block: bytes) -> bytes:
-    before, _, data = block.partition(b"\ndata:")
-    if data and b"\n" not in data and not before.startswith(b"data:"):  # how the API writes every event
-        return data
+    """The data of an event with any lines."""
     return b"\n".join(line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:"))
 
 

@@ -1,6 +1,6 @@
 """AnthropicUpstream: the Messages API of one host over httpx. Every failure is an APIError.
 
-The upstream is always asked to stream. open() returns once the first event has arrived, so that a failure
+Requests to the upstream always stream. open() returns once the first event has arrived, so that a failure
 before it keeps its HTTP status. A connection that could not be made is retried, and once an overloaded host
 that asks to wait for a moment only. Nothing else is: clients retry already, and a request that reached the API
 may have been billed.

@@ -1,4 +1,4 @@
-// What every Node client is asked, the tools it may call, and how it tells what happened: cases.py for Node.
+// Shared by all Node clients: prompts, tools, checks and the output of results, like cases.py for Python.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

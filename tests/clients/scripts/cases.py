@@ -1,6 +1,6 @@
-"""What every Python client is asked, the tools it may call, and how it tells what happened.
+"""Shared by all Python clients: prompts, tools, checks and the output of results.
 
-The scripts beside this file run in environments of their own: they share nothing with the gateway.
+The scripts in this folder run in separate environments, without the gateway's packages.
 """
 
 import json
@@ -73,7 +73,7 @@ def get_time(city: str) -> str:
 FUNCTIONS: dict[str, Callable[..., str]] = {"get_weather": get_weather, "get_time": get_time}
 
 
-def asked(content: Any) -> list[Any]:
+def user_message(content: Any) -> list[Any]:
     return [{"role": "user", "content": content}]
 
 
@@ -98,7 +98,7 @@ def assert_pieces(pieces: list[str], text: str | None) -> None:
 
 
 @contextmanager
-def refused(kind: type[Exception], status: int) -> Iterator[None]:
+def assert_raises(kind: type[Exception], status: int) -> Iterator[None]:
     """Fails unless the client raises its own class for that status."""
     try:
         yield
@@ -110,22 +110,22 @@ def refused(kind: type[Exception], status: int) -> Iterator[None]:
 
 def run(distribution: str, *cases: Callable[[], object]) -> None:
     """Prints a JSON line with the client's version, then one for each case, named as its function."""
-    _say({"version": version(distribution)})
+    _print_json({"version": version(distribution)})
     for case in cases:
         try:
             case()
-        except Exception as error:  # whatever a client raises is the finding
-            _say({"case": case.__name__, "ok": False, "detail": _told(error)})
+        except Exception as error:  # any exception of a client is a result
+            _print_json({"case": case.__name__, "ok": False, "detail": _one_line(error)})
         else:
-            _say({"case": case.__name__, "ok": True, "detail": ""})
+            _print_json({"case": case.__name__, "ok": True, "detail": ""})
 
 
-def _told(error: Exception) -> str:
-    """The error on one line; a bare assertion is told by its source."""
-    said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line or ""
-    return " ".join(f"{type(error).__name__}: {said}".split())
+def _one_line(error: Exception) -> str:
+    """The error on one line. For an assertion without a message, its source line."""
+    message = str(error) or traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return " ".join(f"{type(error).__name__}: {message}".split())
 
 
-def _say(line: dict[str, object]) -> None:
+def _print_json(line: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

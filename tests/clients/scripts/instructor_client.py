@@ -17,14 +17,16 @@ def client(
 
 
 def text() -> None:
-    completion = client().create(model=cases.MODEL, messages=cases.asked(cases.QUESTION), response_model=None)
+    completion = client().create(
+        model=cases.MODEL, messages=cases.user_message(cases.QUESTION), response_model=None
+    )
     assert completion.choices[0].message.content
 
 
 def stream() -> None:
     plans = list(
         client().create_partial(
-            model=cases.MODEL, messages=cases.asked(cases.PLAN_QUESTION), response_model=cases.Plan
+            model=cases.MODEL, messages=cases.user_message(cases.PLAN_QUESTION), response_model=cases.Plan
         )
     )
     assert len(plans) > 1, plans
@@ -35,7 +37,7 @@ def tools() -> None:
     parallel = client(instructor.Mode.PARALLEL_TOOLS)
     answers: list[Any] = []
     parallel.on("completion:response", answers.append)
-    messages = cases.asked(cases.TOOLS_QUESTION)
+    messages = cases.user_message(cases.TOOLS_QUESTION)
     found = parallel.create(
         model=cases.MODEL, messages=messages, response_model=Iterable[cases.GetWeather | cases.GetTime]
     )
@@ -52,14 +54,14 @@ def tools() -> None:
 def structured() -> None:
     for mode in (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA):
         plan = client(mode).create(
-            model=cases.MODEL, messages=cases.asked(cases.PLAN_QUESTION), response_model=cases.Plan
+            model=cases.MODEL, messages=cases.user_message(cases.PLAN_QUESTION), response_model=cases.Plan
         )
         assert isinstance(plan, cases.Plan), (mode, plan)
 
 
 def image() -> None:
     content = [cases.IMAGE_QUESTION, instructor.Image.from_base64(cases.IMAGE)]
-    completion = client().create(model=cases.MODEL, messages=cases.asked(content), response_model=None)
+    completion = client().create(model=cases.MODEL, messages=cases.user_message(content), response_model=None)
     cases.assert_image_seen(completion.choices[0].message.content)
 
 
@@ -67,16 +69,16 @@ def attempt(model: str = cases.MODEL, api_key: str = cases.API_KEY) -> None:
     """Raises the SDK's error, which instructor's own has as its cause."""
     try:
         client(api_key=api_key).create(
-            model=model, messages=cases.asked(cases.PLAN_QUESTION), response_model=cases.Plan
+            model=model, messages=cases.user_message(cases.PLAN_QUESTION), response_model=cases.Plan
         )
     except InstructorRetryException as failure:
         raise failure.__cause__ or failure from failure
 
 
 def error() -> None:
-    with cases.refused(openai.NotFoundError, 404):
+    with cases.assert_raises(openai.NotFoundError, 404):
         attempt(model=cases.WRONG_MODEL)
-    with cases.refused(openai.AuthenticationError, 401):
+    with cases.assert_raises(openai.AuthenticationError, 401):
         attempt(api_key=cases.WRONG_KEY)
 
 

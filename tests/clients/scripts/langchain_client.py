@@ -19,11 +19,11 @@ def text() -> None:
 
 def stream() -> None:
     chunks = list(model().stream(cases.QUESTION))
-    whole = chunks[0]
+    joined = chunks[0]
     for chunk in chunks[1:]:
-        whole += chunk
-    cases.assert_pieces([chunk.text for chunk in chunks], whole.text)
-    assert whole.usage_metadata["total_tokens"] > 0
+        joined += chunk
+    cases.assert_pieces([chunk.text for chunk in chunks], joined.text)
+    assert joined.usage_metadata["total_tokens"] > 0
 
 
 def tools() -> None:
@@ -47,9 +47,9 @@ def image() -> None:
 
 
 def error() -> None:
-    with cases.refused(openai.NotFoundError, 404):
+    with cases.assert_raises(openai.NotFoundError, 404):
         model(cases.WRONG_MODEL).invoke(cases.QUESTION)
-    with cases.refused(openai.AuthenticationError, 401):
+    with cases.assert_raises(openai.AuthenticationError, 401):
         model(api_key=cases.WRONG_KEY).invoke(cases.QUESTION)
 
 

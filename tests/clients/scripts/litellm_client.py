@@ -20,7 +20,7 @@ def complete(content: Any, **more: Any) -> Any:
         "model": f"openai/{cases.MODEL}",
         "api_base": cases.BASE_URL,
         "api_key": cases.API_KEY,
-        "messages": cases.asked(content),
+        "messages": cases.user_message(content),
         **more,
     }
     return litellm.completion(**chosen)
@@ -34,10 +34,10 @@ def text() -> None:
 
 def stream() -> None:
     chunks = list(complete(cases.QUESTION, stream=True, stream_options={"include_usage": True}))
-    whole = litellm.stream_chunk_builder(chunks)
+    buffered = litellm.stream_chunk_builder(chunks)
     cases.assert_pieces(
         [choice.delta.content or "" for chunk in chunks for choice in chunk.choices],
-        whole.choices[0].message.content,
+        buffered.choices[0].message.content,
     )
     assert any(chunk.usage.total_tokens > 0 for chunk in chunks if getattr(chunk, "usage", None))
 
@@ -47,7 +47,7 @@ def tools() -> None:
         function("get_weather", {"city": CITY, "unit": UNIT}),
         function("get_time", {"city": CITY}),
     ]
-    messages = cases.asked(cases.TOOLS_QUESTION)
+    messages = cases.user_message(cases.TOOLS_QUESTION)
     message = complete(None, messages=messages, tools=offered).choices[0].message
     messages.append(message)
     for call in message.tool_calls:
@@ -70,9 +70,9 @@ def image() -> None:
 
 
 def error() -> None:
-    with cases.refused(litellm.NotFoundError, 404):
+    with cases.assert_raises(litellm.NotFoundError, 404):
         complete(cases.QUESTION, model=f"openai/{cases.WRONG_MODEL}")
-    with cases.refused(litellm.AuthenticationError, 401):
+    with cases.assert_raises(litellm.AuthenticationError, 401):
         complete(cases.QUESTION, api_key=cases.WRONG_KEY)
 
 

@@ -62,14 +62,14 @@ def image() -> None:
         {"type": "input_text", "text": cases.IMAGE_QUESTION},
         {"type": "input_image", "image_url": cases.IMAGE, "detail": "auto"},
     ]
-    result = Runner.run_sync(Agent(name="a", model=model()), cases.asked(parts))
+    result = Runner.run_sync(Agent(name="a", model=model()), cases.user_message(parts))
     cases.assert_image_seen(result.final_output)
 
 
 def error() -> None:
-    with cases.refused(openai.NotFoundError, 404):
+    with cases.assert_raises(openai.NotFoundError, 404):
         Runner.run_sync(Agent(name="a", model=model(cases.WRONG_MODEL)), cases.QUESTION)
-    with cases.refused(openai.AuthenticationError, 401):
+    with cases.assert_raises(openai.AuthenticationError, 401):
         Runner.run_sync(Agent(name="a", model=model(api_key=cases.WRONG_KEY)), cases.QUESTION)
 
 

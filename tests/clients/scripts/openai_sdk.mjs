@@ -7,17 +7,17 @@ import * as cases from "./cases.mjs";
 
 const model = cases.MODEL;
 const client = new OpenAI({ baseURL: cases.BASE_URL, apiKey: cases.API_KEY });
-const asked = (content) => [{ role: "user", content }];
+const userMessage = (content) => [{ role: "user", content }];
 
 async function text() {
-  const completion = await client.chat.completions.create({ model, messages: asked(cases.QUESTION) });
+  const completion = await client.chat.completions.create({ model, messages: userMessage(cases.QUESTION) });
   assert.ok(completion.choices[0].message.content);
   assert.equal(completion.choices[0].finish_reason, "stop");
   assert.ok(completion.usage.total_tokens > 0);
 }
 
 async function stream() {
-  const messages = asked(cases.QUESTION);
+  const messages = userMessage(cases.QUESTION);
   const runner = client.chat.completions.stream({ model, messages, stream_options: { include_usage: true } });
   const pieces = [];
   for await (const chunk of runner) pieces.push(chunk.choices[0]?.delta.content ?? "");
@@ -30,7 +30,7 @@ async function tools() {
   const runner = client.chat.completions.runTools({
     model,
     stream: true,
-    messages: asked(cases.TOOLS_QUESTION),
+    messages: userMessage(cases.TOOLS_QUESTION),
     tools: [
       zodFunction({
         name: "get_weather",
@@ -46,7 +46,7 @@ async function tools() {
 async function structured() {
   const completion = await client.chat.completions.parse({
     model,
-    messages: asked(cases.PLAN_QUESTION),
+    messages: userMessage(cases.PLAN_QUESTION),
     response_format: zodResponseFormat(cases.Plan, "plan"),
   });
   cases.Plan.parse(completion.choices[0].message.parsed);
@@ -57,12 +57,12 @@ async function image() {
     { type: "text", text: cases.IMAGE_QUESTION },
     { type: "image_url", image_url: { url: cases.IMAGE } },
   ];
-  const completion = await client.chat.completions.create({ model, messages: asked(parts) });
+  const completion = await client.chat.completions.create({ model, messages: userMessage(parts) });
   assert.match(completion.choices[0].message.content, /I see an image/);
 }
 
 async function error() {
-  const messages = asked(cases.QUESTION);
+  const messages = userMessage(cases.QUESTION);
   const unknown = client.chat.completions.create({ model: cases.WRONG_MODEL, messages });
   await cases.assertRefused(unknown, (reason) => reason instanceof OpenAI.NotFoundError, 404);
   const stranger = client.withOptions({ apiKey: cases.WRONG_KEY }).chat.completions.create({ model, messages });

@@ -1,4 +1,4 @@
-"""openai-python, the same script for both of its generations."""
+"""openai-python, the same script for both major versions."""
 
 import cases
 import openai
@@ -8,7 +8,7 @@ client = OpenAI(base_url=cases.BASE_URL, api_key=cases.API_KEY)
 
 
 def text() -> None:
-    completion = client.chat.completions.create(model=cases.MODEL, messages=cases.asked(cases.QUESTION))
+    completion = client.chat.completions.create(model=cases.MODEL, messages=cases.user_message(cases.QUESTION))
     assert completion.choices[0].message.content
     assert completion.choices[0].finish_reason == "stop"
     assert completion.usage.total_tokens > 0
@@ -16,7 +16,7 @@ def text() -> None:
 
 def stream() -> None:
     with client.chat.completions.stream(
-        model=cases.MODEL, messages=cases.asked(cases.QUESTION), stream_options={"include_usage": True}
+        model=cases.MODEL, messages=cases.user_message(cases.QUESTION), stream_options={"include_usage": True}
     ) as events:
         pieces = [event.delta for event in events if event.type == "content.delta"]
         completion = events.get_final_completion()
@@ -29,7 +29,7 @@ def tools() -> None:
         pydantic_function_tool(cases.GetWeather, name="get_weather"),
         pydantic_function_tool(cases.GetTime, name="get_time"),
     ]
-    messages = cases.asked(cases.TOOLS_QUESTION)
+    messages = cases.user_message(cases.TOOLS_QUESTION)
     message = (
         client.chat.completions.parse(model=cases.MODEL, messages=messages, tools=offered).choices[0].message
     )
@@ -43,7 +43,7 @@ def tools() -> None:
 
 def structured() -> None:
     completion = client.chat.completions.parse(
-        model=cases.MODEL, messages=cases.asked(cases.PLAN_QUESTION), response_format=cases.Plan
+        model=cases.MODEL, messages=cases.user_message(cases.PLAN_QUESTION), response_format=cases.Plan
     )
     assert isinstance(completion.choices[0].message.parsed, cases.Plan)
 
@@ -53,16 +53,16 @@ def image() -> None:
         {"type": "text", "text": cases.IMAGE_QUESTION},
         {"type": "image_url", "image_url": {"url": cases.IMAGE}},
     ]
-    completion = client.chat.completions.create(model=cases.MODEL, messages=cases.asked(parts))
+    completion = client.chat.completions.create(model=cases.MODEL, messages=cases.user_message(parts))
     cases.assert_image_seen(completion.choices[0].message.content)
 
 
 def error() -> None:
-    with cases.refused(openai.NotFoundError, 404):
-        client.chat.completions.create(model=cases.WRONG_MODEL, messages=cases.asked(cases.QUESTION))
-    with cases.refused(openai.AuthenticationError, 401):
+    with cases.assert_raises(openai.NotFoundError, 404):
+        client.chat.completions.create(model=cases.WRONG_MODEL, messages=cases.user_message(cases.QUESTION))
+    with cases.assert_raises(openai.AuthenticationError, 401):
         client.with_options(api_key=cases.WRONG_KEY).chat.completions.create(
-            model=cases.MODEL, messages=cases.asked(cases.QUESTION)
+            model=cases.MODEL, messages=cases.user_message(cases.QUESTION)
         )
 
 

@@ -40,9 +40,9 @@ def image() -> None:
 
 
 def error() -> None:
-    with cases.refused(ModelHTTPError, 404):
+    with cases.assert_raises(ModelHTTPError, 404):
         Agent(model(cases.WRONG_MODEL)).run_sync(cases.QUESTION)
-    with cases.refused(ModelHTTPError, 401):
+    with cases.assert_raises(ModelHTTPError, 401):
         Agent(model(api_key=cases.WRONG_KEY)).run_sync(cases.QUESTION)
 
 

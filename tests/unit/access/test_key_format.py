@@ -1,4 +1,4 @@
-"""What a key looks like, and what a scanner or a typo check can know of it without asking."""
+"""The format of keys, and what a secret scanner or a typo check can check from it alone."""
 
 import re
 from hashlib import sha256
@@ -22,7 +22,7 @@ def number(text: str) -> int:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_a_scanner_can_find_and_check_it(index: int) -> None:
+def test_a_secret_scanner_can_find_and_check_keys(index: int) -> None:
     secret = SECRETS[index]
     assert re.findall(PATTERN, f'{{"key": "{secret}"}}') == [secret]
     assert number(secret[-6:]) == crc32(secret[:-6].encode())
@@ -37,7 +37,7 @@ def test_secrets_differ_in_all_their_256_bits() -> None:
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_every_single_typo_is_noticed(index: int) -> None:
+def test_every_single_typo_is_detected(index: int) -> None:
     secret = SECRETS[index]
     for place in range(7, len(secret)):
         other = "a" if secret[place] != "a" else "b"
@@ -58,7 +58,7 @@ def test_every_single_typo_is_noticed(index: int) -> None:
         pytest.param("sk_cdx_" + "\ud800" * 49, id="surrogates"),
     ],
 )
-def test_what_is_no_key_of_ours(text: str) -> None:
+def test_other_strings_are_not_keys(text: str) -> None:
     assert not checksum_holds(text)
 
 

@@ -1,4 +1,4 @@
-"""Who is let in, what is said to who is not, and with which models."""
+"""Authentication, its error messages, and the models of a key."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,24 +27,24 @@ ALICE = Key("abcdefghij23", "alice")
 
 @dataclass
 class Store:
-    """One key, of SECRET, and how often it was looked for."""
+    """A store with one key, found by SECRET. Records the lookups."""
 
     key: Key = ALICE
     checksummed: bool = True
-    asked: list[str] = field(default_factory=list)
+    lookups: list[str] = field(default_factory=list)
 
     async def find(self, digest_: str) -> Key | None:
-        self.asked.append(digest_)
+        self.lookups.append(digest_)
         return self.key if digest_ == digest(SECRET) else None
 
 
-def let_in(store: KeyStore, headers: Mapping[str, str]) -> Key:
+def authenticate_now(store: KeyStore, headers: Mapping[str, str]) -> Key:
     return asyncio.run(authenticate(headers, store, NOW))
 
 
-def refusal(store: KeyStore, headers: Mapping[str, str]) -> str:
+def refusal_message(store: KeyStore, headers: Mapping[str, str]) -> str:
     with pytest.raises(APIError) as caught:
-        let_in(store, headers)
+        authenticate_now(store, headers)
     error = caught.value
     assert (error.status, error.code, error.type) == (401, "invalid_api_key", "invalid_request_error")
     assert error.headers == {"www-authenticate": "Bearer"}
@@ -58,13 +58,13 @@ def refusal(store: KeyStore, headers: Mapping[str, str]) -> str:
         pytest.param({"authorization": f"Bearer {SECRET}"}, id="bearer"),
         pytest.param({"authorization": f"bearer  {SECRET} "}, id="loose"),
         pytest.param({"api-key": SECRET}, id="api-key"),
-        pytest.param({"authorization": "Basic x", "api-key": SECRET}, id="another-scheme-beside"),
+        pytest.param({"authorization": "Basic x", "api-key": SECRET}, id="api-key-with-another-scheme"),
     ],
 )
-def test_who_is_let_in(headers: Mapping[str, str]) -> None:
+def test_authentication_succeeds(headers: Mapping[str, str]) -> None:
     store = Store()
-    assert let_in(store, headers) is ALICE
-    assert store.asked == [digest(SECRET)]
+    assert authenticate_now(store, headers) is ALICE
+    assert store.lookups == [digest(SECRET)]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_who_is_let_in(headers: Mapping[str, str]) -> None:
         pytest.param(Store(), "", "You didn't provide an API key", 0, id="none"),
         pytest.param(Store(), TYPO, "mistyped", 0, id="mistyped"),
         pytest.param(Store(), SECRET[:-1], "Incorrect API key", 0, id="cut-off"),
-        pytest.param(Store(), "sk-ant-something", "Incorrect API key", 0, id="of-another-house"),
+        pytest.param(Store(), "sk-ant-something", "Incorrect API key", 0, id="key-of-another-vendor"),
         pytest.param(Store(), new_secret(), "Incorrect API key", 1, id="unknown"),
         pytest.param(
             Store(replace(ALICE, disabled=True)), SECRET, "This API key has been revoked.", 1, id="revoked"
@@ -85,19 +85,19 @@ def test_who_is_let_in(headers: Mapping[str, str]) -> None:
         pytest.param(Store(checksummed=False), TYPO, "mistyped", 1, id="mistyped-among-chosen"),
     ],
 )
-def test_what_is_said_to_who_is_not(store: Store, secret: str, words: str, reads: int) -> None:
-    assert words in refusal(store, {"authorization": f"Bearer {secret}"})
-    assert len(store.asked) == reads
+def test_authentication_fails(store: Store, secret: str, words: str, reads: int) -> None:
+    assert words in refusal_message(store, {"authorization": f"Bearer {secret}"})
+    assert len(store.lookups) == reads
 
 
-def test_a_key_is_good_up_to_the_moment_it_expires() -> None:
+def test_a_key_is_valid_until_it_expires() -> None:
     key = replace(ALICE, expires=NOW + timedelta(microseconds=1))
-    assert let_in(Store(key), {"api-key": SECRET}) is key
+    assert authenticate_now(Store(key), {"api-key": SECRET}) is key
 
 
-@pytest.mark.parametrize("chosen", ["sk_cdx_test", TYPO], ids=["chosen", "chosen-as-if-made-here"])
+@pytest.mark.parametrize("chosen", ["sk_cdx_test", TYPO], ids=["chosen", "chosen-in-our-format"])
 def test_a_key_of_the_settings_needs_no_checksum(chosen: str) -> None:
-    key = let_in(MemoryKeyStore({"bob": chosen, "carol": "sk_cdx_other"}), {"api-key": chosen})
+    key = authenticate_now(MemoryKeyStore({"bob": chosen, "carol": "sk_cdx_other"}), {"api-key": chosen})
     assert (key.id, key.name, key.last4, key.limits, key.models) == (
         "bob",
         "bob",
@@ -108,7 +108,7 @@ def test_a_key_of_the_settings_needs_no_checksum(chosen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "asked", "model_id", "allowed"),
+    ("models", "lookups", "model_id", "allowed"),
     [
         pytest.param((), "gpt-4o", "claude-opus-5-5", True, id="all"),
         pytest.param(("claude-haiku-*",), "claude-haiku-4-5", "claude-haiku-4-5", True, id="pattern"),
@@ -116,17 +116,17 @@ def test_a_key_of_the_settings_needs_no_checksum(chosen: str) -> None:
         pytest.param(("a", "claude-opus-5-5"), "claude-opus-5.5", "claude-opus-5-5", True, id="by-id"),
         pytest.param(("gpt-4o",), "gpt-4o", "claude-opus-5-5", True, id="by-alias"),
         pytest.param(("Claude-Haiku-*",), "CLAUDE-HAIKU-4-5", "claude-haiku-4-5", True, id="case"),
-        pytest.param(("claude-haiku",), "claude-haiku-4-5", "claude-haiku-4-5", False, id="whole-names-only"),
+        pytest.param(("claude-haiku",), "claude-haiku-4-5", "claude-haiku-4-5", False, id="no-prefix-match"),
     ],
 )
-def test_models(models: tuple[str, ...], asked: str, model_id: str, allowed: bool) -> None:
+def test_models(models: tuple[str, ...], lookups: str, model_id: str, allowed: bool) -> None:
     key = replace(ALICE, models=models)
-    assert may_use(key, asked, model_id) is allowed
+    assert may_use(key, lookups, model_id) is allowed
     if allowed:
-        permit_model(key, asked, model_id)
+        permit_model(key, lookups, model_id)
         return
     with pytest.raises(APIError, match="You are not allowed to sample from this model") as caught:
-        permit_model(key, asked, model_id)
+        permit_model(key, lookups, model_id)
     error = caught.value
     assert (error.status, error.type, error.param, error.code) == (403, "invalid_request_error", "model", None)
     assert models[0] in error.message

@@ -1,4 +1,4 @@
-"""Limits of one key: exact under concurrency, settled or expired, and told in OpenAI's words."""
+"""Limits of one key: exact under concurrency, settled or expired, with OpenAI's errors and headers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ ALL = Limits(
     usd_per_month_micros=50_000_000,
 )
 MINUTE, DAY, MONTH = "2026-11-22T12:00", "2026-11-22", "2026-11"
-METERS = {
+COUNTERS = {
     "requests": f"requests#{MINUTE}",
     "tokens": f"tokens#{MINUTE}",
     "streams": "streams#open",
@@ -33,43 +33,43 @@ METERS = {
 Work = Callable[[Table, Clock], Coroutine[None, None, None]]
 
 
-def limiter(table: Table, clock: Callable[[], datetime], **options: Any) -> Limiter:
-    """Patient, since what stands in for DynamoDB is slow, and many ask it at once."""
+def make_limiter(table: Table, clock: Callable[[], datetime], **options: Any) -> Limiter:
+    """A limiter with a long timeout, because the fake DynamoDB is slow under concurrency."""
     return Limiter(table, clock, TableFailurePolicy("closed", pytest.fail, timeout=60), **options)
 
 
 async def admit(
-    by: Limiter, limits: Limits, *, tokens: int = 100, micros: int = 1000, streamed: bool = True
+    limiter: Limiter, limits: Limits, *, tokens: int = 100, micros: int = 1000, streamed: bool = True
 ) -> Admission:
-    return await by.admit("k", limits, tokens=tokens, micros=micros, streamed=streamed)
+    return await limiter.admit("k", limits, tokens=tokens, micros=micros, streamed=streamed)
 
 
-async def refused(by: Limiter, limits: Limits, **request: Any) -> APIError:
+async def refused(limiter: Limiter, limits: Limits, **request: Any) -> APIError:
     with pytest.raises(APIError) as raised:
-        await admit(by, limits, **request)
+        await admit(limiter, limits, **request)
     return raised.value
 
 
-async def passed(by: Limiter, limits: Limits, count: int) -> list[Admission]:
-    """Those of `count` requests at once that may pass; every other one has to get a 429."""
-    outcomes = await asyncio.gather(*(admit(by, limits) for _ in range(count)), return_exceptions=True)
+async def admitted(limiter: Limiter, limits: Limits, count: int) -> list[Admission]:
+    """The admissions of `count` concurrent requests. Asserts that all others are 429s."""
+    outcomes = await asyncio.gather(*(admit(limiter, limits) for _ in range(count)), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(isinstance(failure, APIError) and failure.status == 429 for failure in failures), failures
     return [outcome for outcome in outcomes if isinstance(outcome, Admission)]
 
 
-async def claimed(table: Table, names: dict[str, str] = METERS) -> dict[str, int]:
+async def claimed(table: Table, names: dict[str, str] = COUNTERS) -> dict[str, int]:
     items = {name: await table.get(ItemKey("METER#k", sort)) or {} for name, sort in names.items()}
     return {name: int(item.get("claimed", 0)) for name, item in items.items()}  # type: ignore[arg-type]
 
 
-def run(open_table: OpenTable, work: Work) -> None:
+def run_work(open_table: OpenTable, work: Work) -> None:
     clock = Clock()
     with open_table(clock) as table:
         asyncio.run(work(table, clock))
 
 
-AT_ONCE = {
+LIMITS_OF_100 = {
     "requests": Limits(requests_per_minute=100),
     "tokens": Limits(tokens_per_minute=10_000),
     "streams": Limits(concurrent_streams=100),
@@ -78,25 +78,25 @@ AT_ONCE = {
 }
 
 
-@pytest.mark.parametrize("name", AT_ONCE)
+@pytest.mark.parametrize("name", LIMITS_OF_100)
 @atomic_tables
-def test_of_200_at_once_exactly_100_pass(open_table: OpenTable, name: str) -> None:
+def test_exactly_100_of_200_concurrent_requests_pass(open_table: OpenTable, name: str) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        admissions = await passed(by, AT_ONCE[name], 200)
+        limiter = make_limiter(table, clock)
+        admissions = await admitted(limiter, LIMITS_OF_100[name], 200)
         assert len(admissions) == 100
         await asyncio.gather(*(admission.settle(10, 100) for admission in admissions))
         settled = {"requests": 100, "tokens": 1000, "streams": 0, "day": 10_000, "month": 10_000}
         assert (await claimed(table))[name] == settled[name]
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_settling_counts_what_was_needed(open_table: OpenTable) -> None:
+def test_settlement_replaces_the_reservation_by_the_usage(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        admissions = [await admit(by, ALL, tokens=1000, micros=90_000) for _ in range(3)]
+        limiter = make_limiter(table, clock)
+        admissions = [await admit(limiter, ALL, tokens=1000, micros=90_000) for _ in range(3)]
         assert await claimed(table) == {
             "requests": 3,
             "tokens": 3000,
@@ -104,10 +104,10 @@ def test_settling_counts_what_was_needed(open_table: OpenTable) -> None:
             "day": 270_000,
             "month": 270_000,
         }
-        clock.advance(minutes=2)  # the answers take longer than their minute
+        clock.advance(minutes=2)  # the requests take longer than the minute in which they began
         for admission, (tokens, micros) in zip(admissions, [(0, 0), (10, 50), (2000, 100_000)], strict=True):
             await admission.settle(tokens, micros)
-            await admission.settle(5, 5)  # once is enough
+            await admission.settle(5, 5)  # a second settlement changes nothing
         assert await claimed(table) == {
             "requests": 3,
             "tokens": 2010,
@@ -115,151 +115,151 @@ def test_settling_counts_what_was_needed(open_table: OpenTable) -> None:
             "day": 100_050,
             "month": 100_050,
         }
-        for sort in METERS.values():
+        for sort in COUNTERS.values():
             item = await table.get(ItemKey("METER#k", sort))
             assert item
             assert item["expires"] > clock().timestamp()  # type: ignore[operator]
             assert "holds" not in item
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_a_reservation_that_nobody_settles_expires(open_table: OpenTable) -> None:
+def test_an_unsettled_reservation_expires(open_table: OpenTable) -> None:
     limits = Limits(concurrent_streams=2, usd_per_day_micros=2000, usd_per_month_micros=2000)
 
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock, lease_seconds=900)
-        crashed = [await admit(by, limits) for _ in range(2)]
+        limiter = make_limiter(table, clock, lease_seconds=900)
+        crashed = [await admit(limiter, limits) for _ in range(2)]
         clock.advance(seconds=899)
-        assert (await refused(by, limits)).code == "rate_limit_exceeded"
+        assert (await refused(limiter, limits)).code == "rate_limit_exceeded"
         clock.advance(seconds=1)
         for _ in range(2):
-            await admit(by, limits)
-        await refused(by, limits)
-        # It was only slow: what it needed is counted, and its stream is not counted out twice.
+            await admit(limiter, limits)
+        await refused(limiter, limits)
+        # A late settlement: its usage is counted, and its stream is not subtracted twice.
         await crashed[0].settle(10, 7)
-        assert await claimed(table, {"s": METERS["streams"], "d": METERS["day"]}) == {"s": 2, "d": 2007}
+        assert await claimed(table, {"s": COUNTERS["streams"], "d": COUNTERS["day"]}) == {"s": 2, "d": 2007}
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_streams_that_crashed_days_ago_block_nothing(open_table: OpenTable) -> None:
-    """DynamoDB removes an expired item late; until then it refuses writes, and is not there for reads."""
+def test_streams_that_crashed_days_ago_do_not_count(open_table: OpenTable) -> None:
+    """DynamoDB deletes expired items late. Until then, reads ignore them and conditional writes fail."""
 
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        await admit(by, Limits(concurrent_streams=1))
+        limiter = make_limiter(table, clock)
+        await admit(limiter, Limits(concurrent_streams=1))
         clock.advance(days=3)
-        assert len(await passed(by, Limits(concurrent_streams=1), 3)) == 1
+        assert len(await admitted(limiter, Limits(concurrent_streams=1), 3)) == 1
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_a_stream_makes_room_when_it_ends(open_table: OpenTable) -> None:
+def test_a_finished_stream_frees_its_place(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
+        limiter = make_limiter(table, clock)
         limits = Limits(concurrent_streams=1)
-        first = await admit(by, limits)
-        await admit(by, limits, streamed=False)
-        error = await refused(by, limits)
+        first = await admit(limiter, limits)
+        await admit(limiter, limits, streamed=False)
+        error = await refused(limiter, limits)
         assert (error.status, error.type, error.code) == (429, "rate_limit_error", "rate_limit_exceeded")
         assert error.headers == {"retry-after": "2"}
         await first.settle(0, 0)
-        await admit(by, limits)
+        await admit(limiter, limits)
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_who_is_refused_by_one_limit_takes_nothing_of_the_others(open_table: OpenTable) -> None:
+def test_a_request_refused_by_one_limit_reserves_nothing(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        first = await admit(by, ALL, tokens=9000)
+        limiter = make_limiter(table, clock)
+        first = await admit(limiter, ALL, tokens=9000)
         before = await claimed(table)
-        error = await refused(by, ALL, tokens=2000)
+        error = await refused(limiter, ALL, tokens=2000)
         assert error.headers["x-ratelimit-remaining-tokens"] == "1000"
         assert await claimed(table) == before
         await first.settle(100, 100)
-        await admit(by, ALL, tokens=2000)
+        await admit(limiter, ALL, tokens=2000)
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_an_estimate_above_the_limit_passes_alone(open_table: OpenTable) -> None:
+def test_an_estimate_above_the_limit_is_admitted_alone(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
+        limiter = make_limiter(table, clock)
         tokens = Limits(tokens_per_minute=1000)
-        large = await admit(by, tokens, tokens=50_000)
-        assert "this request may need 50000" in (await refused(by, tokens, tokens=50_000)).message
-        await refused(by, tokens, tokens=1)
+        large = await admit(limiter, tokens, tokens=50_000)
+        assert "this request may need 50000" in (await refused(limiter, tokens, tokens=50_000)).message
+        await refused(limiter, tokens, tokens=1)
         await large.settle(400, 0)
-        await refused(by, tokens, tokens=50_000)  # not in a minute in which something was asked
-        await admit(by, tokens, tokens=600)
+        await refused(limiter, tokens, tokens=50_000)  # not in a minute with other usage
+        await admit(limiter, tokens, tokens=600)
 
         money = Limits(usd_per_day_micros=1000)
-        for spent in (300, 300, 5000):  # each passes alone, as long as something is left
-            large = await admit(by, money, micros=9000)
-            waiting = await refused(by, money, micros=1)
+        for spent in (300, 300, 5000):  # each is admitted alone, as long as part of the limit is left
+            large = await admit(limiter, money, micros=9000)
+            waiting = await refused(limiter, money, micros=1)
             assert (waiting.code, waiting.headers) == ("rate_limit_exceeded", {"retry-after": "2"})
             await large.settle(0, spent)
-        assert (await refused(by, money, micros=0)).code == "insufficient_quota"
-        assert await claimed(table, {"day": METERS["day"]}) == {"day": 5600}
+        assert (await refused(limiter, money, micros=0)).code == "insufficient_quota"
+        assert await claimed(table, {"day": COUNTERS["day"]}) == {"day": 5600}
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
 def test_only_one_running_request_may_overrun_a_budget(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
+        limiter = make_limiter(table, clock)
         money = Limits(usd_per_month_micros=1000)
-        running = await admit(by, money, micros=600)
-        assert (await refused(by, money, micros=600)).code == "rate_limit_exceeded"
+        running = await admit(limiter, money, micros=600)
+        assert (await refused(limiter, money, micros=600)).code == "rate_limit_exceeded"
         await running.settle(0, 600)
-        alone = await admit(by, money, micros=600)
-        await refused(by, money, micros=1)
+        alone = await admit(limiter, money, micros=600)
+        await refused(limiter, money, micros=1)
         await alone.settle(0, 600)
-        assert await claimed(table, {"month": METERS["month"]}) == {"month": 1200}
+        assert await claimed(table, {"month": COUNTERS["month"]}) == {"month": 1200}
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_what_is_settled_days_late_is_not_kept_for_good(open_table: OpenTable) -> None:
+def test_items_settled_days_late_still_expire(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        admission = await admit(by, ALL)
+        limiter = make_limiter(table, clock)
+        admission = await admit(limiter, ALL)
         clock.advance(days=60)
-        await admit(by, ALL)
+        await admit(limiter, ALL)
         await admission.settle(1, 1)
-        for sort in METERS.values():
+        for sort in COUNTERS.values():
             item = await table.get(ItemKey("METER#k", sort))
             assert item is None or "expires" in item
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_two_clocks_at_a_minutes_edge_overrun_no_window(open_table: OpenTable) -> None:
-    """Three seconds apart, they count into two minutes; within one of them they share what there is."""
+def test_limits_hold_for_two_clocks_at_the_edge_of_a_minute(open_table: OpenTable) -> None:
+    """Three seconds apart, they count in two windows; in the same minute they share one."""
 
     async def work(table: Table, clock: Clock) -> None:
         clock.advance(seconds=38)  # 12:00:58
-        slow = limiter(table, clock)
-        fast = limiter(table, lambda: clock() + timedelta(seconds=3))
+        slow = make_limiter(table, clock)
+        fast = make_limiter(table, lambda: clock() + timedelta(seconds=3))
         limits = Limits(requests_per_minute=10)
-        assert len(await passed(slow, limits, 15)) == 10
-        assert len(await passed(fast, limits, 7)) == 7
+        assert len(await admitted(slow, limits, 15)) == 10
+        assert len(await admitted(fast, limits, 7)) == 7
         clock.advance(seconds=2)  # 12:01:00 for both
-        assert len(await passed(slow, limits, 15)) == 3
+        assert len(await admitted(slow, limits, 15)) == 3
         minutes = {minute: f"requests#2026-11-22T12:{minute}" for minute in ("00", "01", "02")}
         assert await claimed(table, minutes) == {"00": 10, "01": 10, "02": 0}
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 WINDOWS = [
@@ -270,28 +270,30 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(
-    ("limits", "left", "wait"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
+    ("limits", "until_reset", "wait"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS]
 )
 @atomic_tables
-def test_a_window_begins_anew(open_table: OpenTable, limits: Limits, left: dict[str, float], wait: str) -> None:
+def test_a_new_window_starts_at_zero(
+    open_table: OpenTable, limits: Limits, until_reset: dict[str, float], wait: str
+) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        await (await admit(by, limits)).settle(1, 1)
-        assert (await refused(by, limits)).headers["retry-after"] == wait
-        clock.advance(**left)
-        await admit(by, limits)
+        limiter = make_limiter(table, clock)
+        await (await admit(limiter, limits)).settle(1, 1)
+        assert (await refused(limiter, limits)).headers["retry-after"] == wait
+        clock.advance(**until_reset)
+        await admit(limiter, limits)
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_the_last_month_of_a_year_ends(open_table: OpenTable) -> None:
+def test_the_december_window_resets_in_january(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
+        limiter = make_limiter(table, clock)
         clock.time = datetime(2026, 12, 31, 23, 59, 59, 900_000, tzinfo=UTC)
         limits = Limits(usd_per_month_micros=1)
-        await (await admit(by, limits)).settle(1, 1)
-        error = await refused(by, limits)
+        await (await admit(limiter, limits)).settle(1, 1)
+        error = await refused(limiter, limits)
         assert error.message == (
             "This API key may spend $0.000001 per month, and has spent it. "
             "The limit resets at 2027-01-01 00:00 UTC."
@@ -299,15 +301,15 @@ def test_the_last_month_of_a_year_ends(open_table: OpenTable) -> None:
         assert error.headers == {"retry-after": "1", "x-should-retry": "false"}
         assert (error.status, error.type, error.code) == (429, "insufficient_quota", "insufficient_quota")
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_headers_tell_the_callers_own_limits(open_table: OpenTable) -> None:
+def test_headers_have_the_limits_of_the_key(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
-        await admit(by, ALL, tokens=2000)
-        second = await admit(by, ALL, tokens=3000)
+        limiter = make_limiter(table, clock)
+        await admit(limiter, ALL, tokens=2000)
+        second = await admit(limiter, ALL, tokens=3000)
         assert await second.headers() == {
             "x-ratelimit-limit-requests": "10",
             "x-ratelimit-remaining-requests": "8",
@@ -319,9 +321,9 @@ def test_headers_tell_the_callers_own_limits(open_table: OpenTable) -> None:
         requests = Limits(requests_per_minute=2)
         assert (
             "x-ratelimit-limit-tokens"
-            not in await (await by.admit("other", requests, tokens=1, micros=1, streamed=True)).headers()
+            not in await (await limiter.admit("other", requests, tokens=1, micros=1, streamed=True)).headers()
         )
-        error = await refused(by, requests)
+        error = await refused(limiter, requests)
         assert (
             error.message
             == "Rate limit reached: this API key is limited to 2 requests per minute. The limit resets in 40 s."
@@ -333,7 +335,7 @@ def test_headers_tell_the_callers_own_limits(open_table: OpenTable) -> None:
             "x-ratelimit-reset-requests": "40s",
         }
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 COSTS = [
@@ -345,51 +347,49 @@ COSTS = [
 
 @pytest.mark.parametrize(("limits", "calls"), [row[1:] for row in COSTS], ids=[row[0] for row in COSTS])
 @atomic_tables
-def test_a_request_costs_as_many_reads_and_writes_as_stated(
-    open_table: OpenTable, limits: Limits, calls: dict[str, int]
-) -> None:
+def test_table_calls_of_a_limited_request(open_table: OpenTable, limits: Limits, calls: dict[str, int]) -> None:
     async def work(table: Table, clock: Clock) -> None:
         counting = FaultyTable(table)
-        admission = await admit(limiter(counting, clock), limits)
+        admission = await admit(make_limiter(counting, clock), limits)
         await admission.headers()
         await admission.settle(1, 1)
         assert counting.calls == calls
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 @atomic_tables
-def test_each_key_has_its_own_and_nothing_may_be_a_limit(open_table: OpenTable) -> None:
+def test_limits_are_per_key_and_may_be_zero(open_table: OpenTable) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        by = limiter(table, clock)
+        limiter = make_limiter(table, clock)
         none = Limits(requests_per_minute=0)
-        assert (await refused(by, none)).code == "rate_limit_exceeded"
-        assert (await refused(by, Limits(usd_per_day_micros=0))).code == "insufficient_quota"
+        assert (await refused(limiter, none)).code == "rate_limit_exceeded"
+        assert (await refused(limiter, Limits(usd_per_day_micros=0))).code == "insufficient_quota"
         one = Limits(requests_per_minute=1)
         for key in ("a", "b"):
-            await by.admit(key, one, tokens=1, micros=1, streamed=False)
-        await admit(by, one)
+            await limiter.admit(key, one, tokens=1, micros=1, streamed=False)
+        await admit(limiter, one)
 
-    run(open_table, work)
+    run_work(open_table, work)
 
 
 MAX_TOKENS = [
     ("no limit", None, 9000, 9000),
-    ("no limit, not asked", None, None, 4096),
+    ("no limit, not set", None, None, 4096),
     ("within", 1000, 1000, 1000),
-    ("not asked", 1000, None, 1000),
+    ("not set", 1000, None, 1000),
     ("default is less", 8000, None, 4096),
 ]
 
 
 @pytest.mark.parametrize(
-    ("most", "asked", "sent"), [row[1:] for row in MAX_TOKENS], ids=[row[0] for row in MAX_TOKENS]
+    ("maximum", "requested", "sent"), [row[1:] for row in MAX_TOKENS], ids=[row[0] for row in MAX_TOKENS]
 )
-def test_max_tokens_stays_within_the_keys(most: int | None, asked: int | None, sent: int) -> None:
-    assert bounded_max_tokens(Limits(max_tokens=most), asked, 4096) == sent
+def test_max_tokens_is_bounded_by_the_key(maximum: int | None, requested: int | None, sent: int) -> None:
+    assert bounded_max_tokens(Limits(max_tokens=maximum), requested, 4096) == sent
 
 
-def test_more_max_tokens_than_the_key_may_have() -> None:
+def test_max_tokens_above_the_keys_limit_is_refused() -> None:
     with pytest.raises(APIError, match="at most 1000 tokens") as raised:
         bounded_max_tokens(Limits(max_tokens=1000), 1001, 4096)
     assert (raised.value.status, raised.value.param) == (400, "max_tokens")

@@ -1,10 +1,10 @@
-"""The estimate of an answer's output tokens: up at once, down slowly, never below 4096."""
+"""The estimate of output tokens: it rises at once, falls slowly, and is at least 4096."""
 
 import pytest
 
 from claudexia.access.output_estimates import OutputEstimates
 
-# Answers as (tokens, complete), and the estimate after them.
+# Completed requests as (tokens, complete), and the estimate after them.
 ANSWERS: list[tuple[str, list[tuple[int, bool]], int | None]] = [
     ("none", [], None),
     ("only cut off", [(9000, False)], None),
@@ -28,7 +28,7 @@ def test_estimate(answers: list[tuple[int, bool]], estimate: int | None) -> None
     assert estimates.get("another", "model") is None
 
 
-def test_memory_is_bounded() -> None:
+def test_number_of_stored_estimates_is_bounded() -> None:
     estimates = OutputEstimates()
     for number in range(10_001):
         estimates.add(str(number), "model", 5000, complete=True)

@@ -1,4 +1,4 @@
-"""What a request costs: by kind of token, by model, and by an operator's own prices."""
+"""The cost of a request: by kind of token, by model, and with an operator's own prices."""
 
 import json
 from pathlib import Path
@@ -57,11 +57,11 @@ def test_a_model_is_found_with_and_without_its_date(model: str, micros: int | No
     assert Prices().cost(model, {"input_tokens": MILLION}) == micros
 
 
-def test_every_cost_is_a_whole_number() -> None:
+def test_costs_are_integers() -> None:
     assert type(Prices().cost("claude-haiku-5-5", {"input_tokens": 12345})) is int
 
 
-def test_an_estimate_covers_what_a_request_then_costs() -> None:
+def test_an_estimate_is_at_least_the_actual_cost() -> None:
     prices = Prices()
     used = {"cache_creation_input_tokens": 1000, "output_tokens": 500}
     assert prices.estimate("claude-opus-4-6-20260205", 1000, 500) == prices.cost("claude-opus-4-6", used)
@@ -72,7 +72,7 @@ UNPRICED = ["claude-fable-5-2", "claude-mythos-5-2", "claude-3-opus-20240229", "
 
 
 @pytest.mark.parametrize("model", UNPRICED)
-def test_a_model_without_a_price_can_count_as_the_dearest(model: str) -> None:
+def test_a_model_without_a_price_can_count_as_the_most_expensive(model: str) -> None:
     """The highest known prices are those of claude-fable-5: 10, 50, 12.5, 20 and 1 dollar per million."""
     prices = Prices()
     assert not prices.is_known(model)
@@ -90,7 +90,7 @@ def test_a_model_without_a_price_can_count_as_the_dearest(model: str) -> None:
     assert own.cost(model, {"output_tokens": MILLION}, dearest=True) == 99_000_000
 
 
-def test_a_known_price_is_not_the_dearest() -> None:
+def test_a_known_price_takes_precedence_over_the_most_expensive() -> None:
     assert Prices().cost("claude-haiku-4-5", {"output_tokens": MILLION}, dearest=True) == 5_000_000
 
 
@@ -109,7 +109,7 @@ OVERRIDES: list[tuple[str, dict[str, Any], str, int]] = [
 @pytest.mark.parametrize(
     ("override", "model", "micros"), [pytest.param(*rest, id=name) for name, *rest in OVERRIDES]
 )
-def test_an_operator_has_prices_of_their_own(
+def test_an_operator_can_override_prices(
     override: dict[str, Any], model: str, micros: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "prices.json"
@@ -119,7 +119,7 @@ def test_an_operator_has_prices_of_their_own(
         assert prices.cost(model, {"input_tokens": MILLION}) == micros
 
 
-def test_the_price_of_a_search_can_change() -> None:
+def test_the_price_of_a_search_can_be_overridden() -> None:
     prices = Prices('{"web_search": 2.5}')
     assert prices.cost("claude-sonnet-5", {"server_tool_use": {"web_search_requests": 2}}) == 5000
 
@@ -142,12 +142,12 @@ def test_the_price_of_a_search_can_change() -> None:
         ('{"web_search": null}', "web_search is not a number"),
     ],
 )  # fmt: skip
-def test_prices_that_cannot_be_used_are_told_at_the_start(override: str, words: str) -> None:
+def test_invalid_prices_are_an_error_at_startup(override: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         Prices(override)
 
 
-def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+def test_a_price_file_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "prices.json"
     file.write_bytes(b"{\xff}")
     with pytest.raises(SettingsError, match="is not UTF-8"):

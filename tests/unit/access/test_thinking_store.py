@@ -1,4 +1,4 @@
-"""Thoughts are recalled byte for byte, by who had them, for a day; in memory and on both tables."""
+"""The thinking store returns content unchanged, per key, for a day; in memory and on both tables."""
 
 import asyncio
 from base64 import b64encode
@@ -42,7 +42,7 @@ def on_dynamodb(clock: Clock) -> Iterator[ThinkingStore]:
 
 
 class Cold:
-    """A TableThinkingStore that starts anew with every call, as if each met another process."""
+    """A new TableThinkingStore for each call, as if each call were in another process."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -86,7 +86,7 @@ def play(open_store: OpenStore, scenario: Callable[[ThinkingStore, Clock], Corou
 
 
 @stores
-def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
+def test_stored_content_is_recalled_unchanged(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.save("k1", "toolu_1", CONTENT, clock())
         await store.save("k1", "toolu_2", OTHER, clock())
@@ -100,7 +100,7 @@ def test_an_answer_is_recalled_as_it_was(open_store: OpenStore) -> None:
 
 
 @stores
-def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None:
+def test_content_is_recalled_by_the_same_key_only(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.save("k1", "toolu_1", CONTENT, clock())
         assert await store.load("k2", ["toolu_1"], clock()) == {}
@@ -111,7 +111,7 @@ def test_nobody_recalls_what_another_key_was_told(open_store: OpenStore) -> None
 
 
 @stores
-def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: OpenStore) -> None:
+def test_stored_content_expires_after_a_day_even_if_recalled(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         await store.save("k1", "toolu_1", CONTENT, clock())
         clock.advance(hours=23)
@@ -123,7 +123,7 @@ def test_an_answer_is_kept_for_a_day_however_often_it_is_recalled(open_store: Op
 
 
 @stores
-def test_an_answer_is_replaced_and_forgotten(open_store: OpenStore) -> None:
+def test_content_can_be_replaced_and_deleted(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         for turn in ("a", "b", "c"):
             await store.save("k1", turn, CONTENT, clock())
@@ -135,7 +135,7 @@ def test_an_answer_is_replaced_and_forgotten(open_store: OpenStore) -> None:
 
 
 @stores
-def test_a_long_loop_is_recalled_whole(open_store: OpenStore) -> None:
+def test_all_turns_of_a_long_loop_are_recalled(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         turns = [f"toolu_{number}" for number in range(120)]
         for turn in turns:
@@ -146,7 +146,7 @@ def test_a_long_loop_is_recalled_whole(open_store: OpenStore) -> None:
 
 
 class Scene:
-    """A table that fails as it is told, one process that is warm, and what it told of failures."""
+    """A table with injectable faults, one warm process, and the failures that it reported."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -158,20 +158,20 @@ class Scene:
         return TableThinkingStore(self.table, self.failures.append, max_bytes)
 
 
-def test_a_warm_process_reads_nothing_again() -> None:
+def test_a_warm_process_reads_from_its_cache() -> None:
     async def scenario(scene: Scene) -> None:
         await scene.warm.save("k1", "a", CONTENT, scene.clock())
         cold = scene.process()
         for process in (scene.warm, cold, cold):
             assert await process.load("k1", ["a"], scene.clock()) == {"a": CONTENT}
         assert scene.table.calls == {"put": 1, "get_many": 1}
-        scene.clock.advance(days=1)  # what was read from the table is not kept for longer than the table does
+        scene.clock.advance(days=1)  # content read from the table is not cached longer than the table stores it
         assert await cold.load("k1", ["a"], scene.clock()) == {}
 
     asyncio.run(scenario(Scene()))
 
 
-def test_what_a_process_keeps_near_is_bounded() -> None:
+def test_the_cache_of_a_process_is_bounded() -> None:
     async def scenario(scene: Scene) -> None:
         process = scene.process(max_bytes=1000)
         for turn in ("a", "b"):
@@ -185,7 +185,7 @@ def test_what_a_process_keeps_near_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("fault", ["missing", "denied", "throttled", "timeout", "failed"])
-def test_a_failing_table_fails_no_request(fault: str) -> None:
+def test_a_failing_table_raises_nothing(fault: str) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.process().save("k1", "far", CONTENT, scene.clock())
         scene.table.fault = fault
@@ -199,8 +199,8 @@ def test_a_failing_table_fails_no_request(fault: str) -> None:
     asyncio.run(scenario(Scene()))
 
 
-def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
-    # Noise in base 64, as signatures are: it compresses to three quarters.
+def test_content_too_large_for_an_item_is_cached_only() -> None:
+    # Random base64, like signatures: it compresses to three quarters of its size.
     digits = b64encode(b"".join(sha256(b"%d" % number).digest() for number in range(14_100))).decode()
     large: Blocks = [{"type": "redacted_thinking", "data": digits}]
     fitting: Blocks = [{"type": "redacted_thinking", "data": digits[:500_000]}]
@@ -210,7 +210,7 @@ def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
         assert scene.failures == ["too_large"]
         assert scene.table.calls == {}
         assert await scene.warm.load("k1", ["large"], scene.clock()) == {"large": large}
-        with dynamo_table(scene.clock) as table:  # which refuses what is larger than 400 KB
+        with dynamo_table(scene.clock) as table:  # DynamoDB refuses items above 400 KB
             await TableThinkingStore(table, unexpected).save("k1", "fitting", fitting, scene.clock())
             cold = TableThinkingStore(table, unexpected)
             assert await cold.load("k1", ["fitting"], scene.clock()) == {"fitting": fitting}
@@ -219,7 +219,7 @@ def test_what_does_not_fit_into_an_item_is_kept_near_only() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no zlib", "a text"])
-def test_an_item_that_nobody_can_read_is_told_and_left_out(content: bytes | str) -> None:
+def test_an_unreadable_item_is_reported_and_left_out(content: bytes | str) -> None:
     async def scenario(scene: Scene) -> None:
         await scene.table.put(ItemKey("THOUGHT#k1", "a"), {"content": content})
         assert await scene.warm.load("k1", ["a"], scene.clock()) == {}

@@ -21,7 +21,7 @@ class Source:
 
 
 async def frames(pieces: Sequence[bytes | float]) -> AsyncGenerator[bytes, None]:
-    """A number stands for a turn of the event loop."""
+    """A number is a pause of that many turns of the event loop."""
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece
@@ -44,7 +44,7 @@ async def forever() -> Any:
     await asyncio.Event().wait()
 
 
-def test_a_client_who_is_gone_before_the_first_frame_still_closes_the_source() -> None:
+def test_a_disconnect_before_the_first_frame_closes_the_source() -> None:
     async def gone() -> Any:
         return {"type": "http.disconnect"}
 
@@ -68,7 +68,7 @@ def test_messages() -> None:
     assert [message["body"] for message in sent[1:]] == [b"data: 1\n\n", b""]
 
 
-def test_a_cancellation_from_outside_stays_one() -> None:
+def test_a_cancellation_is_passed_on() -> None:
     async def run() -> None:
         async def blocked(message: Any) -> None:
             await forever()
@@ -93,7 +93,7 @@ def test_a_cancellation_from_outside_stays_one() -> None:
         pytest.param([b"1", *[b"2"] * 150], [b"1", b"2" * 64, b"2" * 64, b"2" * 22], id="bounded"),
     ],
 )
-def test_pieces_of_one_turn_are_joined_and_none_is_late(
+def test_frames_of_one_loop_turn_are_joined_and_none_is_delayed(
     pieces: list[bytes | float], sends: list[bytes]
 ) -> None:
     sent: list[bytes] = []
@@ -106,8 +106,8 @@ def test_pieces_of_one_turn_are_joined_and_none_is_late(
     assert sent == sends
 
 
-def test_back_pressure_holds_the_source_back() -> None:
-    """A client that takes nothing lets at most one bounded batch be read ahead."""
+def test_backpressure_stops_reading_from_the_source() -> None:
+    """While the client reads nothing, at most one bounded batch is read ahead."""
     read = 0
 
     async def endless() -> AsyncGenerator[bytes, None]:
@@ -130,7 +130,7 @@ def test_back_pressure_holds_the_source_back() -> None:
     assert read <= 65
 
 
-def test_a_send_that_fails_ends_the_response() -> None:
+def test_a_failed_send_ends_the_response() -> None:
     calls = 0
 
     async def failing(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""OpenAI's older completions: the request as a chat, the answer as a text."""
+"""OpenAI's legacy completions: the request becomes a chat request, the response a text completion."""
 
 import json
 from typing import Any
@@ -14,16 +14,16 @@ from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
 from tests.helpers.serving import text_events, tool_events
 
-ASKED: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}
+REQUEST: dict[str, Any] = {"model": "claude-sonnet-4-5", "prompt": "Say hello."}
 
 
 @pytest.mark.parametrize("prompt", ["Say hello.", ["Say hello."]], ids=["text", "list-of-one"])
 def test_a_prompt_becomes_the_only_message(prompt: Any) -> None:
     shared = {"max_tokens": 5, "temperature": 0.5, "stop": ["x"], "stream": True, "n": 2, "user": "u"}
     harmless = {"echo": False, "suffix": None, "best_of": 1, "logprobs": None}
-    body = to_chat_body(json.dumps({**ASKED, "prompt": prompt, **shared, **harmless}).encode())
+    body = to_chat_body(json.dumps({**REQUEST, "prompt": prompt, **shared, **harmless}).encode())
     messages = [{"role": "user", "content": "Say hello."}]
-    assert json.loads(body) == {"model": ASKED["model"], **shared, "messages": messages}
+    assert json.loads(body) == {"model": REQUEST["model"], **shared, "messages": messages}
     assert parse_params(body).model_extra == {}
 
 
@@ -49,21 +49,21 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("fields", "param", "code"), REFUSED)
-def test_what_has_no_counterpart_is_refused(fields: dict[str, Any], param: str, code: str) -> None:
+def test_fields_without_a_counterpart_are_refused(fields: dict[str, Any], param: str, code: str) -> None:
     with pytest.raises(APIError) as caught:
-        to_chat_body(json.dumps({**ASKED, **fields}).encode())
+        to_chat_body(json.dumps({**REQUEST, **fields}).encode())
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, code)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"'])
-def test_what_is_no_request_is_told_as_for_a_chat(body: bytes) -> None:
+def test_invalid_bodies_have_the_same_errors_as_chat_completions(body: bytes) -> None:
     with pytest.raises(APIError) as caught:
         parse_params(to_chat_body(body))
     assert caught.value.status == 400
 
 
 def answers(events: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
-    """A whole answer, and all that came of the same answer's chunks."""
+    """The buffered completion of these events, and what their chunks add up to."""
     accumulator, stream = MessageAccumulator(), ChatCompletionStream(created=7, include_usage=True)
     chunks: list[Any] = []
     for event in events:
@@ -84,22 +84,22 @@ def answers(events: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
     ],
 )
 def test_answers(events: list[dict[str, Any]], text: str, reason: str) -> None:
-    whole, chunks = answers(events)
-    parsed = Completion.model_validate(whole, strict=True)
-    assert whole.keys() == {"id", "object", "created", "model", "choices", "usage"}
+    buffered, chunks = answers(events)
+    parsed = Completion.model_validate(buffered, strict=True)
+    assert buffered.keys() == {"id", "object", "created", "model", "choices", "usage"}
     assert (parsed.id, parsed.created, parsed.choices[0].text) == ("cmpl-test", 7, text)
     assert parsed.choices[0].finish_reason == reason
 
-    told = [chunk for chunk in chunks if chunk]
+    streamed = [chunk for chunk in chunks if chunk]
     assert None in chunks, "the role alone is not told"
-    assert "".join(choice["text"] for chunk in told for choice in chunk["choices"]) == text
-    assert [choice["finish_reason"] for chunk in told for choice in chunk["choices"]][-1] == reason
-    assert (told[-1]["choices"], told[-1]["usage"]) == ([], whole["usage"])
-    assert {(chunk["id"], chunk["object"]) for chunk in told} == {("cmpl-test", "text_completion")}
+    assert "".join(choice["text"] for chunk in streamed for choice in chunk["choices"]) == text
+    assert [choice["finish_reason"] for chunk in streamed for choice in chunk["choices"]][-1] == reason
+    assert (streamed[-1]["choices"], streamed[-1]["usage"]) == ([], buffered["usage"])
+    assert {(chunk["id"], chunk["object"]) for chunk in streamed} == {("cmpl-test", "text_completion")}
 
 
-def test_a_refusal_is_told_as_text() -> None:
-    whole, chunks = answers(text_events("", "refusal"))
-    assert whole["choices"][0]["finish_reason"] == "content_filter"
+def test_a_refusal_is_returned_as_text() -> None:
+    buffered, chunks = answers(text_events("", "refusal"))
+    assert buffered["choices"][0]["finish_reason"] == "content_filter"
     streamed = "".join(choice["text"] for chunk in chunks if chunk for choice in chunk["choices"])
-    assert whole["choices"][0]["text"] == streamed != ""
+    assert buffered["choices"][0]["text"] == streamed != ""

@@ -69,14 +69,14 @@ def message(params: Body) -> Message:
         async with anthropic.AsyncAnthropic(
             api_key="none", max_retries=0, http_client=httpx2.AsyncClient(transport=Bridge())
         ) as client:
-            whole = await client.post("/v1/messages", body=params, cast_to=Message)
+            buffered = await client.post("/v1/messages", body=params, cast_to=Message)
             stream: Any = client.messages.stream
             async with stream(**params) as events:
                 streamed: Message = await events.get_final_message()
-        return whole, streamed
+        return buffered, streamed
 
-    whole, streamed = run(send_both())
-    assert without_ids(streamed) == without_ids(whole)
+    buffered, streamed = run(send_both())
+    assert without_ids(streamed) == without_ids(buffered)
     return streamed
 
 

@@ -35,7 +35,7 @@ def behind_the_gateway(function: Function) -> Any:
     return app
 
 
-def says(*pieces: bytes, error: FunctionError | None = None) -> Function:
+def error_body(*pieces: bytes, error: FunctionError | None = None) -> Function:
     async def function(invocation: Invocation) -> None:
         for piece in pieces:
             await invocation.write(piece)
@@ -47,7 +47,7 @@ def says(*pieces: bytes, error: FunctionError | None = None) -> Function:
     return function
 
 
-def answered(function: Function, **request: Any) -> httpx.Response:
+def responses(function: Function, **request: Any) -> httpx.Response:
     with serving(behind_the_gateway(function)) as url:
         return httpx.post(url, trust_env=False, **request, timeout=PATIENCE)
 
@@ -71,7 +71,7 @@ def metadata(**keys: Any) -> bytes:
 def test_metadata_becomes_status_and_headers(
     prelude: dict[str, Any], status: int, headers: dict[str, str]
 ) -> None:
-    response = answered(says(metadata(**prelude), b"body"))
+    response = responses(error_body(metadata(**prelude), b"body"))
     assert (response.status_code, response.content) == (status, b"body")
     assert {name: response.headers.get(name) for name in headers} == headers
     assert response.headers["x-amzn-trace-id"].startswith("Root=1-")
@@ -87,7 +87,7 @@ def test_metadata_becomes_status_and_headers(
     ],
 )
 def test_metadata_is_read_from_any_chunks(pieces: list[bytes]) -> None:
-    response = answered(says(*pieces))
+    response = responses(error_body(*pieces))
     assert (response.status_code, response.content) == (201, b"body")
 
 
@@ -111,7 +111,7 @@ def test_metadata_is_read_from_any_chunks(pieces: list[bytes]) -> None:
 def test_failure_before_the_body_is_a_502(
     pieces: list[bytes], error: FunctionError | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    response = answered(says(*pieces, error=error))
+    response = responses(error_body(*pieces, error=error))
     assert response.status_code == 502
     assert response.json() == {
         "error": {"message": "Internal server error", "type": "server_error", "param": None, "code": None}
@@ -120,7 +120,7 @@ def test_failure_before_the_body_is_a_502(
 
 
 def test_failure_in_the_body_closes_the_connection(capfd: pytest.CaptureFixture[str]) -> None:
-    function = says(metadata(), b"data: 1\n\n", error=FunctionError("Function.KeyError", "boom"))
+    function = error_body(metadata(), b"data: 1\n\n", error=FunctionError("Function.KeyError", "boom"))
     with (
         serving(behind_the_gateway(function)) as url,
         httpx.stream("GET", url, trust_env=False, timeout=PATIENCE) as response,
@@ -144,7 +144,7 @@ def test_failure_in_the_body_closes_the_connection(capfd: pytest.CaptureFixture[
     ],
 )
 def test_request_above_the_event_limit_is_a_413(body: bytes, status: int) -> None:
-    response = answered(says(metadata()), content=body)
+    response = responses(error_body(metadata()), content=body)
     assert response.status_code == status
     if status == 413:
         assert response.json()["error"]["code"] == "request_too_large"
@@ -165,9 +165,11 @@ def test_slow_client_applies_backpressure_and_disconnected_client_does_not_stop_
 
     with serving(behind_the_gateway(function)) as url:
         with httpx.stream("GET", url, trust_env=False, timeout=PATIENCE) as response:
-            pieces = response.iter_raw(1000)  # held: a forgotten iterator closes the connection
+            pieces = response.iter_raw(
+                1000
+            )  # referenced, because a garbage-collected iterator closes the connection
             next(pieces)
-            assert not ended.wait(0.5)  # 20 MB do not fit into the buffers of two sockets
+            assert not ended.wait(0.5)  # 20 MB exceed the buffers of two sockets
             assert written < 20_000_000
         assert ended.wait(PATIENCE)
     assert written == 20_000_000

@@ -30,8 +30,8 @@ def scope(**more: Any) -> dict[str, Any]:
 
 
 def event(body: bytes = b"", **more: Any) -> dict[str, Any]:
-    made = rest_event(scope(**more), body, "request-1", "Root=1-0-0;Parent=0;Sampled=0")
-    return cast("dict[str, Any]", json.loads(json.dumps(made)))
+    event_ = rest_event(scope(**more), body, "request-1", "Root=1-0-0;Parent=0;Sampled=0")
+    return cast("dict[str, Any]", json.loads(json.dumps(event_)))
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def event(body: bytes = b"", **more: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_event_has_the_request(request_: dict[str, Any], expected: dict[str, Any]) -> None:
-    made = event(**request_)
-    assert {name: made[name] for name in expected} == expected
+    event_ = event(**request_)
+    assert {name: event_[name] for name in expected} == expected
 
 
 def test_event_has_single_and_multi_value_headers() -> None:
     sent = [(b"x-one", b"1"), (b"x-one", b"2"), (b"connection", b"keep-alive"), (b"content-length", b"3")]
-    made = event(headers=[*sent, (b"x-forwarded-for", b"198.51.100.1"), (b"accept", b"*/*")])
-    assert made["headers"] == {
+    event_ = event(headers=[*sent, (b"x-forwarded-for", b"198.51.100.1"), (b"accept", b"*/*")])
+    assert event_["headers"] == {
         "x-one": "2",
         "accept": "*/*",
         "x-amzn-trace-id": "Root=1-0-0",
@@ -68,8 +68,8 @@ def test_event_has_single_and_multi_value_headers() -> None:
         "x-forwarded-port": "8000",
         "x-forwarded-proto": "http",
     }
-    assert made["multiValueHeaders"]["x-one"] == ["1", "2"]
-    assert made["multiValueHeaders"].keys() == made["headers"].keys()
+    assert event_["multiValueHeaders"]["x-one"] == ["1", "2"]
+    assert event_["multiValueHeaders"].keys() == event_["headers"].keys()
 
 
 def test_event_has_the_request_context() -> None:
@@ -84,12 +84,12 @@ def test_event_has_the_request_context() -> None:
 
 @pytest.mark.parametrize("body", [b"", b'{"a": "\xc3\xa9"}', b"\xff\x00\xfe"], ids=["none", "text", "bytes"])
 def test_mangum_reads_the_same_request(body: bytes) -> None:
-    made = event(
+    event_ = event(
         body, raw_path=b"/v1/models/claude%20x", query_string=b"a=1&a=%26", headers=[(b"host", b"localhost:8000"), (b"authorization", b"Bearer k")]
     )  # fmt: skip
 
-    async def infer() -> Any:  # Mangum makes a loop where it finds none, and leaves it open
-        return Mangum(Starlette(), lifespan="off").infer(made, cast("Any", None))
+    async def infer() -> Any:  # Mangum creates an event loop if there is none, and leaves it open
+        return Mangum(Starlette(), lifespan="off").infer(event_, cast("Any", None))
 
     inferred = asyncio.run(infer())
     assert inferred.body == body

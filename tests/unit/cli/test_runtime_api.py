@@ -59,7 +59,7 @@ class Client:
         return int(status.split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
 
 
-class Bench:
+class ApiWithClients:
     """A Runtime API, and clients connected to its port."""
 
     def __init__(self, seconds: float) -> None:
@@ -84,19 +84,19 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(seconds: float = 30) -> AsyncIterator[Bench]:
-    made = Bench(seconds)
-    made.address = await made.api.start()
+async def api_with_clients(seconds: float = 30) -> AsyncIterator[ApiWithClients]:
+    setup = ApiWithClients(seconds)
+    setup.address = await setup.api.start()
     try:
         async with asyncio.timeout(PATIENCE):
-            yield made
+            yield setup
     finally:
-        for client in made.clients:
+        for client in setup.clients:
             client.writer.close()
-        made.api.stop()
+        setup.api.stop()
 
 
-async def outcome(invocation: Invocation) -> tuple[bytes, str]:
+async def response_and_error(invocation: Invocation) -> tuple[bytes, str]:
     """The whole response, and the error it ended with."""
     body = b""
     try:
@@ -107,17 +107,17 @@ async def outcome(invocation: Invocation) -> tuple[bytes, str]:
     return body, ""
 
 
-def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+def run_test(test: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(test())
 
 
 def test_next_returns_an_event() -> None:
     async def test() -> None:
-        async with bench(900) as made:
-            client = await made.client()
+        async with api_with_clients(900) as setup:
+            client = await setup.client()
             polling = asyncio.ensure_future(client.next())
             invocation = Invocation("r1", b'{"event": 1}')
-            made.api.submit(invocation)
+            setup.api.submit(invocation)
             headers, body = await polling
             assert body == b'{"event": 1}'
             assert headers["lambda-runtime-aws-request-id"] == "r1"
@@ -130,18 +130,18 @@ def test_next_returns_an_event() -> None:
             left = int(headers["lambda-runtime-deadline-ms"]) / 1000 - time.time()
             assert 900 - PATIENCE < left <= 900
 
-    run(test)
+    run_test(test)
 
 
 def test_chunks_pass_at_once_and_unchanged() -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             await client.begin("r1")
             async with aclosing(invocation.response()) as response:
                 for data in (b"{}", bytes(8), b"data: 1\n\n", b"x" * 65536):
                     await client.chunk(data)
-                    assert await anext(response) == data  # before the next one is so much as sent
+                    assert await anext(response) == data  # before the next one is sent
                 await client.send("6\r\nsp")
                 await client.send("lit\n\r\n")
                 assert await anext(response) == b"split\n"
@@ -149,7 +149,7 @@ def test_chunks_pass_at_once_and_unchanged() -> None:
                 assert [piece async for piece in response] == []
             assert (await client.answer())[0] == 202
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -164,18 +164,18 @@ def test_chunks_pass_at_once_and_unchanged() -> None:
 )  # fmt: skip
 def test_end_of_a_response_has_its_error(headers: str, ending: str, error: str) -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             await client.begin("r1", headers)
             await client.send(b"3\r\nabc\r\n" + ending.encode())
-            assert await outcome(invocation) == (b"abc", error)
+            assert await response_and_error(invocation) == (b"abc", error)
             assert (await client.answer())[0] == 202
             assert await client.post("invocation/r1/error") == (
                 400,
                 '{"errorMessage": "Invalid request ID", "errorType": "InvalidRequestID"}',
             )
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -192,23 +192,23 @@ def test_end_of_a_response_has_its_error(headers: str, ending: str, error: str) 
 )
 def test_incomplete_response_is_an_error(rest: bytes) -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             await client.begin("r1", TRAILERS)
             await client.send(b"3\r\nabc\r\n" + rest)
             client.writer.write_eof()
-            body, error = await outcome(invocation)
+            body, error = await response_and_error(invocation)
             assert body[:3] == b"abc"
             assert error.startswith("Runtime.TruncatedResponse")
             assert await client.reader.read() == b""  # no 202
 
-    run(test)
+    run_test(test)
 
 
 def test_disconnected_caller_does_not_stop_the_function() -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             await client.begin("r1")
             await client.chunk(b"one")
             async with aclosing(invocation.response()) as response:
@@ -218,16 +218,16 @@ def test_disconnected_caller_does_not_stop_the_function() -> None:
             await client.send("0\r\n\r\n")
             assert (await client.answer())[0] == 202
 
-    run(test)
+    run_test(test)
 
 
 def test_twenty_megabytes_pass_both_ways_with_backpressure() -> None:
     size = 20 * 2**20
 
     async def test() -> None:
-        async with bench() as made:
-            made.api.submit(invocation := Invocation("r1", b"e" * size))
-            client = await made.client()
+        async with api_with_clients() as setup:
+            setup.api.submit(invocation := Invocation("r1", b"e" * size))
+            client = await setup.client()
             assert len((await client.next())[1]) == size
             await client.begin("r1")
             sending = asyncio.ensure_future(client.chunk(b"x" * size))
@@ -241,7 +241,7 @@ def test_twenty_megabytes_pass_both_ways_with_backpressure() -> None:
                 assert taken + await counting == size
             assert (await client.answer())[0] == 202
 
-    run(test)
+    run_test(test)
 
 
 async def count(response: AsyncIterator[bytes]) -> int:
@@ -258,23 +258,23 @@ async def count(response: AsyncIterator[bytes]) -> int:
 )  # fmt: skip
 def test_function_error_replaces_the_response(path: str, body: str, headers: str, error: str) -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             assert await client.post(path, body, headers) == (202, '{"status":"OK"}')
-            assert await outcome(invocation) == (b"", error)
+            assert await response_and_error(invocation) == (b"", error)
 
-    run(test)
+    run_test(test)
 
 
 def test_init_error_is_recorded() -> None:
     async def test() -> None:
-        async with bench() as made:
-            client = await made.client()
+        async with api_with_clients() as setup:
+            client = await setup.client()
             head = "Lambda-Runtime-Function-Error-Type: Function.ImportModuleError\r\n"
             assert (await client.post("init/error", '{"errorMessage": "no app"}', head))[0] == 202
-            assert str(made.api.init_error) == "Function.ImportModuleError: no app"
+            assert str(setup.api.init_error) == "Function.ImportModuleError: no app"
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -290,53 +290,53 @@ def test_init_error_is_recorded() -> None:
 )
 def test_rejected_request_changes_nothing(path: str, headers: str, status: int) -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, client = await setup.invoked()
             assert (await client.post(path, "{}", headers))[0] == status
             answering = asyncio.ensure_future(client.post("invocation/r1/response", "whole"))
-            assert await outcome(invocation) == (b"whole", "")
+            assert await response_and_error(invocation) == (b"whole", "")
             assert (await answering)[0] == 202
 
-    run(test)
+    run_test(test)
 
 
 def test_second_response_is_rejected_during_the_first() -> None:
     async def test() -> None:
-        async with bench() as made:
-            invocation, first = await made.invoked()
+        async with api_with_clients() as setup:
+            invocation, first = await setup.invoked()
             await first.begin("r1")
             await first.chunk(b"x")
             async with aclosing(invocation.response()) as response:
                 assert await anext(response) == b"x"
-                second = await made.client()
+                second = await setup.client()
                 assert (await second.post("invocation/r1/response"))[0] == 403
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize("started", [False, True], ids=["before", "in-the-middle"])
 def test_late_response_gets_410_and_then_the_next_event(started: bool) -> None:
     async def test() -> None:
-        async with bench(0.2) as made:
-            invocation, client = await made.invoked()
+        async with api_with_clients(0.2) as setup:
+            invocation, client = await setup.invoked()
             if started:
                 await client.begin("r1")
                 await client.chunk(b"early")
-            body, error = await outcome(invocation)
+            body, error = await response_and_error(invocation)
             assert (body, error) == (
                 b"early" if started else b"",
                 "Sandbox.Timedout: Task timed out after 0.20 seconds",
             )
-            assert made.timed_out == [invocation]
+            assert setup.timed_out == [invocation]
             if not started:
                 await client.begin("r1")
             await client.chunk(b"late")
             await client.send("0\r\n\r\n")
             assert (await client.answer())[0] == 410
-            made.api.submit(Invocation("r2", b"next"))
+            setup.api.submit(Invocation("r2", b"next"))
             assert (await client.next())[1] == b"next"
 
-    run(test)
+    run_test(test)
 
 
 @pytest.mark.parametrize(
@@ -344,16 +344,16 @@ def test_late_response_gets_410_and_then_the_next_event(started: bool) -> None:
 )
 def test_invocations_fail_when_the_process_exits(polled: bool, waiting_fails: bool) -> None:
     async def test() -> None:
-        async with bench() as made:
-            running = (await made.invoked())[0] if polled else None
+        async with api_with_clients() as setup:
+            running = (await setup.invoked())[0] if polled else None
             waiting = Invocation("r2", b"waits")
-            made.api.submit(waiting)
-            made.api.reset(FunctionError("Runtime.ExitError", "gone"))
+            setup.api.submit(waiting)
+            setup.api.reset(FunctionError("Runtime.ExitError", "gone"))
             if running:
-                assert await outcome(running) == (b"", "Runtime.ExitError: gone")
+                assert await response_and_error(running) == (b"", "Runtime.ExitError: gone")
             if waiting_fails:
-                assert await outcome(waiting) == (b"", "Runtime.ExitError: gone")
+                assert await response_and_error(waiting) == (b"", "Runtime.ExitError: gone")
             else:
-                assert (await (await made.client()).next())[1] == b"waits"
+                assert (await (await setup.client()).next())[1] == b"waits"
 
-    run(test)
+    run_test(test)

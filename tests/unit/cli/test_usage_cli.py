@@ -3,10 +3,13 @@
 import asyncio
 import csv
 import json
+import webbrowser
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from io import StringIO
+from pathlib import Path
 
 import boto3
 import pytest
@@ -187,7 +190,104 @@ def test_keys_with_the_same_name_stay_separate(capsys: pytest.CaptureFixture[str
     assert output_of(capsys, *MONTH).count("alice") == 2
 
 
+class _Page(HTMLParser):
+    """The text, the tags with their attributes, and the texts of the chart's bars."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def labels(self) -> list[str]:
+        return [label for tag, attrs in self.tags if tag == "svg" and (label := attrs.get("aria-label"))]
+
+
+@pytest.mark.usefixtures("used")
+def test_html_has_charts_and_the_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "usage.html"
+    assert main(["usage", *OPTIONS, *MONTH, "--html", str(path)]) == 0
+    assert capsys.readouterr().out == ""
+    page = _Page(path.read_text("utf-8"))
+    assert page.labels() == [
+        "Cost per day, by key: bob $3.00, alice $1.50",
+        "Cost per day, by model: claude-sonnet-5-5 $4.50, claude-unheard-of $0.00",
+        "Tokens per day: input 3k, cache reads 800, cache writes 120, output 12k",
+        "Requests per day: successful 3, failed 1",
+        "Failed requests per day, by key: alice 1, bob 0",
+    ]
+    for text in (
+        "Day 3, alice: $1.50",
+        "Day 5, bob: $3.00",
+        "Day 3, failed: 1",
+        "claude-unheard-of",
+        "unknown",
+    ):
+        assert text in page.text
+    assert "excludes 1 requests without a price: claude-unheard-of" in page.text
+    assert not {"script", "iframe", "img"} & {tag for tag, _ in page.tags}
+    assert [attrs["href"] for _, attrs in page.tags if "href" in attrs] == ["data:,"]
+
+
+@pytest.mark.usefixtures("used")
+def test_html_escapes_names(tmp_path: Path) -> None:
+    client = boto3.client("dynamodb", region_name=REGION)
+    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+    asyncio.run(ledger.record(replace(RECORD, key_id="X", key_name="<script>1</script>", model='"><b>')))
+    path = tmp_path / "usage.html"
+    assert main(["usage", *OPTIONS, *MONTH, "--html", str(path)]) == 0
+    page = _Page(path.read_text("utf-8"))
+    assert "<script>1</script>" in page.text
+    assert not {"script", "b"} & {tag for tag, _ in page.tags}
+
+
+@pytest.mark.usefixtures("used")
+def test_many_keys_are_summed_up(tmp_path: Path) -> None:
+    client = boto3.client("dynamodb", region_name=REGION)
+    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+    for number in range(9):
+        cost = (number + 10) * 1_000_000
+        asyncio.run(
+            ledger.record(replace(RECORD, key_id=f"K{number}", key_name=f"key {number}", cost_micros=cost))
+        )
+    path = tmp_path / "usage.html"
+    assert main(["usage", *OPTIONS, *MONTH, "--html", str(path)]) == 0
+    costs = _Page(path.read_text("utf-8")).labels()[0]
+    assert costs == (
+        "Cost per day, by key: key 8 $18.00, key 7 $17.00, key 6 $16.00, key 5 $15.00, key 4 $14.00, key 3 $13.00, "
+        "key 2 $12.00, others $25.50"
+    )
+
+
+@pytest.mark.usefixtures("used")
+def test_open_shows_the_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    def record(url: str) -> bool:
+        opened.append(url)
+        return len(opened) == 1  # as if there were no browser for the second one
+
+    monkeypatch.setattr(webbrowser, "open", record)
+    path = tmp_path / "usage.html"
+    arguments = ["usage", *OPTIONS, *MONTH, "--html", str(path), "--open"]
+    assert main(arguments) == 0
+    assert opened == [path.as_uri()]
+    assert main(arguments) == 1
+
+
 FAILURES = [
+    (
+        "no-directory",
+        [*OPTIONS, *MONTH, "--html", "/nowhere/usage.html"],
+        "/nowhere/usage.html cannot be written",
+    ),
+    ("no-page", [*OPTIONS, "--month", "2026-10", "--html", "usage.html"], "There is no usage in 2026-10"),
     ("no-such-key", [*OPTIONS, *MONTH, "--key", "carol"], "There is no usage of a key 'carol' in 2026-11"),
     ("no-table", ["--table", "other", "--region", REGION], "There is no such table"),
     ("no-region", ["--table", NAME], "No AWS region is selected"),
@@ -210,6 +310,8 @@ def test_failure_is_one_sentence(arguments: list[str], words: str, capsys: pytes
         (["--month", "2026-13"], "'2026-13' is not a month like 2026-11"),
         (["--month", "November"], "'November' is not a month like 2026-11"),
         (["--csv", "--json"], "--csv and --json cannot be combined"),
+        (["--json", "--html", "usage.html"], "--json and --html cannot be combined"),
+        (["--csv", "--open"], "--csv and --open cannot be combined"),
         (["--days", "3"], "No such option '--days'"),
     ],
 )
@@ -229,5 +331,16 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         main(["usage", "--help"])
     assert ended.value.code == 0
     output = capsys.readouterr().out
-    for option in ("--key", "--month", "--csv", "--json", "--stack", "--table", "--region", "--profile"):
+    for option in (
+        "--key",
+        "--month",
+        "--csv",
+        "--json",
+        "--html",
+        "--open",
+        "--stack",
+        "--table",
+        "--region",
+        "--profile",
+    ):
         assert option in output

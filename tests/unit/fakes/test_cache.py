@@ -9,7 +9,7 @@ from tests.fakes.anthropic.cache import PromptCache
 from tests.fakes.anthropic.models import facts_of
 
 NEW = "claude-opus-5-5"
-LONG = "word " * 600  # 750 tokens and a few for its block
+LONG = "word " * 600  # 750 tokens plus a few for its block
 
 
 @dataclass

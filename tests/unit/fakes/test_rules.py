@@ -10,7 +10,7 @@ from tests.fakes.anthropic import block_cases as b
 from tests.fakes.anthropic import cases as c
 from tests.fakes.anthropic.models import MODELS, facts_of
 from tests.fakes.anthropic.rules import RULES, TYPES, assert_accepted, rejections
-from tests.slow.test_mutations import places
+from tests.slow.test_mutations import all_positions
 
 VIOLATIONS: dict[str, list[Any]] = {
     **c.PARAMETERS, **c.TURNS, **c.DEFINITIONS, **c.SCHEMAS, **b.BLOCKS, **b.THINKING, **b.BREAKPOINTS,
@@ -122,7 +122,7 @@ def test_damaged_request_is_rejected_without_an_exception() -> None:
     rejected = 0
     for _ in range(1000):
         params = copy.deepcopy(rng.choice([*ACCEPTED.values()]))
-        container, key = rng.choice(list(places(params)))
+        container, key = rng.choice(list(all_positions(params)))
         container[key] = copy.deepcopy(rng.choice(values))
         rejected += bool(rejections(params))
     assert 500 < rejected < 1000

@@ -25,7 +25,7 @@ PARAMS: Any = {
     "stream": True,
 }
 INPUT = 10
-PIECE = 400  # characters of one network read, 100 tokens
+PIECE = 400  # characters per network read: 100 tokens
 
 
 class FakeGeneration:
@@ -75,7 +75,7 @@ class Gateway:
         await usage.close()
 
     async def burst(self, *answers: tuple[int, bool, int | None]) -> Outcome:
-        """All of `answers` at once, on a day of their own, and what they used."""
+        """Runs all of `answers` concurrently, on a new day. Returns their usage."""
         self.clock.advance(days=1)
         self.codes.clear()
         await asyncio.gather(*(self.answer(*answer) for answer in answers))
@@ -88,7 +88,7 @@ class Gateway:
         return Outcome(self.codes, tokens, micros)
 
 
-# How long the answers were before, what they are in the burst, and the most tokens of one reservation.
+# Lengths of the answers before the burst and in it, and the largest reservation in tokens.
 BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
     ("of a new process", [], (64_000, False, None), 64_000),
     ("with visible text", [], (64_000, True, None), 64_000),
@@ -102,7 +102,7 @@ BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
     ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
 )
 @atomic_tables
-def test_200_at_once_overrun_no_limit_by_more_than_one_request(
+def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
     open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
 ) -> None:
     day, minute = 1_000_000, 50_000
@@ -120,9 +120,7 @@ def test_200_at_once_overrun_no_limit_by_more_than_one_request(
 
 @pytest.mark.parametrize("before", [2, 100, 4096, 6000])
 @atomic_tables
-def test_answers_longer_than_those_before_end_once_the_money_is_spent(
-    open_table: OpenTable, before: int
-) -> None:
+def test_unexpectedly_long_streams_end_once_the_budget_is_spent(open_table: OpenTable, before: int) -> None:
     day, reservation = 1_000_000, 5 * max(before, 4096)
     clock = Clock()
     with open_table(clock) as table:

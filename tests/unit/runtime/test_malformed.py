@@ -1,4 +1,4 @@
-"""Malformed answers of the Runtime API: none ends the process or another invocation, each is one line in the log."""
+"""Malformed responses of the Runtime API: none ends the process or another invocation; each is one log line."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ GOOD = app_sending(start(), body(b"1"))
 
 
 @pytest.mark.parametrize("answer", MALFORMED_WITH_ID.values(), ids=MALFORMED_WITH_ID)
-def test_an_invocation_with_an_id_is_reported_as_failed_and_the_next_one_comes(answer: Malformed) -> None:
+def test_a_malformed_invocation_with_an_id_is_reported_and_the_next_one_served(answer: Malformed) -> None:
     async def work(fake: FakeRuntimeAPI) -> tuple[Received, Received]:
         return await fake.give(answer), await fake.give(rest_event())
 
@@ -41,7 +41,7 @@ def test_an_invocation_with_an_id_is_reported_as_failed_and_the_next_one_comes(a
 
 
 @pytest.mark.parametrize("answer", MALFORMED_WITHOUT_ID.values(), ids=MALFORMED_WITHOUT_ID)
-def test_an_invocation_without_an_id_is_logged_and_the_next_one_comes(answer: Malformed) -> None:
+def test_a_malformed_invocation_without_an_id_is_logged_and_the_next_one_served(answer: Malformed) -> None:
     async def work(fake: FakeRuntimeAPI) -> tuple[Received, list[Received]]:
         await fake.send(answer)
         return await fake.give(rest_event()), fake.other
@@ -59,7 +59,7 @@ ALL = {**MALFORMED_WITH_ID, **MALFORMED_WITHOUT_ID}
 
 
 @pytest.mark.parametrize("answer", ALL.values(), ids=ALL)
-def test_a_concurrent_invocation_goes_on(answer: Malformed) -> None:
+def test_a_malformed_invocation_does_not_affect_a_concurrent_one(answer: Malformed) -> None:
     entered, released = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -73,7 +73,9 @@ def test_a_concurrent_invocation_goes_on(answer: Malformed) -> None:
         await entered.wait()
         await fake.send(answer)
         second = asyncio.create_task(fake.give(rest_event()))
-        while fake.polls < 3:  # the malformed one is over when the other poll has taken the one behind it
+        while (
+            fake.polls < 3
+        ):  # once the other poll has taken the next event, the malformed one has been handled
             await asyncio.sleep(0)
         released.set()
         await second
@@ -83,7 +85,7 @@ def test_a_concurrent_invocation_goes_on(answer: Malformed) -> None:
 
 
 @pytest.mark.parametrize("name", ["no id", "a refusal", "no HTTP", "a closed connection"])
-def test_a_poll_that_fails_again_and_again_pauses_and_ends_in_the_end(name: str) -> None:
+def test_repeated_poll_failures_back_off_and_then_end_the_process(name: str) -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             for _ in range(20):
@@ -96,7 +98,7 @@ def test_a_poll_that_fails_again_and_again_pauses_and_ends_in_the_end(name: str)
     assert asyncio.run(main()) == 6
 
 
-def test_good_invocations_in_between_start_the_count_again() -> None:
+def test_a_good_invocation_resets_the_failure_count() -> None:
     async def work(fake: FakeRuntimeAPI) -> list[bytes]:
         payloads = []
         for answer in MALFORMED_WITHOUT_ID.values():
@@ -120,7 +122,7 @@ PROCESSES = {
 
 
 @pytest.mark.parametrize("variables", PROCESSES.values(), ids=PROCESSES)
-def test_a_process_that_cannot_go_on_logs_only_json(variables: dict[str, str]) -> None:
+def test_a_fatal_error_is_logged_as_json(variables: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "claudexia.runtime"],
         env=environment(**variables),
@@ -136,7 +138,7 @@ def test_a_process_that_cannot_go_on_logs_only_json(variables: dict[str, str]) -
     assert lines
 
 
-def test_nothing_is_left_behind() -> None:
+def test_no_connection_or_task_is_left() -> None:
     async def work(fake: FakeRuntimeAPI) -> None:
         for answer in MALFORMED_WITH_ID.values():
             await fake.give(answer)

@@ -1,4 +1,4 @@
-"""What an app sees of an invocation, and how the process that serves it starts, waits and ends."""
+"""The request that an app receives for an invocation, and how the process starts, waits and ends."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from claudexia.runtime.__main__ import run
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event, url_event
-from tests.helpers.runtime import app_sending, body, ended, posted, start, with_runtime
+from tests.helpers.runtime import app_sending, body, cancel_task, post_of_one_invocation, start, with_runtime
 from tests.helpers.waiting import PATIENCE
 
 
@@ -48,9 +48,9 @@ async def seeing(scope: Any, receive: Any, send: Any) -> None:
         pytest.param(url_event("POST", "/v1/x", rawQueryString="a=1&a=2", body="hi"), id="url"),
     ],
 )
-def test_the_app_sees_an_ordinary_request(event: object) -> None:
+def test_the_app_receives_an_http_request(event: object) -> None:
     headers = {"Lambda-Runtime-Trace-Id": "Root=1-2", "Lambda-Runtime-Aws-Tenant-Id": "t-1"}
-    received = posted(seeing, event, seconds=900, **headers)
+    received = post_of_one_invocation(seeing, event, seconds=900, **headers)
     seen = json.loads(received.payload)
     assert (900 - PATIENCE) * 1000 < seen.pop("left") <= 900_000
     assert seen == {
@@ -68,22 +68,22 @@ def test_the_app_sees_an_ordinary_request(event: object) -> None:
         (None, "/docs", ""),
     ],
 )
-def test_the_app_knows_what_the_api_took_off_the_path(full: str | None, path: str, root: str) -> None:
+def test_root_path_is_the_stage_of_the_api(full: str | None, path: str, root: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         await send(body(scope["root_path"].encode()))
 
     event = rest_event(path=path, requestContext={"identity": {}, **({"path": full} if full else {})})
-    assert posted(app, event).payload.decode() == root
+    assert post_of_one_invocation(app, event).payload.decode() == root
 
 
 @pytest.mark.parametrize("steps", [[start(), body()], [RuntimeError()]], ids=["response", "error"])
 def test_the_invocation_id_is_echoed(steps: list[Any]) -> None:
-    received = posted(app_sending(*steps), **{"Lambda-Runtime-Invocation-Id": "inv-7"})
+    received = post_of_one_invocation(app_sending(*steps), **{"Lambda-Runtime-Invocation-Id": "inv-7"})
     assert received.headers["lambda-runtime-invocation-id"] == ["inv-7"]
 
 
-def test_four_invocations_at_once_in_one_process() -> None:
+def test_four_concurrent_invocations_in_one_process() -> None:
     inside = 0
     all_inside = asyncio.Event()
 
@@ -118,14 +118,14 @@ def test_an_app_that_cannot_be_loaded_is_an_init_error() -> None:
     assert received.headers["lambda-runtime-function-error-type"] == ["Function.ModuleNotFoundError"]
 
 
-def test_a_process_without_its_api_ends() -> None:
+def test_a_process_ends_without_its_api() -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             serving = asyncio.create_task(
                 run({"AWS_LAMBDA_RUNTIME_API": fake.address, "_HANDLER": "claudexia.main.handler"})
             )
             await fake.give(rest_event(path="/health"))
-            fake.hang_up()
+            fake.close_all()
             async with asyncio.timeout(PATIENCE):
                 return await serving
 
@@ -133,7 +133,7 @@ def test_a_process_without_its_api_ends() -> None:
 
 
 @pytest.mark.parametrize(("initialization", "restores"), [("on-demand", 0), ("snap-start", 1)])
-def test_a_snapshot_is_waited_for(initialization: str, restores: int) -> None:
+def test_restore_is_awaited_after_a_snapshot(initialization: str, restores: int) -> None:
     async def main() -> int:
         async with FakeRuntimeAPI() as fake:
             environ = {
@@ -144,7 +144,7 @@ def test_a_snapshot_is_waited_for(initialization: str, restores: int) -> None:
             serving = asyncio.create_task(run(environ))
             received = await fake.give(rest_event(path="/health"))
             assert received.payload == b'{"status":"ok"}'
-            await ended(serving)
+            await cancel_task(serving)
             return fake.restores
 
     assert asyncio.run(main()) == restores

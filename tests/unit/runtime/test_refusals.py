@@ -1,4 +1,4 @@
-"""Responses that the Runtime API does not take: the request's log line names the reason, and is no success."""
+"""Responses that the Runtime API refuses: the request's log line is an error with the reason."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from tests.helpers.serving import KEY, sse, text_events
 BODY = '{"model":"claude-haiku-4-5","messages":[{"role":"user","content":"Hi"}]%s}'
 
 
-def answering(events: bytes, **headers: str) -> Any:
+def app_answering(events: bytes, **headers: str) -> Any:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"request-id": "req_1", **headers}, content=events)
 
@@ -26,7 +26,7 @@ def answering(events: bytes, **headers: str) -> Any:
     )
 
 
-APP = answering(sse(*text_events(" ".join(["word"] * 200))))
+APP = app_answering(sse(*text_events(" ".join(["word"] * 200))))
 AUTH = {"authorization": f"Bearer {KEY}"}
 REQUESTS = {
     "a whole answer": rest_event("POST", "/v1/chat/completions", headers=AUTH, body=BODY % ""),
@@ -37,7 +37,7 @@ REQUESTS = {
     "health": rest_event("GET", "/health"),
     "an error": rest_event("GET", "/nothing"),
 }
-# The Runtime API's status; whether it refuses before the body has ended; whether it breaks the connection.
+# The Runtime API's status; whether it responds before the end of the body; whether it closes the connection.
 REFUSALS = {
     "too large": (413, False, False, "response_too_large"),
     "too large, early": (413, True, False, "response_too_large"),
@@ -60,7 +60,7 @@ def test_the_log_line_of_a_refused_response(
         fake.early, fake.broken = early, broken
         if broken:
             await fake.send(event)
-            await fake.begun.wait()
+            await fake.body_started.wait()
             fake.broken = False
         else:
             await fake.give(event)
@@ -82,7 +82,7 @@ def test_the_log_line_of_a_refused_response(
     }
 
 
-def test_a_stream_that_the_api_refuses_early_is_not_sent_to_its_end() -> None:
+def test_a_stream_refused_by_the_api_is_stopped() -> None:
     sent = 0
     stopped = asyncio.Event()
 
@@ -104,7 +104,9 @@ def test_a_stream_that_the_api_refuses_early_is_not_sent_to_its_end() -> None:
     with log_lines() as lines:
         with_runtime(app, work, status=413)
     assert sent < 10_000
-    own = [line for line in lines if line["name"] == SERVICE]  # asyncio logs the end of the fake's connection
+    own = [
+        line for line in lines if line["name"] == SERVICE
+    ]  # asyncio logs that the fake closed the connection
     assert [line["status"] for line in own] == [413]
 
 
@@ -112,8 +114,8 @@ HEADERS = {"ordinary": "req_2", "endless": "r" * 70_000, "long": "r" * 257}
 
 
 @pytest.mark.parametrize("request_id", HEADERS.values(), ids=HEADERS)
-def test_a_request_id_of_the_upstream_never_makes_the_headers_too_large(request_id: str) -> None:
-    app = answering(sse(*text_events()), **{"request-id": request_id})
+def test_a_long_upstream_request_id_does_not_overflow_the_headers(request_id: str) -> None:
+    app = app_answering(sse(*text_events()), **{"request-id": request_id})
     received = with_runtime(app, lambda fake: fake.give(REQUESTS["a whole answer"]))
     assert received.prelude["statusCode"] == 200
     assert len(received.prelude["headers"]["x-request-id"]) <= 256

@@ -1,11 +1,11 @@
-"""What leaves for the Runtime API, byte by byte, and beside it what AWS's own Node client sends.
+"""The bytes that are sent to the Runtime API, compared with those of AWS's own Node client.
 
-Where the two differ, on purpose:
+Intended differences:
 - Node keeps its connection; the documentation asks for it to be closed after a streamed response.
-- Node writes a response without metadata bare; an ASGI response always has status and headers, so a prelude.
-  For the same reason a response that ends without a byte has its prelude here, and nothing at all there.
-- What fails before the first byte is an empty response with trailers there; here it is `/error`, which the
-  documentation has for this, so that the caller is answered with a failure.
+- Node sends a response without metadata without a prelude; an ASGI response always has status and headers, so it
+  always has a prelude, even if its body is empty.
+- For a failure before the first byte, Node sends an empty response with trailers; here `/error` is called, as
+  documented, so that the caller receives an error.
 - Node sends the bare name of an exception; the service keeps only names like Function.Name.
 - An exception's own message is left out here: it may quote a request.
 """
@@ -20,7 +20,7 @@ import pytest
 
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event, url_event
 from tests.helpers.recordings import SHARED
-from tests.helpers.runtime import app_sending, body, posted, start, with_runtime
+from tests.helpers.runtime import app_sending, body, post_of_one_invocation, start, with_runtime
 from tests.helpers.waiting import PATIENCE, turns
 
 CAPTURES = SHARED / "runtime-captures"
@@ -44,7 +44,7 @@ SITUATIONS: dict[str, list[Any]] = {
     "node_empty_body": [start(201, *NODE_HEAD), body()],
     "node_throw_mid": [start(201, *NODE_HEAD), body(b"data: 1\n\n", True), 0.1, RuntimeError("boom mid")],
 }
-# Node keeps its connection; ours closes it, as the API's documentation asks.
+# Node keeps its connection open; this client closes it, as documented.
 HEAD_THAT_MATTERS = ("lambda-runtime-function-response-mode", "trailer", "content-type", "transfer-encoding")
 
 
@@ -66,15 +66,15 @@ def capture(name: str) -> Any:
 
 @needs_captures
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_the_same_situation_gives_the_same_bytes_as_nodes_client(name: str) -> None:
+def test_bytes_equal_those_of_awss_node_client(name: str) -> None:
     path, headers, chunks, trailers = capture(name)
-    ours = posted(app_sending(*SITUATIONS[name]), url_event())
+    ours = post_of_one_invocation(app_sending(*SITUATIONS[name]), url_event())
     assert re.sub("[0-9a-f-]{36}", "request-0", path) == ours.path
     for header in HEAD_THAT_MATTERS:
         assert ours.headers[header] == headers[header]
     assert ours.chunks == [data for _, data in chunks]
     assert list(ours.trailers) == re.findall(r"^([\w-]+):", trailers.decode(), re.MULTILINE)
-    assert ours.whole
+    assert ours.complete
 
 
 def test_chunks_leave_at_once() -> None:
@@ -101,30 +101,30 @@ def test_chunks_leave_at_once() -> None:
     assert arrived[-4:] == [b"0", b"1", b"2", b"3"]
 
 
-def test_the_prelude_holds_repeated_headers_and_no_framing() -> None:
+def test_the_prelude_has_repeated_headers_and_no_framing_headers() -> None:
     head = start(
         200, ("Content-Length", "3"), ("connection", "close"), ("Transfer-Encoding", "chunked"), ("Vary", "a"),
         ("vary", "b"), ("X-Name", "é"), *COOKIES,
     )  # fmt: skip
-    rest = posted(app_sending(head, body(b"abc"))).prelude
+    rest = post_of_one_invocation(app_sending(head, body(b"abc"))).prelude
     assert rest == {
         "statusCode": 200,
         "headers": {"x-name": "é"},
         "multiValueHeaders": {"vary": ["a", "b"], "set-cookie": ["a=b", "c=d"]},
     }
-    url = posted(app_sending(head, body(b"abc")), url_event()).prelude
+    url = post_of_one_invocation(app_sending(head, body(b"abc")), url_event()).prelude
     assert url["cookies"] == ["a=b", "c=d"]
     assert url["multiValueHeaders"] == {"vary": ["a", "b"]}
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 20_000_000])
-def test_bodies_of_any_size_pass(size: int) -> None:
-    received = posted(app_sending(start(), body(bytes(size))))
+def test_bodies_of_any_size_are_posted(size: int) -> None:
+    received = post_of_one_invocation(app_sending(start(), body(bytes(size))))
     assert received.payload == bytes(size)
     assert received.body.startswith(b'{"statusCode":200,"headers":{}}' + NULS)
 
 
-def test_a_slow_client_holds_the_app_back() -> None:
+def test_backpressure_reaches_the_app() -> None:
     sent = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -138,13 +138,13 @@ def test_a_slow_client_holds_the_app_back() -> None:
     async def work(fake: FakeRuntimeAPI) -> int:
         fake.stalled = True
         giving = asyncio.create_task(fake.give(rest_event()))
-        await fake.begun.wait()
+        await fake.body_started.wait()
         before = -1
-        while before < sent:  # the app goes on as far as it can
+        while before < sent:  # the app runs as far as it can
             before = sent
             await turns()
         fake.stalled = False
-        fake.going_on.set()
+        fake.resumed.set()
         received = await giving
         assert len(received.payload) == 100_000_000
         return before

@@ -1,7 +1,7 @@
-"""The work for a request is linear in the bytes of its body, and so is that for an upstream's event.
+"""The work for a request is linear in the size of its body, and that for an upstream event in the size of the event.
 
-Counted are lines of Python and calls into C, a number that is the same on every machine. What C code does in one
-call is not seen: the sizes of what it makes are checked instead, and `tests.benchmarks` times it.
+The tests count executed lines of Python and calls into C, which are the same on every machine. Work inside a C call
+is not counted: the sizes of its results are checked instead, and `tests.benchmarks` measures its time.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.helpers.large_bodies import BODIES, translate, upstream_body
 
 # One unit is about a kilobyte.
 UNITS = (4, 8, 16, 32)
-# The cost per byte may grow by this factor while the size doubles; for what is quadratic it tends to two.
+# The cost per byte may grow by this factor when the size doubles; quadratic work tends to a factor of two.
 GROWTH = 1.12
 
 
@@ -54,7 +54,7 @@ def count_steps(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_the_work_for_a_body_is_linear_in_its_size(name: str) -> None:
-    translate(BODIES[name](1))  # imports what is imported late
+    translate(BODIES[name](1))  # so that lazy imports are not counted
     costs: list[float] = []
     for units in UNITS:
         body = BODIES[name](units)
@@ -63,7 +63,7 @@ def test_the_work_for_a_body_is_linear_in_its_size(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_no_body_fails_in_the_gateway_or_grows_on_its_way(name: str) -> None:
+def test_no_body_is_a_500_or_grows_in_translation(name: str) -> None:
     body = BODIES[name](64)
     try:
         sent = upstream_body(body)
@@ -86,7 +86,7 @@ def test_no_body_fails_in_the_gateway_or_grows_on_its_way(name: str) -> None:
     ids=["long-index", "largest-integer", "arabic-digits", "negative-index", "decimal-index"],
 )
 @pytest.mark.parametrize("place", ["response_format", "tool", "strict-tool"])
-def test_an_index_in_a_reference_that_is_none_points_to_nothing(reference: str, place: str) -> None:
+def test_an_invalid_index_in_a_reference_does_not_resolve(reference: str, place: str) -> None:
     schema = {"type": "object", "anyOf": [{"$ref": reference}, {"type": "object", "properties": {"a": {}}}]}
     function = {"name": "f", "parameters": schema, "strict": place == "strict-tool"}
     fields: dict[str, object] = {"tools": [{"type": "function", "function": function}]}
@@ -98,14 +98,14 @@ def test_an_index_in_a_reference_that_is_none_points_to_nothing(reference: str, 
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_few_errors_of_a_body_are_collected(name: str) -> None:
+def test_the_number_of_collected_errors_is_bounded(name: str) -> None:
     try:
         CompletionCreateParams.model_validate_json(BODIES[name](64))
     except ValidationError as error:
         assert error.error_count() < 50
 
 
-def test_a_request_keeps_the_first_warnings_and_the_number_of_the_others() -> None:
+def test_warnings_above_the_limit_are_counted() -> None:
     report = Report()
     for number in range(MAX_WARNINGS + 1500):
         report.at("messages", number).warn("moved")
@@ -118,7 +118,7 @@ def test_a_request_keeps_the_first_warnings_and_the_number_of_the_others() -> No
     assert header.endswith("; ...: and 1,500 more warnings")
 
 
-def test_all_of_few_warnings_are_kept() -> None:
+def test_warnings_within_the_limit_are_all_reported() -> None:
     report = Report()
     for number in range(MAX_WARNINGS):
         report.at("messages", number).warn("moved")
@@ -153,7 +153,7 @@ def test_the_work_for_an_event_is_linear_in_its_size(piece: int) -> None:
         decoder, held = EventDecoder(), 0
         for _ in range(pieces):
             decoder.feed(b"a" * piece)
-            # What later calls may copy is never more than one piece.
+            # Later calls never copy more than one piece.
             held = max(held, *map(len, decoder._pieces))
         return count_steps(lambda: decoder.feed(b"a" * piece)), held
 
@@ -164,7 +164,7 @@ def test_the_work_for_an_event_is_linear_in_its_size(piece: int) -> None:
 
 @pytest.mark.parametrize("piece", [MAX_EVENT + 1, 2**20], ids=["at-once", "in-pieces"])
 @pytest.mark.parametrize("end", [b"", b"\n\n"], ids=["open", "ended"])
-def test_an_event_without_limits_is_an_upstream_failure(piece: int, end: bytes) -> None:
+def test_an_endless_event_is_an_upstream_error(piece: int, end: bytes) -> None:
     decoder = EventDecoder()
     with pytest.raises(APIError) as caught:
         for _ in range(0, MAX_EVENT + 1, piece):

@@ -1,4 +1,4 @@
-"""The upstream's failures in OpenAI's terms, from recordings and from the documented table."""
+"""Upstream errors mapped to OpenAI's errors, from recordings and from the documented table."""
 
 import json
 from datetime import UTC, datetime
@@ -57,37 +57,39 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "kind", "message", "told", "type_", "code", "headers"), CASES)
+@pytest.mark.parametrize(("status", "kind", "message", "expected_status", "type_", "code", "headers"), CASES)
 def test_table(
-    status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
+    status: int, kind: str, message: str, expected_status: int, type_: str, code: str | None, headers: Any
 ) -> None:
     from_http = error_from_status(status, body(kind, message), "m-1", {"x-request-id": "r"})
-    assert (from_http.status, from_http.type, from_http.code) == (told, type_, code)
+    assert (from_http.status, from_http.type, from_http.code) == (expected_status, type_, code)
     assert from_http.headers == {"x-request-id": "r", **headers}
     assert from_http.body()["error"].keys() == {"message", "type", "param", "code"}
 
 
-@pytest.mark.parametrize(("status", "kind", "message", "told", "type_", "code", "headers"), CASES[:11])
-def test_the_same_failure_as_an_event_is_told_the_same(
-    status: int, kind: str, message: str, told: int, type_: str, code: str | None, headers: Any
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "expected_status", "type_", "code", "headers"), CASES[:11]
+)
+def test_an_error_event_is_mapped_like_an_error_response(
+    status: int, kind: str, message: str, expected_status: int, type_: str, code: str | None, headers: Any
 ) -> None:
     error = error_from_event(json.loads(body(kind, message)), "m-1", {})
-    assert (error.status, error.type, error.code) == (told, type_, code)
+    assert (error.status, error.type, error.code) == (expected_status, type_, code)
 
 
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])
-def test_a_spent_limit_is_no_rate_limit(code: str) -> None:
+def test_a_spend_limit_is_insufficient_quota(code: str) -> None:
     error = error_from_status(429, body("rate_limit_error", error_code=code), "m-1", {})
     assert (error.status, error.code, error.headers) == (429, "insufficient_quota", NO_RETRY)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"error": "text"}', b"\xff"])
 @pytest.mark.parametrize(
-    ("status", "told"), [(400, 400), (404, 502), (429, 429), (500, 500), (502, 500), (503, 503)]
+    ("status", "expected_status"), [(400, 400), (404, 502), (429, 429), (500, 500), (502, 500), (503, 503)]
 )
-def test_bodies_that_are_not_the_apis(content: bytes, status: int, told: int) -> None:
+def test_error_bodies_from_other_servers(content: bytes, status: int, expected_status: int) -> None:
     error = error_from_status(status, content, "m-1", {})
-    assert error.status == told
+    assert error.status == expected_status
     assert error.message
 
 

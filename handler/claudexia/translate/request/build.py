@@ -74,7 +74,7 @@ def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]
     return tool_call_keys(params.messages) if may_think else []
 
 
-def to_message_params(  # the options of the room's main function, by keyword
+def to_message_params(  # noqa: PLR0913  # the options of the main function, passed by keyword
     params: CompletionCreateParams,
     model: ClaudeModel,
     *,

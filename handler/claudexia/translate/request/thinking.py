@@ -9,7 +9,7 @@
     none        nothing                nothing                      disabled, between_tools, or effort
                                                                     low if the model takes neither
 
-`display: summarized` is added if the model hides its thinking by default and the client asked for some.
+`display: summarized` is added if the model hides its thinking by default and the client requested some.
 
 Sources: https://platform.claude.com/docs/en/build-with-claude/thinking,
 https://platform.claude.com/docs/en/build-with-claude/effort,

@@ -123,7 +123,7 @@ class ChatCompletionStream:
     """Encodes one choice of a streamed answer. `index` is its position, `created` is in seconds.
 
     All choices of an answer share an `id`; without `id`, the message's own is used. `finished` is true after
-    the last chunk of the choice. If the client asked for usage, usage_chunk() follows the last choice.
+    the last chunk of the choice. If the client requested usage, usage_chunk() follows the last choice.
     """
 
     def __init__(

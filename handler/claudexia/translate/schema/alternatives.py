@@ -273,7 +273,7 @@ def _resolved(option: Schema | bool, location: Location, references: References)
 
 
 class _Option:
-    """What tells whether the values of a schema exclude those of another one. Read once for all comparisons."""
+    """Shows whether the values of two schemas exclude each other. Read once for all comparisons."""
 
     def __init__(self, schema: Schema | bool) -> None:
         self.never = schema is False

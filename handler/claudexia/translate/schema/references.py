@@ -20,7 +20,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]")
 class Interner:
     """Numbers JSON values: two have the same number if their JSON text is the same.
 
-    Each object and array is read once, however often it is asked for, so the values must not change meanwhile.
+    Each object and array is read once, so the values must not change meanwhile.
     """
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 _Item = TypeVar("_Item")
-# A list that is checked up to its first invalid item: an error tells of one, and to collect one error per item
-# takes pydantic hundreds of times as long as to read the items.
+# A list that is checked up to its first invalid item: an error reports one, and collecting one error per
+# item takes pydantic hundreds of times as long as reading the items.
 Items = Annotated[list[_Item], Field(fail_fast=True)]
 
 

@@ -101,7 +101,7 @@ def _tool_tag(tool: object) -> str:
     return "CustomTool" if kind == "custom" else "FunctionTool"
 
 
-# No tag is a field of a tool, so parse.py can tell tags from fields in the location of an error.
+# No tag is a field of a tool, so parse.py can distinguish tags from fields in the location of an error.
 Tool = Annotated[
     Annotated[FunctionTool, Tag("FunctionTool")]
     | Annotated[CustomTool, Tag("CustomTool")]

@@ -1,4 +1,4 @@
-"""The fields that stand for themselves: values, models and warnings, and a verdict for every OpenAI field."""
+"""Fields that are translated independently: values, models and warnings, and a verdict for every OpenAI field."""
 
 import json
 from typing import Any, get_type_hints
@@ -90,7 +90,7 @@ def test_fields(given: Any, expected: Any, warnings: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("given", "expected", "warnings"), FIELDS)
-def test_strict_refuses_whatever_would_be_warned_of(given: Any, expected: Any, warnings: list[str]) -> None:
+def test_strict_mode_refuses_what_would_be_a_warning(given: Any, expected: Any, warnings: list[str]) -> None:
     if not warnings:
         assert sent(translate(strict=True, **given)) == expected
         return
@@ -99,27 +99,27 @@ def test_strict_refuses_whatever_would_be_warned_of(given: Any, expected: Any, w
     assert caught.value.param == warnings[0]
 
 
-def test_nulls_are_nothing() -> None:
+def test_null_fields_are_ignored() -> None:
     nulls: Any = {name: None for name in FIELD_RULES if name not in ("messages", "model")}
     assert sent(translate(**nulls)) == FULL
 
 
 @pytest.mark.parametrize("personal", ["bob@example.org", "+49 170 1234567", "x" * 300])
-def test_what_looks_personal_is_hashed(personal: str) -> None:
+def test_personal_user_ids_are_hashed(personal: str) -> None:
     user_id = translate(user=personal).params["metadata"]["user_id"]
     assert len(user_id) == 64
     assert user_id == translate(safety_identifier=personal).params["metadata"]["user_id"]
 
 
 @pytest.mark.parametrize("model", [REFUSES, UNKNOWN])
-def test_sampling_never_reaches_a_model_that_refuses_it(model: str) -> None:
+def test_sampling_is_left_out_for_models_that_refuse_it(model: str) -> None:
     assert not translate(model, temperature=1, top_p=1).warnings
     request = translate(model, temperature=0.3, top_p=0.5, top_k=3)
     assert not {"temperature", "top_p", "top_k"} & request.params.keys()
     assert warned(request) == ["temperature", "top_p", "top_k"]
 
 
-def test_sampling_while_the_model_thinks() -> None:
+def test_sampling_with_thinking() -> None:
     request = translate(reasoning_effort="low", temperature=0.3, top_p=0.5, top_k=3)
     assert not {"temperature", "top_p", "top_k"} & request.params.keys()
     assert warned(request) == ["temperature", "top_p", "top_k"]
@@ -148,9 +148,7 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
         ({"messages": [*LOOP, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}, ""),
     ],
 )
-def test_a_budget_goes_neither_with_a_forced_choice_nor_in_a_loop_without_its_thinking(
-    fields: Any, why: str
-) -> None:
+def test_no_budget_with_a_forced_choice_or_in_a_loop_without_thinking(fields: Any, why: str) -> None:
     request = translate("claude-haiku-4-5", reasoning_effort="low", tools=TOOLS, **fields)
     assert ("thinking" in request.params) == (not why)
     assert warned(request) == (["reasoning_effort"] if why else [])
@@ -158,7 +156,7 @@ def test_a_budget_goes_neither_with_a_forced_choice_nor_in_a_loop_without_its_th
     assert "thinking" in translate("claude-sonnet-4-6", reasoning_effort="low", tools=TOOLS, **fields).params
 
 
-def test_an_unknown_model_gets_a_default_limit_and_no_cap() -> None:
+def test_an_unknown_model_has_a_default_limit_and_no_cap() -> None:
     assert translate(UNKNOWN).params["max_tokens"] == 32_000
     assert translate(UNKNOWN, max_tokens=500_000).params["max_tokens"] == 500_000
 
@@ -174,13 +172,13 @@ REFUSED: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED, ids=[name for name, _ in REFUSED])
-def test_promises_are_refused(name: str, value: Any) -> None:
+def test_fields_that_cannot_be_honoured_are_refused(name: str, value: Any) -> None:
     with pytest.raises(APIError) as caught:
         translate(**{name: value})
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, name, "unsupported_parameter")
 
 
-def test_every_promise_is_in_the_table_above() -> None:
+def test_every_refused_field_is_tested() -> None:
     assert {name for name, verdict in FIELD_RULES.items() if isinstance(verdict, Rejected)} == {
         n for n, _ in REFUSED
     }

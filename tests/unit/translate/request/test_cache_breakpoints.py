@@ -1,4 +1,4 @@
-"""Cache marks of clients: on which block they come out, and for how long."""
+"""Cache breakpoints of clients: the block that carries them, and their ttl."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def user(content: Any, **fields: Any) -> dict[str, Any]:
     return {"role": "user", "content": content, **fields}
 
 
-def called(**fields: Any) -> list[Any]:
+def tool_call(**fields: Any) -> list[Any]:
     return [user("a"), {"role": "assistant", "content": "b", "tool_calls": [{**CALL, **fields}]}]
 
 
@@ -40,7 +40,7 @@ def tool(content: Any, **fields: Any) -> dict[str, Any]:
 
 
 def translate(messages: list[Any]) -> tuple[dict[str, Any], list[str]]:
-    """By block, as 'turn.block', the marks that are sent; and what is reported."""
+    """The breakpoints that are sent, by 'turn.block', and the reported fields."""
     body = json.dumps({"model": MODEL, "messages": messages}).encode()
     request = to_message_params(parse_params(body), find_model(MODEL, {}))
     params = json.loads(json.dumps(request.params))
@@ -68,15 +68,15 @@ PLACES = [
     pytest.param(
         [user("a"), {"role": "assistant", "content": [text("b", **MARKED)]}, user("c")], "2.0", id="assistant"
     ),
-    pytest.param([*called(**MARKED), tool("1")], "2.1", id="tool-call"),
-    pytest.param([*called(), tool("1", **MARKED)], "3.0", id="tool-message"),
-    pytest.param([*called(), tool([text("1", **MARKED), text("2")])], "3.0", id="tool-part"),
-    pytest.param([*called(), tool("1"), user("b", **MARKED)], "3.1", id="after-results"),
+    pytest.param([*tool_call(**MARKED), tool("1")], "2.1", id="tool-call"),
+    pytest.param([*tool_call(), tool("1", **MARKED)], "3.0", id="tool-message"),
+    pytest.param([*tool_call(), tool([text("1", **MARKED), text("2")])], "3.0", id="tool-part"),
+    pytest.param([*tool_call(), tool("1"), user("b", **MARKED)], "3.1", id="after-results"),
     pytest.param(
-        [*called(), user([{"type": "tool_result", "tool_use_id": "x", **MARKED}])], "3.0", id="native-result"
+        [*tool_call(), user([{"type": "tool_result", "tool_use_id": "x", **MARKED}])], "3.0", id="native-result"
     ),
     pytest.param(
-        [*called(), user([{"type": "tool_result", "tool_use_id": "x"}], **MARKED)],
+        [*tool_call(), user([{"type": "tool_result", "tool_use_id": "x"}], **MARKED)],
         "3.0",
         id="message-of-native-results",
     ),
@@ -84,12 +84,12 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("messages", "place"), PLACES)
-def test_a_mark_comes_out_where_it_was_put(messages: list[Any], place: str) -> None:
+def test_breakpoints_keep_their_position(messages: list[Any], place: str) -> None:
     assert translate(messages) == ({place: MARK}, [])
 
 
 @pytest.mark.parametrize(
-    ("given", "mark", "warned"),
+    ("given", "breakpoint_", "warned"),
     [
         pytest.param({"cache_control": {"type": "ephemeral", "ttl": "5m"}}, {**MARK, "ttl": "5m"}, [], id="5m"),
         pytest.param({"cache_control": HOUR}, HOUR, [], id="1h"),
@@ -102,30 +102,33 @@ def test_a_mark_comes_out_where_it_was_put(messages: list[Any], place: str) -> N
         pytest.param({"cache_control": {**MARK, "scope": "x"}}, MARK, ["cache_control.scope"], id="extra"),
     ],
 )
-def test_lifetimes(given: Any, mark: Any, warned: list[str]) -> None:
+def test_lifetimes(given: Any, breakpoint_: Any, warned: list[str]) -> None:
     place = "messages[0].content[0]"
-    assert translate([user([text("a", **given)])]) == ({"1.0": mark}, [f"{place}.{name}" for name in warned])
+    assert translate([user([text("a", **given)])]) == (
+        {"1.0": breakpoint_},
+        [f"{place}.{name}" for name in warned],
+    )
 
 
-def test_a_mark_with_nothing_to_mark_is_reported() -> None:
+def test_a_breakpoint_without_a_block_is_reported() -> None:
     marks, warned = translate([user([text("", **MARKED), text("a")])])
     assert (marks, warned) == ({}, ["messages[0].content[0].cache_control"])
 
 
-def test_a_mark_inside_a_search_result_is_reported() -> None:
+def test_a_breakpoint_inside_a_search_result_is_reported() -> None:
     result = {"type": "search_result", "source": "s", "title": "t", "content": [text("a", **MARKED)]}
     assert translate([user([result])]) == ({}, ["messages[0].content[0].content[0].cache_control"])
 
 
-@pytest.mark.parametrize("mark", [{}, {"type": "persistent"}, {**MARK, "ttl": "1d"}, "ephemeral", True])
-def test_a_malformed_mark_is_refused(mark: Any) -> None:
+@pytest.mark.parametrize("breakpoint_", [{}, {"type": "persistent"}, {**MARK, "ttl": "1d"}, "ephemeral", True])
+def test_a_malformed_breakpoint_is_refused(breakpoint_: Any) -> None:
     with pytest.raises(APIError) as caught:
-        translate([user([text("a", cache_control=mark)])])
+        translate([user([text("a", cache_control=breakpoint_)])])
     assert caught.value.status == 400
     assert (caught.value.param or "").startswith("messages[0].content[0].cache_control")
 
 
-def test_marks_are_read_from_models_that_do_not_name_them() -> None:
+def test_breakpoints_are_read_from_extra_fields() -> None:
     given = Params.model_validate({"cache_control": HOUR})
     assert client_cache_control(given, Report().at("tools", 0)) == HOUR
     with pytest.raises(APIError) as caught:

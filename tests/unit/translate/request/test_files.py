@@ -1,4 +1,4 @@
-"""Files in messages: PDFs, text and images by what their bytes show, everything else refused with a reason."""
+"""Files in messages: PDFs, text and images, recognised by their bytes; everything else is refused with a reason."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from claudexia.errors import APIError
 from claudexia.translate.request.media import MAX_FILE_BASE64 as MAX_BASE64
 from claudexia.translate.request.parse import parse_params
-from tests.helpers.content_part import MODEL, encoded, translated
+from tests.helpers.content_part import MODEL, encoded, translate_part
 
 PDF, PNG = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"\x89PNG\r\n\x1a\n" + bytes(8)
 
@@ -23,7 +23,7 @@ def text(data: str) -> dict[str, Any]:
 
 
 def translate(file: Any, role: str = "user") -> tuple[Any, list[str]]:
-    return translated({"type": "file", "file": file}, role)
+    return translate_part({"type": "file", "file": file}, role)
 
 
 READ = [
@@ -49,27 +49,27 @@ READ = [
 
 @pytest.mark.parametrize("role", ["user", "tool"])
 @pytest.mark.parametrize(("data", "block"), READ)
-def test_the_bytes_decide_what_a_file_is(data: str, block: Any, role: str) -> None:
+def test_the_bytes_determine_the_type_of_a_file(data: str, block: Any, role: str) -> None:
     assert translate({"file_data": data}, role) == (block, [])
 
 
-def test_a_url_has_a_field_of_its_own() -> None:
+def test_a_url_is_in_file_url() -> None:
     block, _ = translate({"file_url": "HTTPS://x/y.pdf"})
     assert block["source"] == {"type": "url", "url": "https://x/y.pdf"}
 
 
-def test_the_name_of_a_document_is_its_title() -> None:
+def test_the_filename_becomes_the_document_title() -> None:
     assert translate({"file_data": encoded(PDF), "filename": "a.pdf"}) == (pdf("a.pdf"), [])
     assert translate({"file_data": encoded(PDF), "filename": " "}) == (pdf(), [])
 
 
-def test_the_name_of_an_image_is_reported() -> None:
+def test_the_filename_of_an_image_is_reported() -> None:
     assert translate({"file_data": encoded(PNG), "filename": "a.png"})[1] == [
         "messages[0].content[0].file.filename"
     ]
 
 
-def test_the_label_of_litellm_is_tolerated_and_other_fields_are_reported() -> None:
+def test_litellms_format_field_is_ignored_and_other_fields_are_reported() -> None:
     assert translate({"file_data": encoded(PDF), "format": "application/pdf"})[1] == []
     assert translate({"file_data": encoded(PDF), "pages": 3})[1] == ["messages[0].content[0].file.pages"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from claudexia.errors import APIError
 from claudexia.translate.request.media import MAX_BASE64
-from tests.helpers.content_part import encoded, translated
+from tests.helpers.content_part import encoded, translate_part
 
 PNG, JPEG, GIF, WEBP = (
     b"\x89PNG\r\n\x1a\n" + bytes(8),
@@ -17,7 +17,7 @@ PNG, JPEG, GIF, WEBP = (
 
 
 def translate(image_url: Any, role: str = "user") -> tuple[Any, list[str]]:
-    return translated({"type": "image_url", "image_url": image_url}, role)
+    return translate_part({"type": "image_url", "image_url": image_url}, role)
 
 
 @pytest.mark.parametrize("role", ["user", "tool"])
@@ -37,7 +37,7 @@ def test_urls_are_passed_on(given: Any, role: str) -> None:
     [(PNG, "image/png"), (JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")],
     ids=["png", "jpeg", "gif", "webp"],
 )
-def test_the_bytes_decide_the_media_type(data: bytes, media_type: str, label: str) -> None:
+def test_the_bytes_determine_the_media_type(data: bytes, media_type: str, label: str) -> None:
     block, _ = translate({"url": f"data:{label};base64,{encoded(data)}"})
     assert block["source"] == {"type": "base64", "media_type": media_type, "data": encoded(data)}
 

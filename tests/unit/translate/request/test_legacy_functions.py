@@ -11,7 +11,7 @@ FUNCTIONS = [{"name": "f", "description": "d", "parameters": {"type": "object"}}
 ONE_AT_MOST = {"type": "auto", "disable_parallel_tool_use": True}
 
 
-def test_functions_are_tools() -> None:
+def test_functions_become_tools() -> None:
     request = translate(functions=FUNCTIONS)
     first, second = request.params["tools"]
     assert first == {"name": "f", "description": "d", "input_schema": {"type": "object"}}
@@ -46,7 +46,7 @@ def test_choices(fields: Any, sent: Any, reported: list[str]) -> None:
     assert [warning.param for warning in request.warnings] == reported
 
 
-def test_a_choice_the_model_refuses_is_asked_for_in_words() -> None:
+def test_a_choice_the_model_refuses_becomes_an_instruction() -> None:
     request = translate(REFUSES, functions=FUNCTIONS, function_call={"name": "f"})
     assert request.params["tool_choice"] == ONE_AT_MOST
     assert "the tool `f`" in request.params["system"][0]["text"]
@@ -64,19 +64,19 @@ LEGACY = [
 
 
 @pytest.mark.parametrize(("fields", "legacy"), LEGACY)
-def test_the_answer_is_told_as_function_call(fields: Any, legacy: bool) -> None:
+def test_calls_are_returned_as_function_call(fields: Any, legacy: bool) -> None:
     assert tooling(FORCES, **fields).function_call is legacy
 
 
-BESIDE_TOOLS = [
+WITH_TOOLS = [
     pytest.param({"functions": FUNCTIONS}, ["functions"], id="functions"),
     pytest.param({"functions": [], "function_call": "auto"}, [], id="defaults"),
     pytest.param({"function_call": {"name": "f"}}, ["function_call"], id="function_call"),
 ]
 
 
-@pytest.mark.parametrize(("fields", "reported"), BESIDE_TOOLS)
-def test_tools_win(fields: Any, reported: list[str]) -> None:
+@pytest.mark.parametrize(("fields", "reported"), WITH_TOOLS)
+def test_tools_take_precedence_over_functions(fields: Any, reported: list[str]) -> None:
     request = translate(tools=[function("t")], **fields)
     assert [tool.get("name") for tool in request.params["tools"]] == ["t"]
     assert "tool_choice" not in request.params
@@ -84,7 +84,7 @@ def test_tools_win(fields: Any, reported: list[str]) -> None:
 
 
 @pytest.mark.parametrize("value", ["auto", "none", None])
-def test_function_call_without_functions_is_no_matter(value: str | None) -> None:
+def test_function_call_without_functions_is_ignored(value: str | None) -> None:
     request = translate(function_call=value)
     assert "tools" not in request.params
     assert "tool_choice" not in request.params

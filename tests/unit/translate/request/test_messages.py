@@ -1,4 +1,4 @@
-"""OpenAI's messages as Claude's turns, case by case."""
+"""OpenAI messages become Claude's turns, case by case."""
 
 import json
 from itertools import pairwise
@@ -251,7 +251,7 @@ def test_system(messages: list[Any], texts: list[str] | None, warned: list[str])
     assert [warning.param for warning in request.warnings] == warned
 
 
-ANSWERED = "must be followed by tool messages"
+WITH_RESULT = "must be followed by tool messages"
 REFUSED = [
     pytest.param([tool("x")], "messages.[0].role", "must be a response to a preceeding", id="orphan-first"),
     pytest.param([user("a"), tool("x")], "messages.[1].role", "must be a response", id="orphan"),
@@ -259,8 +259,8 @@ REFUSED = [
         [user("a"), calls("x"), tool("x"), tool("x")], "messages.[3].role", "must be a response", id="twice"
     ),
     pytest.param([user("a"), calls("x"), tool("y")], "messages.[2].role", "must be a response", id="wrong-id"),
-    pytest.param([user("a"), calls("x")], "messages.[1].role", ANSWERED, id="unanswered-at-the-end"),
-    pytest.param([user("a"), calls("x"), user("b")], "messages.[1].role", ANSWERED, id="unanswered-by-user"),
+    pytest.param([user("a"), calls("x")], "messages.[1].role", WITH_RESULT, id="unanswered-at-the-end"),
+    pytest.param([user("a"), calls("x"), user("b")], "messages.[1].role", WITH_RESULT, id="unanswered-by-user"),
     pytest.param(
         [user("a"), calls("x", "y"), tool("x"), assistant("b")],
         "messages.[1].role",
@@ -339,7 +339,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("content", "sent", "failed", "warned"), FAILURES)
-def test_failed_results_that_the_api_would_refuse(content: Any, sent: Any, failed: Any, warned: str) -> None:
+def test_failed_tool_results_are_reduced_to_text(content: Any, sent: Any, failed: Any, warned: str) -> None:
     request = translate([user("a"), calls("x"), {**tool("x", content), "is_error": True}])
     block: Any = request.params["messages"][-1]["content"][0]
     assert (block["content"], block.get("is_error")) == (sent, failed)
@@ -352,7 +352,7 @@ CONTINUE = "Continue exactly where your last message stopped. Do not repeat any 
 OBEY = "(Now answer as the newest system message asks.)"
 
 
-def test_a_trailing_assistant_message_is_continued_in_words_where_the_model_takes_no_prefill() -> None:
+def test_a_trailing_assistant_message_becomes_an_instruction_without_prefill() -> None:
     request = translate([user("a"), assistant("b "), assistant("c ")], model=NO_PREFILL)
     assert request.params["messages"][1:] == [
         {"role": "assistant", "content": text("b ", "c ")},
@@ -361,15 +361,15 @@ def test_a_trailing_assistant_message_is_continued_in_words_where_the_model_take
     assert [warning.param for warning in request.warnings] == ["messages[2]"]
 
 
-def test_strict_refuses_to_continue_in_words() -> None:
+def test_strict_mode_refuses_an_unsupported_prefill() -> None:
     body = json.dumps({"model": NO_PREFILL, "messages": [user("a"), assistant("b")]}).encode()
     with pytest.raises(APIError) as caught:
         to_message_params(parse_params(body), find_model(NO_PREFILL, {}), strict=True)
     assert (caught.value.status, caught.value.param) == (400, "messages[1]")
 
 
-def test_a_prefill_that_the_request_does_not_allow_is_continued_in_words() -> None:
-    """Thinking and output formats allow none on any model."""
+def test_a_prefill_that_the_request_rules_out_becomes_an_instruction() -> None:
+    """No model accepts a prefill with thinking or an output format."""
     model = find_model(PREFILLS, {})
     conversation = Conversation(model, ToolNames(), Report())
     body = json.dumps({"model": PREFILLS, "messages": [user("a"), assistant("b")]}).encode()
@@ -436,7 +436,7 @@ STAYS = [
 
 
 @pytest.mark.parametrize(("messages", "prompt", "turns", "warned"), STAYS)
-def test_system_messages_stay_in_the_conversation_where_the_model_takes_them(
+def test_system_messages_stay_in_place_if_the_model_accepts_them(
     messages: list[Any], prompt: list[str], turns: list[tuple[str, str]], warned: list[str]
 ) -> None:
     request = translate(messages, model=MID_SYSTEM)
@@ -446,20 +446,20 @@ def test_system_messages_stay_in_the_conversation_where_the_model_takes_them(
     assert [warning.param for warning in request.warnings] == warned
 
 
-def test_a_system_message_never_stands_between_a_call_and_its_result() -> None:
+def test_a_system_message_is_moved_from_between_call_and_result() -> None:
     for between in ([system("t")], [system("t"), assistant("b")]):
         request = translate([user("a"), calls("x"), *between, tool("x")], model=MID_SYSTEM)
         assert [turn["role"] for turn in request.params["messages"]] == ["user", "assistant", "user", "system"]
         assert [warning.param for warning in request.warnings] == ["messages[2]"]
 
 
-def test_a_system_message_after_the_answer_is_no_prefill() -> None:
+def test_a_system_message_after_the_assistant_prevents_a_prefill() -> None:
     request = translate([user("a"), assistant("b"), system("t")])
     assert request.params["messages"][-1] == {"role": "user", "content": text(OBEY)}
     assert [warning.param for warning in request.warnings] == ["messages[2]", "messages[1]"]
 
 
-def test_echoed_fields_are_tolerated_and_others_reported() -> None:
+def test_response_fields_in_messages_are_ignored_and_others_reported() -> None:
     echoed = assistant(
         "b", annotations=[], audio=None, function_call=None, parsed={"x": 1}, refusal=None, tool_calls=None
     )
@@ -468,8 +468,8 @@ def test_echoed_fields_are_tolerated_and_others_reported() -> None:
     assert [warning.param for warning in warnings] == ["messages[0].name", "messages[1].mood"]
 
 
-def test_the_prefix_of_a_growing_conversation_stays_the_same() -> None:
-    """What was sent for the first messages is sent again byte by byte, or no cache could ever be read."""
+def test_the_prefix_of_a_growing_conversation_is_stable() -> None:
+    """The blocks for the first messages stay the same byte for byte, as the prompt cache requires."""
     messages = [system("s"), user("a"), calls("0"), tool("0"), calls("0", "é"), tool("0"), tool("é"), user("b")]
     lengths = (2, 4, 8)
     sent = [json.dumps(translate(messages[:length]).params["messages"]) for length in lengths]

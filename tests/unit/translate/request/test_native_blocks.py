@@ -71,7 +71,7 @@ PASSED = [
 
 
 @pytest.mark.parametrize("block", PASSED)
-def test_what_a_person_or_a_tool_gives_is_passed_on(block: Any) -> None:
+def test_input_blocks_are_passed_on(block: Any) -> None:
     request = translate([user([block, text("b")])])
     assert request.params["messages"][0]["content"] == [block, text("b")]
     given = result([block])
@@ -79,7 +79,7 @@ def test_what_a_person_or_a_tool_gives_is_passed_on(block: Any) -> None:
     assert not request.warnings
 
 
-def test_the_bytes_decide_the_media_type() -> None:
+def test_the_bytes_determine_the_media_type() -> None:
     wrong = {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": PNG}}
     assert translate([user([wrong])]).params["messages"][0]["content"] == [IMAGE]
 
@@ -136,7 +136,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("blocks", ANSWERS)
-def test_what_the_server_did_is_passed_on(blocks: Any) -> None:
+def test_server_tool_blocks_are_passed_on(blocks: Any) -> None:
     body = {"model": MODEL, "messages": [user("q"), assistant(*blocks), user("b")]}
     request = to_message_params(parse_params(json.dumps(body).encode()), find_model(MODEL, {}))
     assert request.params["messages"][1]["content"] == blocks
@@ -159,7 +159,7 @@ def test_a_system_message_after_a_paused_turn_goes_to_the_front() -> None:
     assert [warning.param for warning in request.warnings] == ["messages[2]"]
 
 
-def test_a_servers_result_may_come_after_the_clients() -> None:
+def test_a_server_tool_result_may_follow_client_tool_results() -> None:
     messages = [user("q"), assistant(SEARCH, USE), user([result("1")]), assistant(FOUND, text("a")), user("b")]
     request = to_message_params(
         parse_params(json.dumps({"model": MODEL, "messages": messages}).encode()), find_model(MODEL, {})
@@ -229,7 +229,7 @@ def test_refused(messages: list[Any], param: str) -> None:
     assert len(caught.value.message) < 400
 
 
-def test_keys_that_the_api_does_not_take_are_left_out_and_reported() -> None:
+def test_unknown_keys_are_left_out_and_reported() -> None:
     request = translate([user([{**IMAGE, "transformations": {"oversized_image": "error"}}])])
     assert request.params["messages"][0]["content"] == [IMAGE]
     assert [warning.param for warning in request.warnings] == [f"{PART}.transformations"]

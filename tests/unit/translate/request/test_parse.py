@@ -1,4 +1,4 @@
-"""Bad bodies in OpenAI's words, with the path of the field."""
+"""Invalid bodies: OpenAI's error codes, with the path of the field."""
 
 import json
 from typing import Any
@@ -135,13 +135,13 @@ def test_missing_field(missing: str) -> None:
     ],
     ids=["empty", "cut", "null", "array", "string", "nan", "lone-surrogate", "no-utf8", "deep"],
 )
-def test_no_request_at_all(body: bytes) -> None:
+def test_bodies_that_are_not_an_object(body: bytes) -> None:
     with pytest.raises(APIError) as caught:
         parse_params(body)
     assert caught.value.status == 400
 
 
-def test_a_long_value_is_not_repeated_whole() -> None:
+def test_long_values_are_shortened_in_messages() -> None:
     with pytest.raises(APIError) as caught:
         parse_params(json.dumps({**GOOD, "messages": [{"role": "x" * 10_000}]}).encode())
     assert len(caught.value.message) < 300

@@ -1,4 +1,4 @@
-"""Prompt caching: whose marks are sent, how many and where, and what a cache like Anthropic's would then read."""
+"""Prompt caching: which breakpoints are sent, their positions, and what a cache like Anthropic's would read."""
 
 import copy
 import json
@@ -22,8 +22,8 @@ FIVE, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
 Json = dict[str, Any]
 
 
-def text(words: str = "a", mark: Json | None = None) -> Json:
-    return {"type": "text", "text": words, **({"cache_control": mark} if mark else {})}
+def text(words: str = "a", breakpoint_: Json | None = None) -> Json:
+    return {"type": "text", "text": words, **({"cache_control": breakpoint_} if breakpoint_ else {})}
 
 
 def user(*content: Json) -> Json:
@@ -34,16 +34,16 @@ def assistant(*content: Json) -> Json:
     return {"role": "assistant", "content": list(content)}
 
 
-def tool(name: str = "f", mark: Json | None = None) -> Json:
+def tool(name: str = "f", breakpoint_: Json | None = None) -> Json:
     schema = {"type": "object", "properties": {}}
-    return {"name": name, "input_schema": schema, **({"cache_control": mark} if mark else {})}
+    return {"name": name, "input_schema": schema, **({"cache_control": breakpoint_} if breakpoint_ else {})}
 
 
 def result(*content: Json) -> Json:
     return {"type": "tool_result", "tool_use_id": "t", "content": list(content)}
 
 
-def settle(
+def translate_blocks(
     *messages: Json,
     tools: Sequence[Json] = (),
     system: Sequence[Json] = (),
@@ -51,13 +51,13 @@ def settle(
     model: str = MODEL,
     **fields: Any,
 ) -> tuple[Json, list[str]]:
-    """The request as it is sent, and the params of the warnings."""
+    """The request as sent, and the `param` of each warning."""
     sent: Any = {"model": model, "max_tokens": 9, "messages": list(messages), "stream": True}
     sent |= {name: list(value) for name, value in (("tools", tools), ("system", system)) if value}
-    return settle_sent(sent, automatic, **fields)
+    return translate_with_breakpoints(sent, automatic, **fields)
 
 
-def settle_sent(
+def translate_with_breakpoints(
     sent: Any, automatic: bool = True, strict: bool = False, **fields: Any
 ) -> tuple[Json, list[str]]:
     body = {"model": sent["model"], "messages": [{"role": "user", "content": "x"}], **fields}
@@ -69,7 +69,7 @@ def settle_sent(
 
 
 def places(sent: Json) -> Iterator[tuple[str, Json]]:
-    """Everything in the order of the prefix, each with a short name."""
+    """All blocks in the order of the cached prefix, by short names."""
     for kind in ("tools", "system"):
         for index, block in enumerate(sent.get(kind, [])):
             yield f"{kind}.{index}", block
@@ -80,7 +80,7 @@ def places(sent: Json) -> Iterator[tuple[str, Json]]:
             yield f"{turn}.{index}", block
 
 
-def marks(sent: Json) -> dict[str, str]:
+def breakpoints(sent: Json) -> dict[str, str]:
     found = {
         name: block["cache_control"].get("ttl", "5m")
         for name, block in places(sent)
@@ -141,10 +141,10 @@ AUTOMATIC = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "messages", "expected"), AUTOMATIC)
-def test_automatic_marks(asked: Json, messages: list[Json], expected: list[str]) -> None:
-    sent, warned = settle(*messages, **asked)
-    assert marks(sent) == dict.fromkeys(expected, "5m")
+@pytest.mark.parametrize(("fields", "messages", "expected"), AUTOMATIC)
+def test_automatic_breakpoints(fields: Json, messages: list[Json], expected: list[str]) -> None:
+    sent, warned = translate_blocks(*messages, **fields)
+    assert breakpoints(sent) == dict.fromkeys(expected, "5m")
     assert warned == []
 
 
@@ -167,17 +167,17 @@ def test_automatic_marks(asked: Json, messages: list[Json], expected: list[str])
     ],
 )  # fmt: skip
 def test_lifetimes(fields: Json, ttl: str, warned: list[str]) -> None:
-    sent, told = settle(user(text(LONG)), **fields)
-    assert (marks(sent), told) == ({"0.0": ttl}, warned)
+    sent, reported = translate_blocks(user(text(LONG)), **fields)
+    assert (breakpoints(sent), reported) == ({"0.0": ttl}, warned)
     if warned:
         with pytest.raises(APIError) as caught:
-            settle(user(text(LONG)), strict=True, **fields)
+            translate_blocks(user(text(LONG)), strict=True, **fields)
         assert caught.value.param == warned[0]
 
 
-def test_a_lifetime_without_caching_is_told() -> None:
-    sent, warned = settle(user(text(LONG)), automatic=False, prompt_cache_options={"ttl": "30m"})
-    assert (marks(sent), warned) == ({}, ["prompt_cache_options.ttl"])
+def test_a_ttl_without_caching_is_reported() -> None:
+    sent, warned = translate_blocks(user(text(LONG)), automatic=False, prompt_cache_options={"ttl": "30m"})
+    assert (breakpoints(sent), warned) == ({}, ["prompt_cache_options.ttl"])
 
 
 MANY = [user(*(text(str(index), FIVE) for index in range(6)))]
@@ -254,25 +254,25 @@ GIVEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("asked", "messages", "expected", "warned"), GIVEN)
-def test_marks_of_the_client(
-    asked: Json, messages: list[Json], expected: dict[str, str], warned: list[str]
+@pytest.mark.parametrize(("fields", "messages", "expected", "warned"), GIVEN)
+def test_client_breakpoints(
+    fields: Json, messages: list[Json], expected: dict[str, str], warned: list[str]
 ) -> None:
-    sent, told = settle(*copy.deepcopy(messages), **asked)
-    assert (marks(sent), told) == (expected, warned)
+    sent, reported = translate_blocks(*copy.deepcopy(messages), **fields)
+    assert (breakpoints(sent), reported) == (expected, warned)
 
 
 def test_shared_blocks_are_copied() -> None:
     messages = [user(text("a", FIVE)), assistant(text()), user(text("b", HOUR), text(LONG))]
     before = copy.deepcopy(messages)
-    settle(*messages)
+    translate_blocks(*messages)
     unmarked = [user(text(LONG))]
-    settle(*unmarked)
+    translate_blocks(*unmarked)
     assert (messages, unmarked) == (before, [user(text(LONG))])
 
 
 class Cache:
-    """Anthropic's cache: entries only at marks and from `minimum` tokens on, found within 20 blocks of a mark.
+    """Anthropic's cache: entries at breakpoints only, from `minimum` tokens on, found within 20 blocks of a breakpoint.
 
     https://platform.claude.com/docs/en/build-with-claude/prompt-caching
     """
@@ -281,8 +281,8 @@ class Cache:
         self._minimum = minimum
         self._written: set[bytes] = set()
 
-    def ask(self, sent: Json) -> int:
-        """The tokens read for this request, which are then there for the next."""
+    def read_and_write(self, sent: Json) -> int:
+        """The cached tokens read for this request. Stores its prefixes."""
         prefix, prefixes, marked = b"", [], []
         for name, block in places(sent):
             if name.count(".") == 2:  # inside a tool result, which is one block
@@ -292,15 +292,17 @@ class Cache:
             if "cache_control" in block:
                 marked.append(len(prefixes) - 1)
         read = 0
-        for mark in marked:
-            found = [p for p in prefixes[max(0, mark - 19) : mark + 1] if p in self._written]
+        for breakpoint_ in marked:
+            found = [p for p in prefixes[max(0, breakpoint_ - 19) : breakpoint_ + 1] if p in self._written]
             read = max([read, *(len(p) // 4 for p in found)])
-        self._written |= {prefixes[mark] for mark in marked if len(prefixes[mark]) // 4 >= self._minimum}
+        self._written |= {
+            prefixes[breakpoint_] for breakpoint_ in marked if len(prefixes[breakpoint_]) // 4 >= self._minimum
+        }
         return read
 
 
 def stripped(value: Any) -> bytes:
-    """Its bytes as they are sent, but for the marks."""
+    """The bytes as sent, without breakpoints."""
     return to_json(unmarked(value))
 
 
@@ -310,8 +312,8 @@ def unmarked(value: Any) -> Any:
     return [unmarked(item) for item in value] if isinstance(value, list) else value
 
 
-def called(step: int, parallel: int) -> list[Json]:
-    """One turn of an agent: an assistant's calls and their results, as OpenAI's clients send them."""
+def agent_turn(step: int, parallel: int) -> list[Json]:
+    """One turn of an agent: tool calls and their results, as OpenAI messages."""
     ids = [f"call_{step}_{index}" for index in range(parallel)]
     calls = [{"id": i, "type": "function", "function": {"name": "f", "arguments": '{"q": 1}'}} for i in ids]
     results = [{"role": "tool", "tool_call_id": i, "content": f"found by {i}: " + "x" * 300} for i in ids]
@@ -321,7 +323,7 @@ def called(step: int, parallel: int) -> list[Json]:
 def agent(steps: int, parallel: int, opening: str = LONG) -> list[Json]:
     """The messages of an agent's call after `steps` turns."""
     opened = [{"role": "system", "content": opening}, {"role": "user", "content": "Find out."}]
-    return [*opened, *(message for step in range(steps) for message in called(step, parallel))]
+    return [*opened, *(message for step in range(steps) for message in agent_turn(step, parallel))]
 
 
 def translated(messages: list[Json], model: str = MODEL, **fields: Any) -> Json:
@@ -337,37 +339,40 @@ def translated(messages: list[Json], model: str = MODEL, **fields: Any) -> Json:
 
 @pytest.mark.parametrize("model", [MODEL, "claude-sonnet-4-5", "claude-opus-4-7"])
 @pytest.mark.parametrize("parallel", [1, 3, 12, 30])
-def test_an_agent_reads_what_its_call_before_wrote(model: str, parallel: int) -> None:
+def test_each_agent_call_reads_what_the_previous_call_wrote(model: str, parallel: int) -> None:
     cache = Cache(find_model(model, {}).min_cache_tokens)
     opening = LONG * 4
     reads, sizes = [], []
     for steps in range(10):
         sent = translated(agent(steps, parallel, opening), model)
-        assert 0 < len(marks(sent)) <= 4
-        reads.append(cache.ask(sent))
+        assert 0 < len(breakpoints(sent)) <= 4
+        reads.append(cache.read_and_write(sent))
         sizes.append(sum(len(stripped(block)) for name, block in places(sent) if name.count(".") < 2) // 4)
     assert reads == [0, *sizes[:-1]], "each call reads all of the call before it"
     assert reads == sorted(set(reads))
 
 
-def test_an_agent_that_begins_short_reads_once_it_is_long_enough() -> None:
+def test_caching_starts_once_the_prompt_is_long_enough() -> None:
     cache, minimum = Cache(512), 512
-    reads = [cache.ask(translated(agent(steps, 2, "Be brief."))) for steps in range(10)]
+    reads = [cache.read_and_write(translated(agent(steps, 2, "Be brief."))) for steps in range(10)]
     assert reads[0] == reads[1] == 0
     assert all(read >= minimum for read in reads[5:])
     assert reads[5:] == sorted(set(reads[5:]))
 
 
-def test_a_newest_message_written_anew_still_reads_the_rest() -> None:
+def test_an_edited_last_message_still_reads_the_rest() -> None:
     cache = Cache(512)
     sent = translated(agent(3, 2))
-    cache.ask(sent)
+    cache.read_and_write(sent)
     longer = [*agent(3, 2), {"role": "assistant", "content": "Well."}]
-    read = [cache.ask(translated([*longer, {"role": "user", "content": words}])) for words in ("So?", "Hm?")]
+    read = [
+        cache.read_and_write(translated([*longer, {"role": "user", "content": words}]))
+        for words in ("So?", "Hm?")
+    ]
     assert read[0] == read[1] > 512
 
 
-def test_the_prefix_stays_the_same_byte_for_byte() -> None:
+def test_the_prefix_is_stable_byte_for_byte() -> None:
     for parallel in (1, 12):
         before = translated(agent(4, parallel))
         for steps in (5, 6):
@@ -383,7 +388,7 @@ def test_the_same_request_twice_is_the_same_bytes() -> None:
 
 
 def random_request(random: Random) -> Json:
-    """A conversation of any blocks, with any marks: more than the API takes, in any order, on any block."""
+    """A random conversation with random breakpoints, also more than the API accepts or on blocks that cannot have one."""
     share = random.choice([0, 0, 0.1, 0.6])
 
     def marked(block: Json) -> Json:
@@ -392,9 +397,9 @@ def random_request(random: Random) -> Json:
     def content(kinds: Sequence[Json]) -> list[Json]:
         return [marked(random.choice(kinds)) for _ in range(random.randint(1, 5))]
 
-    asked = [text(), text(LONG), text(" "), IMAGE, PDF, result(marked(text("r"))), result()]
-    answered = [text("b"), THINKING, {"type": "redacted_thinking", "data": "d"}]
-    turns = [user(text(), *content(asked)), assistant(*content(answered))] * random.randint(1, 4)
+    fields = [text(), text(LONG), text(" "), IMAGE, PDF, result(marked(text("r"))), result()]
+    with_results = [text("b"), THINKING, {"type": "redacted_thinking", "data": "d"}]
+    turns = [user(text(), *content(fields)), assistant(*content(with_results))] * random.randint(1, 4)
     sent: Json = {"model": MODEL, "max_tokens": 9, "stream": True, "messages": [*turns, user(text("z"))]}
     if random.random() < 0.5:
         sent["tools"] = [marked(tool(str(index))) for index in range(random.randint(1, 6))]
@@ -404,13 +409,13 @@ def random_request(random: Random) -> Json:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_any_request_ends_with_legal_marks(seed: int) -> None:
+def test_any_request_has_valid_breakpoints(seed: int) -> None:
     random = Random(seed)  # noqa: S311 - a reproducible conversation
     sent = random_request(random)
     plain = stripped(sent)
     fields: Json = random.choice([{}, {"cache_control": random.choice([FIVE, HOUR])}])
-    sent, _ = settle_sent(sent, **fields)
-    ttls = list(marks(sent).values())
+    sent, _ = translate_with_breakpoints(sent, **fields)
+    ttls = list(breakpoints(sent).values())
     assert len(ttls) <= 4
     assert ttls == sorted(ttls), "1h stands before 5m"
     assert stripped(sent) == plain, "nothing but marks has changed"

@@ -1,4 +1,4 @@
-"""Thinking on its way back: sent by the client, or recalled of the model's own answer."""
+"""Thinking blocks in the history: sent by the client, or recalled from the store."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from claudexia.translate.request.thinking_replay import tool_call_keys, without_
 from claudexia.translate.request.tool_calls import ToolNames
 
 MODEL = "claude-sonnet-5-5"
-THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
+THINKING = {"type": "thinking", "thinking": "hm", "signature": "s"}
 HIDDEN = {"type": "redacted_thinking", "data": "d"}
 USER = {"role": "user", "content": "a"}
 
@@ -44,8 +44,8 @@ def parsed(messages: Sequence[Any]) -> Any:
     return parse_params(json.dumps({"model": MODEL, "messages": messages}).encode()).messages
 
 
-class Told:
-    """What one conversation came to."""
+class Translation:
+    """The translation of one conversation."""
 
     def __init__(self, messages: Sequence[Any], recalled: Mapping[str, Sequence[Any]]) -> None:
         report = Report()
@@ -61,24 +61,29 @@ class Told:
         return self.turns[1]["content"]
 
 
-def tell(answer: Mapping[str, Any], *ids: str, recalled: Mapping[str, Sequence[Any]] | None = None) -> Told:
-    return Told([USER, answer, *results(*ids), {"role": "user", "content": "b"}], recalled or {})
+def translate_answer(
+    answer: Mapping[str, Any], *ids: str, recalled: Mapping[str, Sequence[Any]] | None = None
+) -> Translation:
+    return Translation([USER, answer, *results(*ids), {"role": "user", "content": "b"}], recalled or {})
 
 
 OWN = [
-    pytest.param({"thinking_blocks": [THOUGHT, HIDDEN]}, [THOUGHT, HIDDEN], [], id="thinking-blocks"),
+    pytest.param({"thinking_blocks": [THINKING, HIDDEN]}, [THINKING, HIDDEN], [], id="thinking-blocks"),
     pytest.param(
-        {"thinking_blocks": [{**THOUGHT, "index": 0, "cache_control": {"type": "ephemeral"}}]},
-        [THOUGHT],
+        {"thinking_blocks": [{**THINKING, "index": 0, "cache_control": {"type": "ephemeral"}}]},
+        [THINKING],
         [],
         id="extra-keys",
     ),
     pytest.param(
-        {"thinking_blocks": [{**THOUGHT, "thinking": ""}]}, [{**THOUGHT, "thinking": ""}], [], id="omitted-text"
+        {"thinking_blocks": [{**THINKING, "thinking": ""}]},
+        [{**THINKING, "thinking": ""}],
+        [],
+        id="omitted-text",
     ),
     pytest.param(
-        {"thinking_blocks": [{"type": "thinking", "thinking": "hm"}, THOUGHT]},
-        [THOUGHT],
+        {"thinking_blocks": [{"type": "thinking", "thinking": "hm"}, THINKING]},
+        [THINKING],
         ["messages[1].thinking_blocks[0]"],
         id="unsigned-block",
     ),
@@ -89,7 +94,7 @@ OWN = [
                 {"type": "reasoning.encrypted", "data": "d", "index": 1},
             ]
         },
-        [THOUGHT, HIDDEN],
+        [THINKING, HIDDEN],
         [],
         id="reasoning-details",
     ),
@@ -107,10 +112,10 @@ OWN = [
     ),
     pytest.param(
         {
-            "thinking_blocks": [THOUGHT],
+            "thinking_blocks": [THINKING],
             "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}],
         },
-        [THOUGHT],
+        [THINKING],
         [],
         id="both",
     ),
@@ -118,65 +123,67 @@ OWN = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "thoughts", "warned"), OWN)
-def test_thinking_of_the_client_comes_first(fields: Any, thoughts: Any, warned: list[str]) -> None:
-    told = tell(assistant("b", call(), **fields), "x")
-    assert told.answer == [*thoughts, text("b"), use()]
-    assert told.warned == warned
-    assert told.unrecalled == ([] if thoughts else [1])
+@pytest.mark.parametrize(("fields", "thinking", "warned"), OWN)
+def test_client_thinking_precedes_the_content(fields: Any, thinking: Any, warned: list[str]) -> None:
+    result = translate_answer(assistant("b", call(), **fields), "x")
+    assert result.answer == [*thinking, text("b"), use()]
+    assert result.warned == warned
+    assert result.unrecalled == ([] if thinking else [1])
 
 
-def test_thinking_in_the_content_stays_in_its_place() -> None:
-    told = tell(assistant([THOUGHT, text("b"), HIDDEN, text("c")], thinking_blocks=[THOUGHT]))
-    assert told.answer == [THOUGHT, text("b"), HIDDEN, text("c")]
-    assert not told.warned
+def test_thinking_in_the_content_keeps_its_position() -> None:
+    result = translate_answer(assistant([THINKING, text("b"), HIDDEN, text("c")], thinking_blocks=[THINKING]))
+    assert result.answer == [THINKING, text("b"), HIDDEN, text("c")]
+    assert not result.warned
 
 
 def test_unsigned_thinking_in_the_content_is_left_out_and_reported() -> None:
-    told = tell(assistant([{"type": "thinking", "thinking": "hm", "signature": ""}, text("b")]))
-    assert (told.answer, told.warned) == ([text("b")], ["messages[1].content[0]"])
+    result = translate_answer(assistant([{"type": "thinking", "thinking": "hm", "signature": ""}, text("b")]))
+    assert (result.answer, result.warned) == ([text("b")], ["messages[1].content[0]"])
 
 
-def test_thinking_that_nothing_follows_is_left_out_and_reported() -> None:
-    """The API takes no assistant message that ends in thinking, nor one of nothing else."""
-    told = tell(assistant([text("b"), THOUGHT]))
-    assert (told.answer, told.warned) == ([text("b")], ["messages[1]"])
-    told = tell(assistant("", thinking_blocks=[THOUGHT]))
-    assert [turn["role"] for turn in told.turns] == ["user"]
-    assert told.warned == ["messages[1]"]
+def test_trailing_thinking_is_left_out_and_reported() -> None:
+    """The API accepts no assistant message that ends in thinking or consists of it."""
+    result = translate_answer(assistant([text("b"), THINKING]))
+    assert (result.answer, result.warned) == ([text("b")], ["messages[1]"])
+    result = translate_answer(assistant("", thinking_blocks=[THINKING]))
+    assert [turn["role"] for turn in result.turns] == ["user"]
+    assert result.warned == ["messages[1]"]
 
 
-ANSWER: list[Any] = [THOUGHT, text("Let me"), HIDDEN, text(" see."), use("y"), use("x")]
+ANSWER: list[Any] = [THINKING, text("Let me"), HIDDEN, text(" see."), use("y"), use("x")]
 
 
 @pytest.mark.parametrize("content", ["Let me see.", "Let me see. ", "", None, [text("Let me"), text(" see.")]])
-def test_what_was_recalled_takes_the_place_of_what_was_sent_back(content: Any) -> None:
+def test_recalled_content_replaces_the_clients_copy(content: Any) -> None:
     recalled = {"x": copy.deepcopy(ANSWER)}
-    told = tell(assistant(content, call("y"), call("x", arguments='{"a":1.0}')), "y", "x", recalled=recalled)
-    assert told.answer == ANSWER
-    assert all(sent is kept for sent, kept in zip(told.answer, recalled["x"], strict=True))
-    assert (told.unrecalled, told.warned) == ([], [])
+    result = translate_answer(
+        assistant(content, call("y"), call("x", arguments='{"a":1.0}')), "y", "x", recalled=recalled
+    )
+    assert result.answer == ANSWER
+    assert all(sent is remaining for sent, remaining in zip(result.answer, recalled["x"], strict=True))
+    assert (result.unrecalled, result.warned) == ([], [])
 
 
-def test_what_the_server_did_and_custom_calls_are_recalled_too() -> None:
+def test_server_tool_blocks_and_custom_calls_are_recalled() -> None:
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
-    answer = [THOUGHT, search, found, {**use(), "input": {"input": "1 + 1"}}]
+    answer = [THINKING, search, found, {**use(), "input": {"input": "1 + 1"}}]
     given = {"id": "x", "type": "custom", "custom": {"name": "f", "input": "1 + 1"}}
-    assert tell(assistant("", given), "x", recalled={"x": answer}).answer == answer
+    assert translate_answer(assistant("", given), "x", recalled={"x": answer}).answer == answer
 
 
 def test_empty_text_is_not_recalled() -> None:
-    told = tell(assistant("", call()), "x", recalled={"x": [THOUGHT, text(""), use()]})
-    assert told.answer == [THOUGHT, use()]
+    result = translate_answer(assistant("", call()), "x", recalled={"x": [THINKING, text(""), use()]})
+    assert result.answer == [THINKING, use()]
 
 
-def test_a_cache_mark_stays_on_a_recalled_answer() -> None:
+def test_a_breakpoint_stays_on_recalled_content() -> None:
     mark = {"type": "ephemeral"}
-    recalled = {"x": [THOUGHT, use()]}
-    told = tell(assistant("", call(), cache_control=mark), "x", recalled=recalled)
-    assert told.answer == [THOUGHT, {**use(), "cache_control": mark}]
-    assert recalled == {"x": [THOUGHT, use()]}
+    recalled = {"x": [THINKING, use()]}
+    result = translate_answer(assistant("", call(), cache_control=mark), "x", recalled=recalled)
+    assert result.answer == [THINKING, {**use(), "cache_control": mark}]
+    assert recalled == {"x": [THINKING, use()]}
 
 
 CHANGED = [
@@ -188,30 +195,32 @@ CHANGED = [
 
 
 @pytest.mark.parametrize("answer", CHANGED)
-def test_a_changed_answer_is_sent_as_it_is_without_thinking(answer: Any) -> None:
+def test_an_edited_message_is_sent_without_recalled_thinking(answer: Any) -> None:
     ids = [given["id"] for given in answer["tool_calls"]]
-    told = tell(answer, *ids, recalled={"x": ANSWER})
-    assert {block["type"] for block in told.answer} <= {"text", "tool_use"}
-    assert told.warned == ["messages[1]"]
-    assert told.unrecalled == []
+    result = translate_answer(answer, *ids, recalled={"x": ANSWER})
+    assert {block["type"] for block in result.answer} <= {"text", "tool_use"}
+    assert result.warned == ["messages[1]"]
+    assert result.unrecalled == []
 
 
-def test_thinking_of_the_client_wins_over_what_was_recalled() -> None:
-    other = {**THOUGHT, "signature": "t"}
-    told = tell(assistant("", call(), thinking_blocks=[other]), "x", recalled={"x": [THOUGHT, use()]})
-    assert told.answer == [other, use()]
+def test_client_thinking_takes_precedence_over_recalled_thinking() -> None:
+    other = {**THINKING, "signature": "t"}
+    result = translate_answer(
+        assistant("", call(), thinking_blocks=[other]), "x", recalled={"x": [THINKING, use()]}
+    )
+    assert result.answer == [other, use()]
 
 
-def test_thinking_of_the_client_gets_its_place_from_what_was_recalled() -> None:
-    """The fields beside the content do not tell that Claude thought again after its first words."""
-    again = {**THOUGHT, "signature": "t"}
-    answer = [THOUGHT, {"type": "text", "text": "I look."}, again, use()]
-    returned = assistant("I look.", call(), thinking_blocks=[THOUGHT, again])
-    assert tell(returned, "x", recalled={"x": answer}).answer == answer
+def test_recalled_content_gives_the_position_of_client_thinking() -> None:
+    """The fields outside of the content do not show that there was thinking after the first text."""
+    again = {**THINKING, "signature": "t"}
+    answer = [THINKING, {"type": "text", "text": "I look."}, again, use()]
+    returned = assistant("I look.", call(), thinking_blocks=[THINKING, again])
+    assert translate_answer(returned, "x", recalled={"x": answer}).answer == answer
     changed = {**returned, "content": "I looked."}
-    told = tell(changed, "x", recalled={"x": answer})
-    assert told.answer == [THOUGHT, again, {"type": "text", "text": "I looked."}, use()]
-    assert told.warned == []
+    result = translate_answer(changed, "x", recalled={"x": answer})
+    assert result.answer == [THINKING, again, {"type": "text", "text": "I looked."}, use()]
+    assert result.warned == []
 
 
 def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content() -> None:
@@ -220,13 +229,13 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
         assistant("no call"),
         assistant("", call("b"), call("a")),
         *results("b", "a"),
-        assistant("", call("c"), thinking_blocks=[THOUGHT]),
+        assistant("", call("c"), thinking_blocks=[THINKING]),
         *results("c"),
         assistant("", call("d"), thinking_blocks=[{"type": "thinking", "thinking": "unsigned"}]),
         *results("d"),
         assistant([use("e")]),
         *results("e"),
-        assistant([THOUGHT, use("f")]),
+        assistant([THINKING, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
     assert tool_call_keys(parsed(messages)) == ["a", "c", "d", "e"]
@@ -234,15 +243,15 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
 
 def test_messages_without_any_thinking_are_counted() -> None:
     messages = [USER, assistant("", call("b")), *results("b"), assistant("", call("a")), *results("a")]
-    assert Told(messages, {"a": [use("a")]}).unrecalled == [1]
+    assert Translation(messages, {"a": [use("a")]}).unrecalled == [1]
 
 
-def test_a_second_try_goes_without_thinking() -> None:
+def test_the_retry_is_sent_without_thinking() -> None:
     turns: Any = [
         {"role": "user", "content": [text("a")]},
-        {"role": "assistant", "content": [THOUGHT, text("b"), HIDDEN, use()]},
-        {"role": "assistant", "content": [THOUGHT]},
+        {"role": "assistant", "content": [THINKING, text("b"), HIDDEN, use()]},
+        {"role": "assistant", "content": [THINKING]},
     ]
-    kept = copy.deepcopy(turns)
+    remaining = copy.deepcopy(turns)
     assert without_thinking(turns) == [turns[0], {"role": "assistant", "content": [text("b"), use()]}]
-    assert turns == kept
+    assert turns == remaining

@@ -1,4 +1,4 @@
-"""response_format, case by case: what the API is held to, what is asked in words, what is reported."""
+"""response_format, case by case: enforced schemas, instructions and reports."""
 
 import json
 from typing import Any
@@ -40,15 +40,15 @@ def structured(given: Any, strict: bool = False) -> tuple[OutputFormat, list[str
 
 
 @pytest.mark.parametrize("given", [None, {"type": "text"}], ids=["absent", "text"])
-def test_plain_text_asks_for_nothing(given: Any) -> None:
+def test_response_format_text_changes_nothing(given: Any) -> None:
     assert structured(given) == (OutputFormat(), [])
 
 
 @pytest.mark.parametrize("strict", [{}, {"strict": True}, {"strict": False}, {"strict": None}], ids=str)
-def test_a_schema_that_fits_is_enforced_whatever_strict_says(strict: Any) -> None:
-    structure, told = structured(json_schema(schema=PERSON, **strict))
+def test_a_supported_schema_is_enforced_with_or_without_strict(strict: Any) -> None:
+    structure, warned = structured(json_schema(schema=PERSON, **strict))
     assert structure == OutputFormat({"type": "json_schema", "schema": PERSON})
-    assert told == []
+    assert warned == []
 
 
 DESCRIPTIONS = [
@@ -64,30 +64,30 @@ def test_the_description_goes_into_the_schema(own: Any, sent: str) -> None:
     assert structure.format["schema"] == {**PERSON, "description": sent}
 
 
-def test_what_is_not_enforced_is_reported_in_one_sentence() -> None:
+def test_constraints_that_are_not_enforced_are_reported_in_one_sentence() -> None:
     counts = {name: {"type": "integer", "minimum": 0} for name in "abcdefg"}
     schema = {"type": "object", "properties": counts, "required": list(counts)}
-    structure, told = structured(json_schema(schema=schema))
+    structure, warned = structured(json_schema(schema=schema))
     assert structure.format
-    assert told == [
+    assert warned == [
         f"{SCHEMA}: requested by description, not enforced: "
         "a: minimum, b: minimum, c: minimum, d: minimum, e: minimum and 2 more"
     ]
 
 
-def test_what_cannot_be_answered_any_more_is_reported() -> None:
-    _, told = structured(json_schema(schema={"type": "object", "properties": {"a": {}}}))
-    assert told == [f"{SCHEMA}: Claude cannot answer with: a: arrays and objects"]
+def test_narrowed_schemas_are_reported() -> None:
+    _, warned = structured(json_schema(schema={"type": "object", "properties": {"a": {}}}))
+    assert warned == [f"{SCHEMA}: Claude cannot answer with: a: arrays and objects"]
 
 
-def test_a_schema_that_does_not_fit_is_asked_for_in_words() -> None:
-    structure, told = structured(json_schema(schema=OPEN))
+def test_an_unsupported_schema_becomes_an_instruction() -> None:
+    structure, warned = structured(json_schema(schema=OPEN))
     assert structure.format is None
     assert structure.json_object
     assert structure.instruction
     assert "one JSON object and nothing else" in structure.instruction
     assert structure.instruction.endswith("\n" + json.dumps(OPEN, separators=(",", ":")))
-    assert told == [
+    assert warned == [
         f"{SCHEMA}: the API cannot enforce it (by_name: an object with arbitrary property names), "
         "so an instruction asks Claude to follow it"
     ]
@@ -105,7 +105,7 @@ ROOTS = [
 
 
 @pytest.mark.parametrize(("schema", "is_object"), ROOTS)
-def test_only_an_answer_that_is_an_object_is_cut_out_of_the_text(schema: Any, is_object: bool) -> None:
+def test_json_extraction_only_for_objects(schema: Any, is_object: bool) -> None:
     structure, _ = structured(json_schema(schema=schema))
     assert structure.format is None
     assert structure.json_object is is_object
@@ -118,13 +118,13 @@ def test_only_an_answer_that_is_an_object_is_cut_out_of_the_text(schema: Any, is
     [{"type": "json_object"}, json_schema(), json_schema(schema=None)],
     ids=["json-object", "no-schema", "null-schema"],
 )
-def test_any_json_object_is_asked_for_in_words(given: Any) -> None:
-    structure, told = structured(given)
+def test_json_object_becomes_an_instruction(given: Any) -> None:
+    structure, warned = structured(given)
     assert structure.format is None
     assert structure.json_object
     assert structure.instruction
     assert "JSON object" in structure.instruction
-    assert len(told) == 1
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_any_json_object_is_asked_for_in_words(given: Any) -> None:
     ],
     ids=["json-object", "open", "relaxed"],
 )
-def test_strictness_refuses_what_is_not_enforced(given: Any) -> None:
+def test_strict_mode_refuses_unenforced_schemas(given: Any) -> None:
     with pytest.raises(APIError) as refused:
         structured(given, strict=True)
     assert (refused.value.param or "").startswith("response_format")
 
 
-def test_fields_nobody_knows_are_reported() -> None:
-    _, told = structured({**json_schema(schema=PERSON, mode="x"), "version": 2})
-    assert [line.split(":")[0] for line in told] == [
+def test_unknown_fields_are_reported() -> None:
+    _, warned = structured({**json_schema(schema=PERSON, mode="x"), "version": 2})
+    assert [line.split(":")[0] for line in warned] == [
         "response_format.version",
         "response_format.json_schema.mode",
     ]
@@ -175,8 +175,8 @@ FOUND: Any = {"type": "search_result", "source": "s", "title": "t", "content": [
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["cited", "not cited"])
 @pytest.mark.parametrize("block", [DOCUMENT, FOUND], ids=["document", "search_result"])
-def test_nothing_is_cited_beside_a_schema(block: Any, enabled: bool) -> None:
-    """The API refuses both at once."""
+def test_citations_are_disabled_with_a_schema(block: Any, enabled: bool) -> None:
+    """The API refuses the combination."""
     block = {**block, "citations": {"enabled": enabled}}
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     request: dict[str, Any] = {
@@ -196,8 +196,8 @@ def test_nothing_is_cited_beside_a_schema(block: Any, enabled: bool) -> None:
     assert_accepted(json.loads(json.dumps(held.params)))
 
 
-def test_json_objects_are_never_begun_by_the_client() -> None:
-    """After `{` the object could not be told from one that stands inside of it."""
+def test_a_prefill_is_refused_with_json_object() -> None:
+    """After a prefilled `{` the outer object could not be distinguished from a nested one."""
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "{"}]
     request = {"model": "claude-opus-4-5", "messages": messages, "response_format": {"type": "json_object"}}
     translated = to_message_params(

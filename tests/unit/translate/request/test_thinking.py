@@ -1,4 +1,4 @@
-"""Reasoning fields on every model: what is sent, what is said, and that the server would take it."""
+"""Reasoning fields on every model: the request, the warnings, and that the server would accept it."""
 
 import itertools
 import json
@@ -18,15 +18,15 @@ ALL = {"low", "medium", "high", "xhigh", "max"}
 
 @dataclass(frozen=True)
 class Server:
-    """What one model answers with a 400 if it is sent anything else."""
+    """The thinking parameters that one model accepts; anything else is a 400."""
 
     thinking: set[str]
     effort: set[str]
     most: int = 128_000
 
 
-# https://platform.claude.com/docs/en/about-claude/models/overview, written down once more so that a slip in
-# models.json shows.
+# https://platform.claude.com/docs/en/about-claude/models/overview, repeated here to detect mistakes in
+# models.json.
 ALWAYS = Server({"adaptive"}, ALL)
 SWITCHED = Server({"adaptive", "disabled"}, ALL)
 BOTH = Server({"adaptive", "enabled", "disabled"}, ALL - {"xhigh"})
@@ -64,10 +64,10 @@ def plan(
     body = {"model": model, "messages": [{"role": "user", "content": "a"}], **fields}
     params = parse_params(json.dumps(body).encode())
     report = Report(strict)
-    asked = params.max_completion_tokens or params.max_tokens
+    max_tokens = params.max_completion_tokens or params.max_tokens
     conflict = FORCED_TOOL_CHOICE if forced_choice else ""
-    made = to_thinking(params, find_model(model, {}), asked, report, conflict)
-    return made, [warning.param for warning in report.warnings]
+    thinking_plan = to_thinking(params, find_model(model, {}), max_tokens, report, conflict)
+    return thinking_plan, [warning.param for warning in report.warnings]
 
 
 def assert_accepted(sent: ThinkingPlan, server: Server, forced_choice: bool) -> None:
@@ -91,7 +91,7 @@ def assert_accepted(sent: ThinkingPlan, server: Server, forced_choice: bool) -> 
 
 EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 AMOUNTS = [1, 1023, 1024, 2000, 5000, 100_000, 10**9]
-ASKED: list[dict[str, Any]] = [
+REQUEST: list[dict[str, Any]] = [
     {},
     *({"reasoning_effort": effort} for effort in EFFORTS),
     *({"reasoning": {"effort": effort}} for effort in EFFORTS),
@@ -121,9 +121,9 @@ def test_every_served_model_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(("model", "server"), [*SERVERS.items(), (UNHEARD_OF, ANY)])
-def test_whatever_is_asked_the_server_takes_what_is_sent(model: str, server: Server) -> None:
-    for asked, limit, forced in itertools.product(ASKED, LIMITS, (False, True)):
-        sent, warned = plan(model, forced_choice=forced, **asked, **limit)
+def test_every_combination_is_accepted_by_the_server(model: str, server: Server) -> None:
+    for fields, limit, forced in itertools.product(REQUEST, LIMITS, (False, True)):
+        sent, warned = plan(model, forced_choice=forced, **fields, **limit)
         assert_accepted(sent, server, forced)
         thinks = sent.active and sent.thinking != {"type": "between_tools"}
         wanted = limit.get("max_tokens", find_model(model, {}).default_max_tokens)
@@ -131,7 +131,7 @@ def test_whatever_is_asked_the_server_takes_what_is_sent(model: str, server: Ser
         assert ("max_tokens" in warned) == (bool(limit) and sent.max_tokens != wanted)
         assert thinks or sent.max_tokens <= wanted, "nothing is raised when thinking is off"
         if not warned:
-            assert plan(model, strict=True, forced_choice=forced, **asked, **limit)[0] == sent
+            assert plan(model, strict=True, forced_choice=forced, **fields, **limit)[0] == sent
 
 
 SONNET_5_5, HAIKU_5_5, OPUS_5_5, OPUS_5 = (
@@ -166,9 +166,9 @@ def native(kind: str, **fields: Any) -> dict[str, Any]:
     return {"thinking": {"type": kind, **fields}}
 
 
-# Model, asked, then sent: thinking, effort, and the parameters that were warned of.
+# Model, request fields, and what is sent: thinking, effort, and the `param` of each warning.
 SENT: list[tuple[str, dict[str, Any], dict[str, Any] | None, str | None, list[str]]] = [
-    # Nothing asked: the model's own default.
+    # No field: the model's default.
     (SONNET_5_5, {}, None, None, []),
     (OPUS_4_8, {}, None, None, []),
     (SONNET_4_6, {}, None, None, []),
@@ -240,7 +240,7 @@ SENT: list[tuple[str, dict[str, Any], dict[str, Any] | None, str | None, list[st
     (SONNET_5_5, native("enabled"), SHOWN, None, ["thinking.type"]),
     (SONNET_4_6, native("adaptive", budget_tokens=5000), ADAPTIVE, "medium", ["thinking.budget_tokens"]),
     ("claude-3-haiku", native("adaptive"), None, None, ["thinking.type"]),
-    # More than one field: thinking, then reasoning, then reasoning_effort; a different loser is told.
+    # Several fields: thinking, then reasoning, then reasoning_effort; a conflicting field is reported.
     (SONNET_5_5, effort("low", **native("adaptive")), SHOWN, "low", []),
     (SONNET_5_5, effort("low", **router(exclude=True)), None, "low", []),
     (SONNET_5_5, effort("low", **native("adaptive"), **router(exclude=True)), ADAPTIVE, "low", []),
@@ -264,15 +264,15 @@ SENT: list[tuple[str, dict[str, Any], dict[str, Any] | None, str | None, list[st
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("model", "asked", "thinking", "level", "warnings"), SENT)
-def test_sent(model: str, asked: Any, thinking: Any, level: str | None, warnings: list[str]) -> None:
-    sent, warned = plan(model, **asked)
+@pytest.mark.parametrize(("model", "fields", "thinking", "level", "warnings"), SENT)
+def test_sent(model: str, fields: Any, thinking: Any, level: str | None, warnings: list[str]) -> None:
+    sent, warned = plan(model, **fields)
     assert (sent.thinking, sent.effort, warned) == (thinking, level, warnings)
     assert sent.max_tokens == find_model(model, {}).default_max_tokens
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "shown", "active"),
+    ("model", "fields", "shown", "active"),
     [
         (SONNET_5_5, {}, True, True),
         (OPUS_4_8, {}, True, False),
@@ -287,22 +287,22 @@ def test_sent(model: str, asked: Any, thinking: Any, level: str | None, warnings
         ("claude-3-haiku", effort("low"), True, False),
     ],
 )
-def test_what_the_client_is_shown_and_whether_the_model_thinks(
-    model: str, asked: Any, shown: bool, active: bool
+def test_visibility_of_thinking_and_whether_it_is_active(
+    model: str, fields: Any, shown: bool, active: bool
 ) -> None:
-    sent, _ = plan(model, **asked)
+    sent, _ = plan(model, **fields)
     assert (sent.visible, sent.active) == (shown, active)
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "limit", "sent_limit", "sent_budget"),
+    ("model", "fields", "limit", "sent_limit", "sent_budget"),
     [
-        # Off: OpenAI's limit as it is.
+        # Off: OpenAI's limit unchanged.
         (OPUS_4_8, {}, 10, 10, None),
         (HAIKU_4_5, {}, 10, 10, None),
         (HAIKU_5_5, effort("none"), 10, 10, None),
         (SONNET_5_5, effort("none"), 10, 10, None),
-        # The model divides the limit itself: room for its thinking is added to a small one.
+        # Adaptive thinking: a small limit is raised to leave room for thinking.
         (SONNET_5_5, {}, 50, 2098, None),
         (OPUS_5_5, effort("none"), 50, 2098, None),
         (OPUS_4_8, effort("low"), 2047, 4095, None),
@@ -315,29 +315,29 @@ def test_what_the_client_is_shown_and_whether_the_model_thinks(
         (HAIKU_4_5, effort("low"), 2048, 2048, 1024),
         (HAIKU_4_5, effort("high"), 10_000, 10_000, 8976),
         (HAIKU_4_5, effort("high"), 100_000, 64_000, 16_384),
-        # The client's own budget stays wherever the API takes it.
+        # The client's own budget is kept if the API accepts it.
         (HAIKU_4_5, native("enabled", budget_tokens=1024), 1025, 1025, 1024),
         (HAIKU_4_5, native("enabled", budget_tokens=9999), 10_000, 10_000, 9999),
         (HAIKU_4_5, native("enabled", budget_tokens=10_000), 10_000, 10_000, 8976),
         (HAIKU_4_5, native("enabled", budget_tokens=10_000), 1000, 2024, 1024),
     ],
 )
-def test_limits(model: str, asked: Any, limit: int, sent_limit: int, sent_budget: int | None) -> None:
+def test_limits(model: str, fields: Any, limit: int, sent_limit: int, sent_budget: int | None) -> None:
     for name in ("max_tokens", "max_completion_tokens"):
-        sent, warned = plan(model, **{**asked, name: limit})
+        sent, warned = plan(model, **{**fields, name: limit})
         assert sent.max_tokens == sent_limit
         assert dict(sent.thinking or {}).get("budget_tokens") == sent_budget
         assert (name in warned) == (sent_limit != limit)
 
 
-def test_strict_says_what_would_have_been_raised() -> None:
+def test_strict_mode_reports_a_raised_max_tokens() -> None:
     with pytest.raises(APIError, match="raised from 50 to 2098 so that thinking leaves room") as caught:
         plan(SONNET_5_5, strict=True, max_tokens=50)
     assert (caught.value.status, caught.value.param) == (400, "max_tokens")
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "thinking", "level", "warnings"),
+    ("model", "fields", "thinking", "level", "warnings"),
     [
         (HAIKU_4_5, {}, None, None, []),
         (HAIKU_4_5, effort("low"), None, None, ["reasoning_effort"]),
@@ -349,10 +349,10 @@ def test_strict_says_what_would_have_been_raised() -> None:
         (HAIKU_5_5, effort("low"), SHOWN, "low", []),
     ],
 )
-def test_a_forced_choice_goes_with_no_budget(
-    model: str, asked: Any, thinking: Any, level: str | None, warnings: list[str]
+def test_a_forced_choice_excludes_a_thinking_budget(
+    model: str, fields: Any, thinking: Any, level: str | None, warnings: list[str]
 ) -> None:
-    sent, warned = plan(model, forced_choice=True, max_tokens=4000, **asked)
+    sent, warned = plan(model, forced_choice=True, max_tokens=4000, **fields)
     assert (sent.thinking, sent.effort, warned) == (thinking, level, warnings)
     assert sent.max_tokens == 4000
 
@@ -366,18 +366,18 @@ def capped(model: str, cap: int, **fields: Any) -> tuple[ThinkingPlan, dict[str,
         "max_output_tokens": min(cap, known.max_output_tokens or cap),
         "default_max_tokens": min(cap, known.default_max_tokens),
     }
-    made = to_thinking(params, replace(known, **limits), params.max_tokens, report)
-    return made, {warning.param: warning.reason for warning in report.warnings}
+    request = to_thinking(params, replace(known, **limits), params.max_tokens, report)
+    return request, {warning.param: warning.reason for warning in report.warnings}
 
 
 @pytest.mark.parametrize(("model", "server"), [*SERVERS.items(), (UNHEARD_OF, ANY)])
 def test_a_keys_largest_max_tokens_is_never_exceeded(model: str, server: Server) -> None:
     known = find_model(model, {})
     always = known.thinks_by_default and not {"disabled", "between_tools"} & set(known.thinking)
-    for asked, cap, limit in itertools.product(
-        ASKED, (1, 500, 1024, 1500, 2047, 2048, 3000), (None, 1, 100, 1500)
+    for reasoning, cap, limit in itertools.product(
+        REQUEST, (1, 500, 1024, 1500, 2047, 2048, 3000), (None, 1, 100, 1500)
     ):
-        fields = {**asked, **({"max_tokens": limit} if limit and limit <= cap else {})}
+        fields = {**reasoning, **({"max_tokens": limit} if limit and limit <= cap else {})}
         try:
             sent, _ = capped(model, cap, **fields)
         except APIError as error:
@@ -409,13 +409,13 @@ CAPPED: list[tuple[str, str, int, dict[str, Any], int, Any, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("model", "cap", "asked", "max_tokens", "thinking", "warned"),
+    ("model", "cap", "fields", "max_tokens", "thinking", "warned"),
     [pytest.param(*rest, id=name) for name, *rest in CAPPED],
 )
 def test_thinking_within_a_keys_largest_max_tokens(
-    model: str, cap: int, asked: dict[str, Any], max_tokens: int, thinking: Any, warned: str
+    model: str, cap: int, fields: dict[str, Any], max_tokens: int, thinking: Any, warned: str
 ) -> None:
-    sent, warnings = capped(model, cap, **asked)
+    sent, warnings = capped(model, cap, **fields)
     assert (sent.max_tokens, sent.thinking) == (max_tokens, thinking)
     assert list(warnings) == ([warned] if warned else [])
     assert (
@@ -425,11 +425,11 @@ def test_thinking_within_a_keys_largest_max_tokens(
 
 @pytest.mark.parametrize("model", ["claude-opus-5-5", "claude-fable-5-2", "claude-mythos-preview", UNHEARD_OF])
 @pytest.mark.parametrize(
-    "asked", [{}, {"max_tokens": 100}, {"reasoning_effort": "none"}, {"reasoning_effort": "max"}]
+    "fields", [{}, {"max_tokens": 100}, {"reasoning_effort": "none"}, {"reasoning_effort": "max"}]
 )
-def test_a_model_that_always_thinks_is_refused_below_what_thinking_takes(
-    model: str, asked: dict[str, Any]
+def test_too_small_max_tokens_are_refused_for_models_that_always_think(
+    model: str, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(APIError, match=r"always thinks.* at most 500 tokens") as caught:
-        capped(model, 500, **asked)
+        capped(model, 500, **fields)
     assert (caught.value.status, caught.value.param) == (400, "max_tokens")

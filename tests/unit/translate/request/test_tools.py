@@ -53,7 +53,7 @@ NATIVE: dict[str, Any] = {
     "eager_input_streaming": False,
     "strict": True,
 }
-# Strict, so its schema is one that Claude can be held to.
+# Strict, so the schema has to be one that Claude enforces.
 HELD = {**NATIVE, "input_schema": {**NATIVE["input_schema"], "additionalProperties": False}}
 BOUND = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
 OPEN = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -122,13 +122,13 @@ SERVER_TOOLS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("tool", SERVER_TOOLS, ids=[tool["type"] for tool in SERVER_TOOLS])
-def test_anthropics_own_tools_go_as_they_are(tool: Any) -> None:
+def test_anthropic_tools_are_passed_on(tool: Any) -> None:
     request = translate(tools=[function(), tool])
     assert request.params["tools"] == [{"name": "f", "input_schema": NO_PARAMETERS}, tool]
     assert not request.warnings
 
 
-def test_toolsets_have_no_name_to_be_the_same() -> None:
+def test_toolsets_have_no_duplicate_names() -> None:
     tools = [{"type": "browser_toolset_20260801"}, {"type": "computer_toolset_20260801"}]
     assert translate(tools=tools).params["tools"] == tools
 
@@ -168,7 +168,7 @@ def test_the_limits_of_a_request_are_shared_by_its_strict_tools() -> None:
 
 
 @pytest.mark.parametrize(("tool", "param"), REPORTED)
-def test_what_is_left_out_is_reported(tool: Any, param: str) -> None:
+def test_left_out_tool_fields_are_reported(tool: Any, param: str) -> None:
     assert [warning.param for warning in translate(tools=[tool]).warnings] == [param]
 
 
@@ -180,14 +180,14 @@ def test_the_same_request_is_the_same_bytes() -> None:
     assert len({json.dumps(translate(**fields).params) for _ in range(3)}) == 1
 
 
-def test_custom_tools_are_told_by_their_names_upstream() -> None:
+def test_custom_tools_are_recognised_by_upstream_name() -> None:
     found = tooling(tools=[function(), custom("c"), custom("a.b"), NATIVE])
     assert found.custom == {"c", found.tools[2].get("name")}
     assert found.tools[2].get("name") != "a.b"
 
 
 @pytest.mark.parametrize("name", ["a.b/c", "überprüfen", "x" * 80, "mcp server:tool", "\U0001f600"])
-def test_foreign_names_go_there_and_back(name: str) -> None:
+def test_unsupported_names_are_mapped_both_ways(name: str) -> None:
     called = {
         "role": "assistant",
         "tool_calls": [{"id": "1", "type": "function", "function": {"name": name, "arguments": "{}"}}],
@@ -204,7 +204,7 @@ def test_foreign_names_go_there_and_back(name: str) -> None:
     assert block["name"] == wire
 
 
-def test_foreign_names_that_look_alike_stay_apart() -> None:
+def test_similar_unsupported_names_stay_distinct() -> None:
     request = translate(tools=[function("a.b"), function("a/b"), function("a_b")])
     assert len({tool["name"] for tool in request.params["tools"]}) == 3
 
@@ -255,7 +255,7 @@ def test_choices(choice: Any, sent: Any, names: str) -> None:
     ],
     ids=["required", "named", "allowed-required", "anthropics-any", "anthropics-tool"],
 )
-def test_a_forced_choice_the_model_refuses_is_asked_for_in_words(choice: Any, words: str) -> None:
+def test_a_forced_choice_the_model_refuses_becomes_an_instruction(choice: Any, words: str) -> None:
     system = {"role": "system", "content": "s"}
     tools = [function("f"), function("g")]
     request = translate(REFUSES, [system, *MESSAGES], tools=tools, tool_choice=choice)
@@ -265,7 +265,7 @@ def test_a_forced_choice_the_model_refuses_is_asked_for_in_words(choice: Any, wo
     assert [warning.param for warning in request.warnings] == ["tool_choice"]
 
 
-def test_one_call_at_most_outlives_the_forced_choice() -> None:
+def test_parallel_calls_stay_off_without_the_forced_choice() -> None:
     choice = {"type": "any", "disable_parallel_tool_use": True}
     params = translate(REFUSES, tools=[function()], tool_choice=choice).params
     assert params["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
@@ -289,7 +289,7 @@ CHOICE_EXTRAS = [
 
 
 @pytest.mark.parametrize(("choice", "param"), CHOICE_EXTRAS)
-def test_what_a_choice_leaves_out_is_reported(choice: Any, param: str) -> None:
+def test_left_out_choice_fields_are_reported(choice: Any, param: str) -> None:
     assert [warning.param for warning in translate(tools=[function("g")], tool_choice=choice).warnings] == [
         param
     ]
@@ -323,13 +323,13 @@ def test_parallel_calls_off(fields: Any, sent: Any) -> None:
     assert translate(tools=[function()], parallel_tool_calls=False, **fields).params["tool_choice"] == sent
 
 
-def test_parallel_calls_off_without_tools_is_no_matter() -> None:
+def test_parallel_calls_off_without_tools_is_ignored() -> None:
     assert "tool_choice" not in translate(parallel_tool_calls=False).params
     assert "tool_choice" not in translate(tools=[], tool_choice="auto").params
     assert "tool_choice" not in translate(tools=[function()], parallel_tool_calls=True).params
 
 
-def test_a_history_of_calls_without_tools_defines_them_but_allows_none() -> None:
+def test_calls_in_the_history_without_tools_define_tools_with_choice_none() -> None:
     called = {
         "role": "assistant",
         "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],

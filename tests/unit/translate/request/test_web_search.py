@@ -1,4 +1,4 @@
-"""web_search_options as Claude's web search, alone and beside the client's tools."""
+"""web_search_options becomes Claude's web search, alone and together with the client's tools."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def test_options(options: Any, sent: Any, reported: list[str]) -> None:
     assert [warning.param for warning in request.warnings] == reported
 
 
-BESIDE = [
+WITH_TOOLS = [
     pytest.param({}, [F, SEARCH], None, id="no-choice"),
     pytest.param({"tool_choice": "required"}, [F, SEARCH], {"type": "any"}, id="required"),
     pytest.param({"tool_choice": allowed("auto", "f")}, [F, SEARCH], {"type": "auto"}, id="allowed"),
@@ -81,18 +81,18 @@ BESIDE = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "tools", "choice"), BESIDE)
-def test_beside_tools(fields: Any, tools: Any, choice: Any) -> None:
+@pytest.mark.parametrize(("fields", "tools", "choice"), WITH_TOOLS)
+def test_web_search_with_tools(fields: Any, tools: Any, choice: Any) -> None:
     params = translate(tools=[function("f")], web_search_options={}, **fields).params
     assert params["tools"] == tools
     assert params.get("tool_choice") == choice
 
 
-def test_beside_functions() -> None:
+def test_web_search_with_functions() -> None:
     assert translate(functions=[{"name": "f"}], web_search_options={}).params["tools"] == [F, SEARCH]
 
 
-def test_required_with_the_search_alone() -> None:
+def test_required_choice_with_web_search_only() -> None:
     request = translate(web_search_options={}, tool_choice="required", parallel_tool_calls=False)
     assert request.params["tool_choice"] == {"type": "any"}
     refused = translate(REFUSES, web_search_options={}, tool_choice="required")
@@ -101,13 +101,13 @@ def test_required_with_the_search_alone() -> None:
     assert [warning.param for warning in refused.warnings] == ["tool_choice"]
 
 
-def test_a_name_that_is_not_there() -> None:
+def test_a_choice_of_an_unknown_name() -> None:
     with pytest.raises(APIError) as caught:
         translate(web_search_options={}, tool_choice=NAMED)
     assert caught.value.param == "tool_choice"
 
 
-def test_a_tool_of_the_same_name_is_renamed_everywhere() -> None:
+def test_a_client_tool_named_web_search_is_renamed() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "web_search", "arguments": "{}"}}
     history = [
         *MESSAGES,
@@ -128,11 +128,11 @@ def test_a_tool_of_the_same_name_is_renamed_everywhere() -> None:
     assert block["name"] == wire
 
 
-def test_without_the_option_the_name_is_the_clients() -> None:
+def test_without_web_search_options_the_name_is_kept() -> None:
     assert translate(tools=[function("web_search")]).params["tools"][0]["name"] == "web_search"
 
 
-def test_a_search_that_the_client_brought_wins() -> None:
+def test_a_client_defined_search_tool_takes_precedence() -> None:
     brought = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
     request = translate(tools=[brought], web_search_options={})
     assert request.params["tools"] == [brought]

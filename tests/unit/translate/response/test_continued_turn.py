@@ -1,4 +1,4 @@
-"""Turns that Claude paused: one message out of several, and what is sent back to go on."""
+"""Turns that Claude paused: several messages become one, and the content that is sent to resume."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,36 +46,36 @@ def test_a_paused_turn() -> None:
 
     rest = joined(turn, events(*LAST, stop_reason="tool_use", id_="msg_2", tokens=7))
     assert not turn.paused
-    whole = message([*begun, *rest])
-    assert whole["id"] == "msg_1"
+    joined_message = message([*begun, *rest])
+    assert joined_message["id"] == "msg_1"
     one = events(*FIRST, *LAST, stop_reason="tool_use")
-    assert whole["content"] == message(one)["content"]
+    assert joined_message["content"] == message(one)["content"]
     assert deltas([*begun, *rest]) == deltas(one)
-    usage = to_chat_completion([whole], created=CREATED)["usage"]
+    usage = to_chat_completion([joined_message], created=CREATED)["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (20, 12, 32)
 
 
 def test_a_turn_paused_twice() -> None:
     turn = MessageAccumulator(resumable=True)
     again = events(FOUND, text("More"), stop_reason="pause_turn", id_="msg_2")
-    whole = message(joined(turn, PAUSED, again, events(text(" and more"), id_="msg_3")))
+    joined_message = message(joined(turn, PAUSED, again, events(text(" and more"), id_="msg_3")))
     assert [part["type"] for part in turn.resume_content] == [
         "thinking", "text", "server_tool_use", "web_search_tool_result", "text",
     ]  # fmt: skip
-    answer = to_chat_completion([whole], created=CREATED)
+    answer = to_chat_completion([joined_message], created=CREATED)
     assert answer["choices"][0]["message"]["content"] == "\n\nLet me see. More and more"
     assert answer["usage"]["prompt_tokens"] == 30
 
 
-def test_giving_up() -> None:
+def test_a_turn_that_is_not_resumed() -> None:
     turn = MessageAccumulator(resumable=True)
-    whole = message([*joined(turn, PAUSED), *turn.end_turn()])
+    joined_message = message([*joined(turn, PAUSED), *turn.end_turn()])
     assert not turn.paused
-    assert whole["stop_reason"] == "pause_turn"
-    assert to_chat_completion([whole], created=CREATED)["choices"][0]["finish_reason"] == "length"
+    assert joined_message["stop_reason"] == "pause_turn"
+    assert to_chat_completion([joined_message], created=CREATED)["choices"][0]["finish_reason"] == "length"
 
 
-def test_a_continuation_that_comes_in_one_event() -> None:
+def test_a_continuation_in_one_event() -> None:
     turn = MessageAccumulator(resumable=True)
     usage = {"input_tokens": 1, "output_tokens": 2}
     blocks = [{"type": "text", "text": "Done"}]
@@ -86,14 +86,20 @@ def test_a_continuation_that_comes_in_one_event() -> None:
         "stop_reason": "end_turn",
         "usage": usage,
     }
-    whole = message(
+    joined_message = message(
         joined(turn, PAUSED, [{"type": "message_start", "message": start}, {"type": "message_stop"}])
     )
-    assert [part.get("text") for part in whole["content"]] == [None, "\n\n", "Let me see. ", None, "Done"]
-    assert whole["stop_reason"] == "end_turn"
+    assert [part.get("text") for part in joined_message["content"]] == [
+        None,
+        "\n\n",
+        "Let me see. ",
+        None,
+        "Done",
+    ]
+    assert joined_message["stop_reason"] == "end_turn"
 
 
-def test_a_continuation_that_begins_anew() -> None:
+def test_a_continuation_that_starts_again() -> None:
     turn = MessageAccumulator(resumable=True)
     joined(turn, PAUSED, events(*LAST)[:-2])
     with pytest.raises(APIError, match="restarted"):

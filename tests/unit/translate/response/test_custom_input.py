@@ -1,4 +1,4 @@
-"""A custom tool's input out of its JSON, cut anywhere."""
+"""A custom tool's input is read from its JSON, split anywhere."""
 
 import json
 
@@ -25,7 +25,7 @@ def read(written: str, step: int) -> str:
 
 @pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "raw"])
 @pytest.mark.parametrize("name", TEXTS)
-def test_what_was_written_is_read(name: str, ascii_only: bool) -> None:
+def test_written_input_is_read(name: str, ascii_only: bool) -> None:
     written = json.dumps({"input": TEXTS[name], "more": 'not "this"'}, ensure_ascii=ascii_only)
     for step in range(1, len(written) + 1):
         assert read(written, step) == TEXTS[name]
@@ -49,12 +49,12 @@ def test_what_was_written_is_read(name: str, ascii_only: bool) -> None:
         pytest.param("ls -l", "ls -l", id="no-json"),
     ],
 )
-def test_what_is_not_as_expected(written: str, text: str) -> None:
+def test_unexpected_json(written: str, text: str) -> None:
     for step in range(1, len(written) + 2):
         assert read(written, step) == text
 
 
-def test_text_is_told_as_it_comes() -> None:
+def test_text_is_returned_as_it_arrives() -> None:
     decoder = CustomToolInput()
-    told = [decoder.feed(piece) for piece in ('{"input": "', "a", "b\\", "u0063", '"}', "")]
-    assert told == ["", "a", "b", "c", "", ""]
+    pieces_read = [decoder.feed(piece) for piece in ('{"input": "', "a", "b\\", "u0063", '"}', "")]
+    assert pieces_read == ["", "a", "b", "c", "", ""]

@@ -1,4 +1,4 @@
-"""The one JSON object in an answer, however the text around it is written and cut."""
+"""The JSON object in a text is extracted, whatever surrounds it and however it is split."""
 
 import json
 
@@ -39,12 +39,12 @@ def filtered(text: str, size: int) -> str:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-@pytest.mark.parametrize(("text", "told"), CASES)
-def test_what_is_told(text: str, told: str, size: int) -> None:
-    assert filtered(text, size) == told
+@pytest.mark.parametrize(("text", "extracted"), CASES)
+def test_extracted_text(text: str, extracted: str, size: int) -> None:
+    assert filtered(text, size) == extracted
 
 
-def test_an_object_is_told_while_it_is_written() -> None:
+def test_an_object_is_streamed_while_it_arrives() -> None:
     json_text = JSONObjectText()
     assert json_text.feed('Here you are:\n```json\n{"a') == ""
     assert json_text.feed('": "b') == '{"a": "b'
@@ -56,8 +56,8 @@ def test_an_object_is_told_while_it_is_written() -> None:
 
 def test_an_empty_piece_between_an_escape_and_its_character() -> None:
     json_text = JSONObjectText()
-    told = "".join(map(json_text.feed, ['{"a": "\\', "", '"}', '"', "}", "x"]))
-    assert json.loads(told) == {"a": '"}'}
+    extracted = "".join(map(json_text.feed, ['{"a": "\\', "", '"}', '"', "}", "x"]))
+    assert json.loads(extracted) == {"a": '"}'}
 
 
 def test_long_prose_is_searched_once() -> None:

@@ -1,4 +1,4 @@
-"""What is told of an answer, delta by delta, and that OpenAI's own SDK can put it together."""
+"""The deltas of a streamed completion, and that OpenAI's own SDK can collect them."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ from tests.helpers.recorded_answers import (
     CREATED,
     Json,
     block,
+    collected,
     deltas,
     events,
-    folded,
     message,
     source,
     text,
@@ -33,7 +33,7 @@ SEARCH = tool("web_search", '{"query": "x"}', kind="server_tool_use")
 FOUND = block("web_search_tool_result", tool_use_id="toolu_0", content=[{"type": "web_search_result"}])
 
 
-def note(start: int, end: int, url: str, title: str) -> Json:
+def annotation(start: int, end: int, url: str, title: str) -> Json:
     place = {"start_index": start, "end_index": end, "url": url, "title": title}
     return {"type": "url_citation", "url_citation": place}
 
@@ -97,9 +97,9 @@ CASES: list[Any] = [
             *({"content": piece} for piece in ("It is 🌞: ", "warm", " today", ".", "Dry")),
             {
                 "annotations": [
-                    note(9, 19, "u1", "A page"),
-                    note(9, 19, "u2", "u2"),
-                    note(20, 23, "u3", "A page"),
+                    annotation(9, 19, "u1", "A page"),
+                    annotation(9, 19, "u2", "u2"),
+                    annotation(20, 23, "u3", "A page"),
                 ]
             },
         ],
@@ -123,7 +123,7 @@ CASES: list[Any] = [
             {"tool_calls": [WEATHER]},
             {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]},
         ],
-        id="server-tools-are-not-told",
+        id="server-tools-are-not-returned",
     ),
     pytest.param(
         events(tool("sh_", '{"inp', 'ut": "ls', ' \\"a', '\\"\\', 'n"}'), stop_reason="tool_use"),
@@ -146,26 +146,26 @@ CASES: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("parts", "options", "told"), CASES)
-def test_deltas(parts: list[MessageStreamEvent], options: ResponseOptions, told: list[Json]) -> None:
-    assert deltas(parts, options) == told
+@pytest.mark.parametrize(("parts", "options", "streamed_deltas"), CASES)
+def test_deltas(parts: list[MessageStreamEvent], options: ResponseOptions, streamed_deltas: list[Json]) -> None:
+    assert deltas(parts, options) == streamed_deltas
 
 
-@pytest.mark.parametrize(("parts", "options", "told"), CASES)
-def test_the_sdk_folds_them_to_the_whole(
-    parts: list[MessageStreamEvent], options: ResponseOptions, told: list[Json]
+@pytest.mark.parametrize(("parts", "options", "streamed_deltas"), CASES)
+def test_the_sdk_collects_chunks_to_the_buffered_completion(
+    parts: list[MessageStreamEvent], options: ResponseOptions, streamed_deltas: list[Json]
 ) -> None:
     stream = ChatCompletionStream(created=CREATED, include_usage=True, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
-    answer = folded([*chunks, stream.usage_chunk(message(parts)["usage"])])
+    answer = collected([*chunks, stream.usage_chunk(message(parts)["usage"])])
     expected: Any = to_chat_completion([message(parts)], created=CREATED, options=options)
-    choice, whole = answer["choices"][0], expected["choices"][0]
-    assert choice["finish_reason"] == whole["finish_reason"]
+    choice, buffered = answer["choices"][0], expected["choices"][0]
+    assert choice["finish_reason"] == buffered["finish_reason"]
     assert answer["usage"] == expected["usage"]
     got = {"refusal": None, "content": None, "annotations": [], **choice["message"]}
     for entry in (*got.get("tool_calls", []), *got.get("thinking_blocks", [])):
         del entry["index"]
-    assert got == whole["message"]
+    assert got == buffered["message"]
 
 
 @pytest.mark.parametrize(
@@ -191,15 +191,15 @@ def test_finish_reason(stop_reason: str, options: ResponseOptions, finish_reason
     assert completion["choices"][0]["finish_reason"] == finish_reason
 
 
-def test_several_choices_are_one_answer() -> None:
+def test_several_choices_are_one_completion() -> None:
     answers = [events(text("One"), id_="msg_1"), events(text("Two"), id_="msg_2", tokens=7)]
-    whole = to_chat_completion([message(parts) for parts in answers], created=CREATED)
-    assert whole["id"] == "chatcmpl-1"
-    assert [(choice["index"], choice["message"]["content"]) for choice in whole["choices"]] == [
+    buffered = to_chat_completion([message(parts) for parts in answers], created=CREATED)
+    assert buffered["id"] == "chatcmpl-1"
+    assert [(choice["index"], choice["message"]["content"]) for choice in buffered["choices"]] == [
         (0, "One"),
         (1, "Two"),
     ]
-    usage = whole["usage"]
+    usage = buffered["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]) == (20, 12, 32)
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 2
 
@@ -211,15 +211,15 @@ def test_several_choices_are_one_answer() -> None:
         for chunk in stream.feed(event)
     ]
     assert {chunk["id"] for chunk in chunks} == {"chatcmpl-1"}
-    told = [(choice["index"], choice["message"]["content"]) for choice in folded(chunks)["choices"]]
-    assert told == [(0, "One"), (1, "Two")]
+    expected = [(choice["index"], choice["message"]["content"]) for choice in collected(chunks)["choices"]]
+    assert expected == [(0, "One"), (1, "Two")]
 
 
 @pytest.mark.parametrize("options", [DEFAULT_OPTIONS, ResponseOptions(json_object=True)])
-def test_a_message_that_begins_anew(options: ResponseOptions) -> None:
+def test_a_message_that_starts_again(options: ResponseOptions) -> None:
     again = events(text('{"again": 1}'))
     stream = ChatCompletionStream(created=CREATED, options=options)
-    for event in (*events(thinking())[:3], *again[:1]):  # nothing has been told of the first
+    for event in (*events(thinking())[:3], *again[:1]):  # no delta of the first message was sent
         assert stream.feed(event) == []
     for event in again[1:3]:
         stream.feed(event)

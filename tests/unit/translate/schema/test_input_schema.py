@@ -1,4 +1,4 @@
-"""Parameters with a union at the top, which the API refuses, as one object."""
+"""Parameters with a union at the root, which the API refuses, become one object."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def kind(name: str, **more: Any) -> Any:
 
 
 def chain(length: int, last: Any = A) -> Any:
-    """Two references on each level, so that the ways through them double with every level."""
+    """Two references on each level, so that the number of paths doubles with each level."""
     definitions: Any = {f"A{n}": {"anyOf": [{"$ref": f"#/$defs/A{n + 1}"}] * 2} for n in range(length)}
     return {"anyOf": [{"$ref": "#/$defs/A0"}], "$defs": {**definitions, f"A{length}": last}}
 
@@ -95,7 +95,7 @@ def test_a_union_at_the_top_becomes_one_object(parameters: Any, sent: Any) -> No
     assert [warning.param for warning in request.warnings] == [f"tools[0].function.parameters.{union}"]
 
 
-def test_references_into_the_union_still_lead_somewhere() -> None:
+def test_references_into_the_union_still_resolve() -> None:
     first = {"type": "object", "properties": {"a": {"type": "string"}}}
     second = {"type": "object", "properties": {"b": {"$ref": "#/anyOf/0/properties/a"}}}
     tool: Any = translate(tools=[function(parameters={"anyOf": [first, second]})]).params["tools"][0]
@@ -123,7 +123,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("parameters", REFUSED)
-def test_what_no_object_fits_is_refused(parameters: Any) -> None:
+def test_unions_without_an_object_are_refused(parameters: Any) -> None:
     with pytest.raises(APIError) as caught:
         translate(tools=[function(parameters=parameters)])
     assert (caught.value.status, caught.value.param) == (400, "tools[0].function.parameters")

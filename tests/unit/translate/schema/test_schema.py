@@ -1,4 +1,4 @@
-"""Client schemas as Claude takes them: a named case for every rule."""
+"""Client schemas adapted to what Claude accepts: a named case for every rule."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.helpers.schemas import INTEGER, NULL, STRING, checked_adapt, closed, 
 
 ANY = {"type": ["string", "number", "boolean", "null"]}
 
-# The schema of a property `a`, what it becomes, what is relaxed of it and what is narrowed.
+# The schema of a property `a`, the adapted schema, what was relaxed and what was narrowed.
 PROPERTIES = [
     pytest.param({**STRING, "title": "A", "examples": ["x"], "readOnly": True, "deprecated": True, "$comment": "c", "x-own": 1}, STRING, "", "", id="annotations"),
     pytest.param({**STRING, "description": "d", "default": "x"}, {**STRING, "default": "x", "description": "d"}, "", "", id="description-and-default"),
@@ -80,7 +80,7 @@ def test_properties(given: Any, sent: Any, relaxed: str, narrowed: str) -> None:
     assert ", ".join(adapted.narrowed) == narrowed
 
 
-def test_long_constraints_stay_out_of_the_description() -> None:
+def test_long_constraints_are_not_in_the_description() -> None:
     adapted = checked_adapt({"properties": {"a": {**STRING, "not": {"enum": ["x" * 300]}}}})
     assert adapted.schema == closed(a=STRING)
     assert adapted.relaxed == ("a: not",)
@@ -152,7 +152,7 @@ MISFITS = [
 
 
 @pytest.mark.parametrize(("schema", "why"), MISFITS)
-def test_what_does_not_fit(schema: Any, why: str) -> None:
+def test_unsupported_schemas(schema: Any, why: str) -> None:
     adapted = checked_adapt(schema)
     assert why in adapted.reason
     assert not adapted.fits

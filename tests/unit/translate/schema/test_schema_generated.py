@@ -1,4 +1,4 @@
-"""Generated schemas: what is made of them is accepted, says nothing that the original forbids, and is stable."""
+"""Generated schemas: the adapted schema is accepted by the API, allows no value that the original forbids, and is stable."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ class Schemas:
         self.chance = random.Random(seed)  # noqa: S311 - the same schemas in every run
 
     def document(self) -> dict[str, Any]:
-        """An object at the root mostly, as OpenAI asks, with definitions that do not lead in circles."""
+        """Mostly an object at the root, as OpenAI requires, with definitions without cycles."""
         root = self.object(3) if self.chance.random() < 0.85 else self.schema(3)
         root = root if isinstance(root, dict) else {}
         return {**root, "$defs": {"A": self.schema(1, refs=False), "B": self.object(1, refs=False)}}
@@ -73,7 +73,7 @@ class Schemas:
         }
 
     def aside(self, likely: float) -> dict[str, Any]:
-        """A few further keywords, more of them the likelier they are."""
+        """A few annotation and constraint keywords; `likely` is the probability of each."""
         found = {}
         while self.chance.random() < likely:
             keyword = self.chance.choice(list(ASIDE))
@@ -150,7 +150,7 @@ def test_generated_schemas(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_damaged_schemas_never_break(seed: int) -> None:
+def test_damaged_schemas_raise_no_other_exception(seed: int) -> None:
     draw = Schemas(seed)
     odd: list[Any] = [
         None,

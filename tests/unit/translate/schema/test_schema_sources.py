@@ -1,4 +1,4 @@
-"""Schemas as real tools write them, and those of strict tools with their shared limits."""
+"""Schemas from real tools, and strict tools with their shared limits."""
 
 import enum
 from datetime import datetime
@@ -80,7 +80,7 @@ def test_pydantic_models() -> None:
     [(Tree, "children[]: recursion"), (Counts, "counts: an object with arbitrary")],
     ids=["tree", "counts"],
 )
-def test_pydantic_models_that_do_not_fit(model: type[BaseModel], why: str) -> None:
+def test_unsupported_pydantic_models(model: type[BaseModel], why: str) -> None:
     assert why in checked_adapt(model.model_json_schema()).reason
 
 
@@ -155,7 +155,9 @@ BUDGETS = [
 
 
 @pytest.mark.parametrize(("schemas", "output", "left_out", "why"), BUDGETS)
-def test_the_first_strict_tools_win(schemas: list[Any], output: Any, left_out: list[int], why: str) -> None:
+def test_the_first_strict_tools_are_enforced(
+    schemas: list[Any], output: Any, left_out: list[int], why: str
+) -> None:
     fitted = fit_strict([(f"t{index}", schema) for index, schema in enumerate(schemas)], output)
     assert [index for index, adapted in enumerate(fitted.values()) if not adapted.fits] == left_out
     for index in left_out:

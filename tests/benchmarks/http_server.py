@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server of both fakes: keep-alive, one request at a time, nothing else."""
+"""The HTTP/1.1 server of both fakes: keep-alive, one request at a time."""
 
 import asyncio
 import re
@@ -10,7 +10,7 @@ from typing import cast
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
-class Answering(asyncio.Protocol):
+class HTTPConnection(asyncio.Protocol):
     """One connection. Its requests come one at a time."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Answering(asyncio.Protocol):
         self.answer(head, rest[: int(length[1])])
 
 
-async def serve(connect: Callable[[], Answering], descriptor: int) -> None:
+async def serve(connect: Callable[[], HTTPConnection], descriptor: int) -> None:
     """Serves on the listening socket with the file descriptor `descriptor`."""
     listener = socket.socket(fileno=descriptor)
     server = await asyncio.get_running_loop().create_server(connect, sock=listener)
