@@ -2,15 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+import ssl
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
+import httpx
 
-from claudexia.storage.dynamodb import DynamoTable, make_client
+from claudexia.aws.client import AWSClient, AWSError
+from claudexia.aws.credentials import Credentials, CredentialsError
+from claudexia.aws.transport import Response, TransportError
+from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.table import TableError
 from claudexia_cli.console import CommandError, is_http_url
 
@@ -99,9 +104,10 @@ def open_table(location: TableLocation) -> DynamoTable:
     """Raises CommandError."""
     session = _session(location)
     name = location.table or _table_of(session, location.stack, location.endpoint_url)
-    return DynamoTable(
-        name, lambda: datetime.now(UTC), lambda: make_client(session, location.endpoint_url, _TIMEOUT)
-    )
+    endpoint = {"AWS_ENDPOINT_URL_DYNAMODB": location.endpoint_url} if location.endpoint_url else {}
+    environ = {**os.environ, "AWS_REGION": session.region_name, **endpoint}
+    client = AWSClient(environ, _SessionCredentials(session), _ProxiedTransport())
+    return DynamoTable(name, lambda: datetime.now(UTC), client)
 
 
 def run_on_table(work: Coroutine[Any, Any, T]) -> T:
@@ -112,8 +118,44 @@ def run_on_table(work: Coroutine[Any, Any, T]) -> T:
         raise CommandError(_reason(error.__cause__, "the table")) from error
 
 
+class _ProxiedTransport:
+    """Requests as the AWS CLI sends them: through the proxies and with the certificates of the environment.
+
+    Each has a connection of its own, since a command makes few of them.
+    """
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        verify = ssl.create_default_context(cafile=bundle) if bundle else True
+        try:
+            async with httpx.AsyncClient(timeout=_TIMEOUT, verify=verify) as client:
+                response = await client.post(url, headers=dict(headers), content=body)
+        except httpx.HTTPError as error:
+            sent = not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError))
+            timed_out = isinstance(error, httpx.TimeoutException)
+            raise TransportError(type(error).__name__, sent=sent, timed_out=timed_out) from error
+        return Response(response.status_code, response.content)
+
+
+class _SessionCredentials:
+    """The credentials of a boto3 session, which knows profiles and logins, and refreshes them."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def get(self) -> Credentials:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
+
+        try:
+            frozen = await asyncio.to_thread(lambda: self._session.get_credentials().get_frozen_credentials())
+        except (BotoCoreError, ClientError) as error:
+            raise CredentialsError(_reason(error, "the credentials")) from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+
 def _session(location: TableLocation) -> Any:
     import boto3  # noqa: PLC0415 - slow to import
+    from botocore.utils import validate_region_name  # noqa: PLC0415
 
     # boto3 reads only AWS_DEFAULT_REGION; the AWS CLI prefers AWS_REGION.
     # https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html
@@ -123,6 +165,7 @@ def _session(location: TableLocation) -> Any:
         session = boto3.Session(profile_name=location.profile, region_name=region)
         if not session.region_name:
             raise CommandError(_NO_REGION)
+        validate_region_name(session.region_name)
         if not session.get_credentials():
             raise CommandError(_NO_CREDENTIALS)
         return session
@@ -163,15 +206,24 @@ def _call_aws(call: Callable[[], Any], resource: str) -> Any:
 
 
 def _reason(error: BaseException | None, resource: str) -> str:
-    response = getattr(error, "response", None)
-    if isinstance(response, dict) and "Error" in response:
-        code = response["Error"].get("Code", "")
+    """What a person can do about an error of the gateway's client or of boto3."""
+    if error is None:
+        return "AWS is busy; try again in a moment."
+    if isinstance(error, AWSError) and isinstance(error.__cause__, CredentialsError):
+        return str(error.__cause__)
+    if code := _service_error_code(error):
         return _SERVICE_ERRORS.get(code, f"AWS returned the error {code}; try again later.").format(
             resource=resource
         )
-    if error is None:
-        return "AWS is busy; try again in a moment."
-    name = type(error).__name__
+    name = error.code if isinstance(error, AWSError) else type(error).__name__
     return _CLIENT_ERRORS.get(name) or (
         f"AWS cannot be reached ({name}); check the network, --region and --endpoint-url."
     )
+
+
+def _service_error_code(error: BaseException) -> str:
+    """ "Empty if the error does not come from AWS."""
+    if isinstance(error, AWSError):
+        return "" if error.__cause__ else error.code
+    response = getattr(error, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) and "Error" in response else ""

@@ -11,6 +11,7 @@ import httpx
 
 from claudexia.app import create_app
 from claudexia.settings import KEY_PREFIX, Settings, SettingsError
+from claudexia_cli.aws_login import export_aws_login
 from claudexia_cli.console import StartError, is_http_url
 from claudexia_cli.echo import EchoTransport
 from claudexia_cli.emulator.server import FunctionConfiguration, InitError, serve_lambda
@@ -69,6 +70,7 @@ def run(options: Options) -> None:
 
 
 def _serve(options: Options) -> None:
+    export_aws_login()
     upstream = _choose_upstream(options.upstream, Settings.from_env(os.environ))
     key = _choose_key(upstream.settings)
     with listen(options.host, options.port) as listener:

@@ -1,7 +1,7 @@
 """The time that a key in a table, and its limits, add to the first token, compared with a key in the settings.
 
-Warm: the key is cached, as for all but one request a minute. Cold: a new process loads boto3 and reads the key. It may
-do so at its start or in its first request, so both times are shown: of the first request, and from the start.
+Warm: the key is cached, as for all but one request a minute. Cold: a new process reads the upstream's key from Secrets
+Manager and the client's key from the table, in its first request.
 """
 
 import time
@@ -47,23 +47,24 @@ async def _cold(servers: Servers, access: AccessServers, turn: int) -> AsyncIter
     milliseconds = {
         limits: await _start(servers, job, environ) for limits, job, environ in starts[:: -1 if turn % 2 else 1]
     }
-    for n, moment in enumerate(("first request", "from the start")):
+    for n, moment in enumerate(("first request", "from the start", "CPU of the first request")):
         for limits in access.secrets:
             yield Pair(f"cold, {moment}, {limits}", milliseconds[limits][n], milliseconds[""][n])
 
 
-async def _start(servers: Servers, job: Job, environ: Mapping[str, str]) -> tuple[float, float]:
-    """ms to the first token of a new process: from its first request, and from its start."""
+async def _start(servers: Servers, job: Job, environ: Mapping[str, str]) -> tuple[float, float, float]:
+    """ms to the first token of a new process: from its first request, and from its start; ms of CPU time, too."""
     began = time.perf_counter()
     with (
         server("gateway", servers.core, servers.upstream.url, **environ) as gateway,
         Connection(gateway.port) as connection,
     ):
         await connection.send(_HEALTH)  # the process is ready
-        ready = time.perf_counter()
+        ready, used = time.perf_counter(), gateway.cpu_ns()
         answer = await connection.send(job.to_gateway())
+        used = gateway.cpu_ns() - used
         job.check_gateway(answer)
-    return answer.first * 1000, (ready - began + answer.first) * 1000
+    return answer.first * 1000, (ready - began + answer.first) * 1000, used / 1e6
 
 
 def _job(secret: str) -> Job:

@@ -6,13 +6,11 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import boto3
-
-from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore
+from claudexia.access.key_store import KEYS_PARTITION, TableKeyStore, item_key
 from claudexia.access.limits import Limits
-from claudexia.storage.dynamodb import DynamoTable, make_client
-from claudexia.storage.table import Table
+from claudexia.storage.table import Item, Table
 from tests.benchmarks.processes import Server, Servers, server
+from tests.helpers.tables import table_at
 
 _NAME, _REGION = "benchmark", "eu-central-1"
 _UNREACHED = 1_000_000_000  # no request is refused
@@ -43,24 +41,41 @@ class AccessServers:
 async def running_with_keys(servers: Servers) -> AsyncIterator[AccessServers]:
     """Runs in addition to `servers`, with the same upstream, and ends on exit."""
     upstream, core = servers.upstream.url, servers.core
-    with server("fake_table", servers.other_core) as fake:
-        table = _open_table(fake.url)
-        secrets = await _create_keys(table)
-        environ = {
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": _REGION,
-            "AWS_ENDPOINT_URL_DYNAMODB": fake.url,
-            "CLAUDEXIA_TABLE": _NAME,
+    other_core = servers.other_core
+    with server("fake_table", other_core, "0") as fake, server("fake_table", other_core, "0.003") as slow:
+        secrets: Mapping[str, str] = {}
+        keys: list[tuple[str, Item]] = []
+        for each in (fake, slow):
+            table = _open_table(each.url)
+            secrets = secrets or await _create_keys(table)
+            for digest, item in keys:
+                await table.put(item_key(digest), item)
+            keys = await table.query(KEYS_PARTITION)
+        environ = _environ(fake.url)
+        places = {
+            "memory": {"BENCHMARK_KEYS": json.dumps(keys)},
+            "DynamoDB": environ,
+            "DynamoDB after 3 ms": _environ(slow.url),
         }
-        in_memory = {"BENCHMARK_KEYS": json.dumps(await table.query(KEYS_PARTITION))}
         with ExitStack() as stack:
             gateways = {
                 (place, limits): stack.enter_context(server("gateway", core, upstream, **more))
-                for place, more in (("memory", in_memory), ("DynamoDB", environ))
+                for place, more in places.items()
                 for limits in LIMITS
             }
             yield AccessServers(gateways, environ, secrets)
+
+
+def _environ(url: str) -> Mapping[str, str]:
+    """The environment of a gateway with its table and its upstream's key in AWS."""
+    return {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_ENDPOINT_URL": url,
+        "BENCHMARK_SECRET": "upstream",
+        "CLAUDEXIA_TABLE": _NAME,
+    }
 
 
 def _now() -> datetime:
@@ -68,8 +83,7 @@ def _now() -> datetime:
 
 
 def _open_table(endpoint: str) -> Table:
-    session = boto3.Session("testing", "testing", region_name=_REGION)
-    return DynamoTable(_NAME, _now, lambda: make_client(session, endpoint, timeout=30))
+    return table_at(endpoint, _now, name=_NAME)
 
 
 async def _create_keys(table: Table) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""A fake DynamoDB that responds at once, so that a benchmark measures the gateway's work only.
+"""A fake DynamoDB and Secrets Manager that respond after a given time; with 0, only the gateway's work is measured.
 
-PutItem, GetItem and Query work. UpdateItem is ignored, so no limit is ever reached. There is no TLS and no network
-latency. `processes.py` runs it.
+PutItem, GetItem and Query work. UpdateItem is ignored, so no limit is ever reached. Every secret is "x". There is no
+TLS. `processes.py` runs it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.benchmarks.http_server import HTTPConnection, serve
 
-_OPERATION = re.compile(rb"\r\nx-amz-target: *DynamoDB_20120810\.(\w+)", re.IGNORECASE)
+_OPERATION = re.compile(rb"\r\nx-amz-target: *(?:DynamoDB_20120810|secretsmanager)\.(\w+)", re.IGNORECASE)
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n"
 
 Attributes = dict[str, Any]  # an item in DynamoDB's JSON
@@ -36,7 +36,9 @@ class _Items:
         if operation == "Query":
             partition = request["ExpressionAttributeValues"][":partition"]
             return {"Items": [item for item in self._items.values() if item["pk"] == partition]}
-        return {"UpdateItem": {}}[operation]
+        if operation == "GetSecretValue":
+            return {"SecretString": "x"}
+        return {"UpdateItem": {"Attributes": {"claimed": {"N": "1"}}}}[operation]
 
 
 def _key(attributes: Attributes) -> tuple[str, str]:
@@ -44,18 +46,24 @@ def _key(attributes: Attributes) -> tuple[str, str]:
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, items: _Items) -> None:
+    def __init__(self, items: _Items, delay: float) -> None:
         super().__init__()
         self._items = items
+        self._delay = delay
 
     def answer(self, head: bytes, body: bytes) -> None:
         operation = _OPERATION.search(head)
         if not operation:
             raise ValueError(f"no operation in {head!r}")
         answer = json.dumps(self._items.answer(operation[1].decode(), json.loads(body))).encode()
-        self.transport.write(_HEAD.format(len(answer)).encode() + answer)
+        response = _HEAD.format(len(answer)).encode() + answer
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self.transport.write, response)
+        else:
+            self.transport.write(response)
 
 
 if __name__ == "__main__":
     items = _Items()
-    asyncio.run(serve(lambda: _Connection(items), int(sys.argv[1])))
+    seconds = float(sys.argv[2])
+    asyncio.run(serve(lambda: _Connection(items, seconds), int(sys.argv[1])))

@@ -1,7 +1,7 @@
 """The gateway as a process for measurements.
 
 KEY is its only key, unless CLAUDEXIA_TABLE names a DynamoDB table with keys, or BENCHMARK_KEYS has the initial items of
-a table in memory: JSON, pairs of a sort key and an item.
+a table in memory: JSON, pairs of a sort key and an item. BENCHMARK_SECRET names the secret with the upstream's key.
 """
 
 import asyncio
@@ -22,9 +22,11 @@ KEY = "sk_cdx_benchmark"
 
 def _gateway(upstream: str) -> FastAPI:
     name, items = os.environ.get("CLAUDEXIA_TABLE", ""), os.environ.get("BENCHMARK_KEYS", "")
+    secret = os.environ.get("BENCHMARK_SECRET", "")
     settings = Settings(
         anthropic_base_url=upstream,
-        anthropic_api_key="x",
+        anthropic_api_key="" if secret else "x",
+        anthropic_api_key_secret=secret,
         api_keys={} if name or items else {"benchmark": KEY},
         table=name,
         limits_on_failure="closed",  # so that a failure to count is an error and not measured

@@ -9,13 +9,16 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
+from claudexia.aws.client import AWSClient
+from claudexia.aws.credentials import Credentials, StaticCredentials
+from claudexia.aws.transport import ConnectionPool
 from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.memory import MemoryTable
-from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError
+from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError, UpdateResult
+from tests.fakes.aws import REGION, FakeAWS, fake_aws
+from tests.helpers.waiting import PATIENCE
 
-REGION = "eu-central-1"
 NAME = "claudexia-test"
 
 Now = Callable[[], datetime]
@@ -54,11 +57,23 @@ def memory_table(now: Now) -> Iterator[Table]:
 
 
 @contextmanager
+def faulty_dynamodb() -> Iterator[tuple[FakeAWS, str]]:
+    """A DynamoDB with the table NAME, and its URL."""
+    with fake_aws() as (aws, url):
+        create_table(boto3.client("dynamodb", region_name=REGION))
+        yield aws, url
+
+
+def table_at(url: str, now: Now, timeout: float = PATIENCE, name: str = NAME) -> DynamoTable:
+    environ = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_DYNAMODB": url}
+    credentials = StaticCredentials(Credentials("testing", "testing"))
+    return DynamoTable(name, now, AWSClient(environ, credentials, ConnectionPool(timeout)))
+
+
+@contextmanager
 def dynamo_table(now: Now) -> Iterator[Table]:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
-        create_table(client)
-        yield DynamoTable(NAME, now, lambda: client)
+    with faulty_dynamodb() as (_, url):
+        yield table_at(url, now)
 
 
 # Runs a test on both tables: `open_table(now)` is a context manager.
@@ -100,6 +115,12 @@ class FaultyTable:
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
         async with self._call("update"):
             return await self.table.update(key, change, condition)
+
+    async def update_and_read(
+        self, key: ItemKey, change: Change, condition: Condition = ALWAYS
+    ) -> UpdateResult:
+        async with self._call("update"):
+            return await self.table.update_and_read(key, change, condition)
 
     async def delete(self, key: ItemKey) -> None:
         async with self._call("delete"):

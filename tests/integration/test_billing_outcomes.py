@@ -138,16 +138,3 @@ def test_an_internal_error_is_billed_as_an_error(streamed: bool, monkeypatch: py
         )
     assert deployed.ledger_counts() == (1, 1, 7, 2)
     assert_settled(deployed)
-
-
-def test_disconnect_during_the_limit_check() -> None:
-    """The upstream has started its response by then; its request is cancelled."""
-    upstream = Upstream(HANGS_HALFWAY)
-    with deployment(upstream) as deployed:
-        headers = {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"}
-        # Caches the key, so that it is not read again.
-        httpx.get(f"{deployed.url}/models", headers=headers, timeout=PATIENCE)
-        deployed.table.slow = {"get": 0.9}
-        disconnect(deployed, upstream, headers)
-    assert deployed.ledger_counts() == (1, 0, 7, 1)
-    assert_settled(deployed)

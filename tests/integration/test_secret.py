@@ -6,10 +6,8 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from aws_lambda_powertools.utilities import parameters
-from aws_lambda_powertools.utilities.parameters.constants import DEFAULT_PROVIDERS
-from moto import mock_aws
 
+from tests.fakes.aws import REGION, fake_aws
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
 from tests.helpers.waiting import PATIENCE
 
@@ -22,11 +20,10 @@ AUTH = {"authorization": f"Bearer {KEY}"}
 def secrets_manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with fake_aws() as (_, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
         yield boto3.client("secretsmanager")
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
-    DEFAULT_PROVIDERS.clear()
 
 
 def send_request(url: str) -> httpx.Response:

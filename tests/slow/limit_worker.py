@@ -13,9 +13,7 @@ import sys
 from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.errors import APIError
-from claudexia.storage.dynamodb import DynamoTable, make_client
-from tests.helpers.tables import Clock
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.tables import Clock, table_at
 
 LIMITS = Limits(
     requests_per_minute=100,
@@ -44,9 +42,8 @@ async def admit_and_settle(limiter: Limiter, number: int) -> tuple[int, int] | N
 
 async def main(endpoint: str, name: str, requests: int, number: int) -> None:
     clock = Clock()
-    client = make_client(endpoint=endpoint, timeout=PATIENCE)
     policy = TableFailurePolicy("closed", fail, timeout=120)
-    limiter = Limiter(DynamoTable(name, clock, lambda: client), clock, policy)
+    limiter = Limiter(table_at(endpoint, clock, name=name), clock, policy)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import boto3
 import pytest
 
-from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.table import Item
-from tests.helpers.tables import NAME, REGION, Clock, create_table
+from tests.fakes.aws import REGION
+from tests.helpers.tables import NAME, Clock, create_table, table_at
 from tests.helpers.waiting import PATIENCE
 
 DYNALITE = os.environ.get("DYNALITE", "")
@@ -70,13 +71,11 @@ def run_workers(endpoint: str) -> list[list[int]]:
 
 
 def window_counters(endpoint: str) -> dict[str, Item]:
-    client = make_client(endpoint=endpoint, timeout=PATIENCE)
-    table = DynamoTable(NAME, Clock(), lambda: client)
-    return dict(asyncio.run(table.query("METER#shared")))
+    return dict(asyncio.run(table_at(endpoint, Clock()).query("METER#shared")))
 
 
 def test_of_200_requests_of_four_processes_exactly_100_pass(endpoint: str) -> None:
-    client = make_client(endpoint=endpoint)
+    client = boto3.client("dynamodb", endpoint_url=endpoint)
     create_table(client)
     client.get_waiter("table_exists").wait(TableName=NAME, WaiterConfig={"Delay": 1})
     records = run_workers(endpoint)

@@ -1,9 +1,11 @@
 """The package that `sam build` makes, built with the same Makefile: what the gateway imports, and little else."""
 
 import ast
+import asyncio
 import base64
 import csv
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,9 +13,18 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
+
+from claudexia.access.key_store import TableKeyStore
+from claudexia.access.limits import Limits
+from tests.fakes.aws import REGION
+from tests.fakes.runtime_api import rest_event
+from tests.helpers.serving import Upstream, serving
+from tests.helpers.tables import NAME, faulty_dynamodb, table_at
 
 HANDLER = Path(__file__).parents[2] / "handler"
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -21,7 +32,13 @@ PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 MAGIC_313 = (3571).to_bytes(2, "little") + b"\r\n"
 UNCHECKED_HASH = (0b01).to_bytes(4, "little")
 ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
-PROVIDED_BY_LAMBDA = {"boto3", "botocore", "s3transfer", "dateutil", "six", "urllib3", "jmespath"}
+LIMITS = Limits(
+    requests_per_minute=10, tokens_per_minute=10**6, usd_per_day_micros=10**9, usd_per_month_micros=10**9
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def python313() -> str | None:
@@ -169,7 +186,7 @@ def test_every_imported_module_is_in_the_package(package: Path) -> None:
     files_with_paths = set[str]().union(*(imported(path) for path in files(package, "*.py")))
     for name in files_with_paths:
         top, *rest = name.split(".")
-        if top in sys.stdlib_module_names | PROVIDED_BY_LAMBDA:
+        if top in sys.stdlib_module_names:
             continue
         found = package.joinpath(top, *rest)
         candidates = (
@@ -201,17 +218,39 @@ def test_it_starts_on_313_and_imports_only_the_package(python: str, package: Pat
     assert not [path for path in loaded if "site-packages" in path]
 
 
-def test_secrets_need_only_modules_that_lambda_provides(python: str, package: Path) -> None:
-    boto3 = pytest.importorskip("boto3", reason="Lambda's runtime has boto3")
+ANSWERED = """
+import json, os, sys
+sys.path.insert(0, {package!r})
+sys.path.append({site!r})  # where boto3 could be imported from, as on Lambda
+os.environ.update({environ!r})
+from claudexia.main import handler
+response = handler({event!r}, None)
+print(response["statusCode"], json.loads(response["body"]).get("choices"), file=sys.stderr)
+assert response["statusCode"] == 200
+print(*{{name.partition(".")[0] for name in sys.modules}}, sep="\\n")
+"""
+
+
+def test_an_answer_with_a_table_and_a_secret_needs_no_boto3(python: str, package: Path) -> None:
     site = str(Path(boto3.__file__).parents[1])
-    script = (
-        f"import sys; sys.path[:0] = [{str(package)!r}]; sys.path.append({site!r})\n"
-        "from aws_lambda_powertools.utilities import parameters\n"
-        "assert parameters.get_secret\n"
-        "for name, module in sys.modules.items():\n"
-        f"    if {site!r} in (getattr(module, '__file__', None) or ''): print(name)"
-    )
-    assert {name.split(".")[0] for name in run_isolated(python, script)} <= PROVIDED_BY_LAMBDA
+    with faulty_dynamodb() as (_, aws_url), serving(Upstream()) as upstream_url:
+        boto3.client("secretsmanager", region_name=REGION).create_secret(Name="upstream", SecretString="sk-ant")
+        store = TableKeyStore(table_at(aws_url, now), now)
+        _, secret = asyncio.run(store.create("me", limits=LIMITS))
+        environ = {
+            "ANTHROPIC_API_KEY_SECRET": "upstream", "ANTHROPIC_BASE_URL": upstream_url, "CLAUDEXIA_TABLE": NAME,
+            "AWS_ENDPOINT_URL": aws_url, "AWS_REGION": REGION, "AWS_LAMBDA_FUNCTION_NAME": "gateway",
+            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_SESSION_TOKEN": "testing",
+            "LIMITS_ON_FAILURE": "closed",
+        }  # fmt: skip
+        body = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
+        headers = {"authorization": f"Bearer {secret}"}
+        event = rest_event("POST", "/v1/chat/completions", headers=headers, body=json.dumps(body))
+        script = ANSWERED.format(package=str(package), site=site, environ=environ, event=event)
+        loaded = run_isolated(python, script)
+        assert len(asyncio.run(table_at(aws_url, now).query(f"METER#{asyncio.run(store.get('me')).id}"))) == 4
+    assert {"claudexia", "httpx"} <= set(loaded)
+    assert not {"boto3", "botocore", "s3transfer", "urllib3"} & set(loaded)
 
 
 FAILURES = [

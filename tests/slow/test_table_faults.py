@@ -13,11 +13,11 @@ from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.storage.memory import MemoryTable
 from tests.fakes.anthropic.server import FakeAnthropic
-from tests.fakes.dynamodb import CODES, faulty_dynamodb, table_at
+from tests.fakes.aws import CODES, REGION
 from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.gateway_process import gateway_process
 from tests.helpers.serving import Reply, Upstream, gateway, sse, text_events
-from tests.helpers.tables import NAME, REGION, Clock
+from tests.helpers.tables import NAME, Clock, faulty_dynamodb, table_at
 from tests.helpers.waiting import PATIENCE
 from tests.integration.test_thinking_loop import run_tool_loop
 

@@ -1,13 +1,16 @@
 """Limiter: enforces the limits of a key. It reserves before a request runs and settles after it.
 
 A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes 5
-concurrent writes before the upstream call, 2 reads for its headers during it, and 4 concurrent writes at its
-end. That is about $5.88 per million requests, at $0.625 per million write units and $0.125 per million read
-units (us-east-1, on demand). With requests per minute only, it makes 1 write and 1 read, about $0.75. A
-rejected request releases what it reserved, with as many writes as a settlement. Once a process knows that a key
-has used up its requests per minute, it writes that counter first: before the body is translated, and before
-the others. A request that is rejected for its content is counted there too. The item of a counter grows by
-some 30 bytes per running request; every further KB costs a further unit per write.
+concurrent writes before the upstream call, which also return what its headers need, and 4 concurrent writes
+at its end. That is about $5.63 per million requests, at $0.625 per million write units (us-east-1, on demand).
+With requests per minute only, it makes 1 write, $0.63. A rejected request releases what it reserved, with as
+many writes as a settlement. Once a process knows that a key has used up its requests per minute, it writes that
+counter first: before the body is translated, and before the others. A request that is rejected for its content
+is counted there too. The item of a counter grows by some 30 bytes per running request; every further KB costs a
+further unit per write.
+
+The writes are no transaction: it would cost twice as much, and simultaneous transactions of a key would cancel
+each other. Each counter is exact by itself, since its condition and its change are one write.
 
 What a key can exceed its limits by is stated in claudexia.generation.billing.
 
@@ -182,13 +185,14 @@ class LimitReservation:
     def in_headers(self) -> bool:
         return self.limit.unit in _UNITS_IN_HEADERS and isinstance(self.outcome, Lease)
 
-    async def total(self) -> int:
-        """The counter's total. Raises TableError."""
-        return await self._counter.total()
+    @property
+    def total(self) -> int:
+        """The counter's total after the reservation."""
+        return self.outcome.total if isinstance(self.outcome, Lease) else 0
 
-    def headers(self, total: int, now: datetime) -> dict[str, str]:
+    def headers(self, now: datetime) -> dict[str, str]:
         reset_seconds = max(1, ceil(self._counter.window.ends - now.timestamp()))
-        return ratelimit_headers(self.limit.unit, self._reservation.limit, total, reset_seconds)
+        return ratelimit_headers(self.limit.unit, self._reservation.limit, self.total, reset_seconds)
 
     async def _reserve(self, now: datetime) -> None:
         try:
@@ -287,27 +291,13 @@ class Admission:
             self._settlement = self._settle({"tokens": tokens, "micros": micros, "streams": 0})
         await asyncio.shield(self._settlement)
 
-    async def headers(self) -> dict[str, str]:
-        """The current `x-ratelimit-*` headers of the key's limits; empty if the table fails.
-
-        This reads the table, so callers run it concurrently with the upstream call.
-        """
+    def headers(self) -> dict[str, str]:
+        """The `x-ratelimit-*` headers of the key's limits, as the reservation found them."""
         shown = {each.limit.unit: each for each in self._reservations if each.in_headers}
-        now, policy = self._limiter.now(), self._limiter.policy
-        try:
-            async with asyncio.timeout(policy.timeout):
-                totals = await asyncio.gather(*(each.total() for each in shown.values()))
-        except TimeoutError:
-            policy.on_error("timeout")
-            return {}
-        except TableError as error:
-            policy.on_error(error.kind)
-            return {}
+        now = self._limiter.now()
         if "requests" in shown:
-            known = totals[list(shown).index("requests")]
-            self._limiter.request_counts.set(self._key_id, minute(now), known)
-        parts = [each.headers(total, now) for each, total in zip(shown.values(), totals, strict=True)]
-        return {name: value for part in parts for name, value in part.items()}
+            self._limiter.request_counts.set(self._key_id, minute(now), shown["requests"].total)
+        return {name: value for each in shown.values() for name, value in each.headers(now).items()}
 
     async def _reserve(self, demand: Demand, counted: Sequence[CountedLimit], now: datetime) -> None:
         limiter, early = self._limiter, len(self._reservations)

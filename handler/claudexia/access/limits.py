@@ -12,13 +12,13 @@ Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Express
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Literal
 
 from claudexia.errors import NO_RETRY, APIError, invalid_request, shorten
-from claudexia.storage.table import EXPIRES, Change, Condition, ItemKey, Table, int_of, members_of
+from claudexia.storage.table import EXPIRES, Change, Condition, Item, ItemKey, Table, int_of, members_of
 
 MICROS = 1_000_000  # micro-dollars in a US dollar
 # Seconds until a retry, if the limit frees up when a running request ends: that time is not known.
@@ -76,10 +76,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A reserved amount. `entry` is its member of the set `holds`; "" for a final reservation."""
+    """A reserved amount. `entry` is its member of the set `holds`; "" for a final reservation.
+
+    `total` is the counter's total after the reservation, if the table has reported it.
+    """
 
     amount: int
     entry: str = ""
+    total: int = 0
 
     @property
     def expiry(self) -> int:
@@ -116,9 +120,10 @@ class WindowCounter:
             included = {_HOLDS: lease.entry} if lease.entry else {}
             change = Change(add={_CLAIMED: amount}, include=included, assign=self._expires)
             room = Condition({_CLAIMED: reservation.limit - amount})
-            if await self._table.update(self._key, change, room):
-                return lease
-            state = await self._read_and_release(now)
+            result = await self._table.update_and_read(self._key, change, room)
+            if result.applied:
+                return replace(lease, total=int_of(result.item or {}, _CLAIMED))
+            state = await self._release_expired(result.item, now)
         return state
 
     async def settle(self, lease: Lease, actual: int) -> None:
@@ -137,13 +142,8 @@ class WindowCounter:
         if self._attempted and self._attempted.entry:
             await self._replace(self._attempted, actual)
 
-    async def total(self) -> int:
-        """The settled and reserved amount."""
-        return int_of(await self._table.get(self._key) or {}, _CLAIMED)
-
-    async def _read_and_release(self, now: datetime) -> CounterState:
-        """Releases expired leases and returns the state after that."""
-        item = await self._table.get(self._key)
+    async def _release_expired(self, item: Item | None, now: datetime) -> CounterState:
+        """Releases the expired leases of the counter's item and returns the state after that."""
         if item is None:
             # An expired item that the database still has fails the condition. A new expiry makes it readable.
             await self._table.update(self._key, Change(assign=self._expires))

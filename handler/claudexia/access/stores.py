@@ -9,6 +9,7 @@ from claudexia.access.keys import CachedKeyStore, KeyStore, MemoryKeyStore
 from claudexia.access.ledger import Ledger
 from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.thinking_store import MemoryThinkingStore, TableThinkingStore, ThinkingStore
+from claudexia.aws.client import AWSClient
 from claudexia.settings import Settings
 from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.memory import MemoryTable
@@ -30,7 +31,7 @@ def open_stores(
 
     `on_error` is called with the `kind` of each TableError that a store handles.
     """
-    shared = table or (DynamoTable(settings.table, now) if settings.table else None)
+    shared = table or (DynamoTable(settings.table, now, AWSClient()) if settings.table else None)
     keys: KeyStore = MemoryKeyStore(settings.api_keys)
     if shared and not settings.api_keys:
         keys = CachedKeyStore(

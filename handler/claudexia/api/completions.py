@@ -21,7 +21,6 @@ from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
-from claudexia.generation.concurrency import both
 from claudexia.generation.generation import (
     Generation,
     GenerationRequest,
@@ -207,13 +206,8 @@ class CompletionHandler:
         usage.generations = generations
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
-            starting = self._start(translated, generations)
-            limit_headers: Mapping[str, str] = {}
-            if usage.limited:
-                translated, limit_headers = await both(starting, usage.limit_headers())
-            else:  # saves a task
-                translated = await starting
-            headers = {**await self._headers(translated, generations), **limit_headers}
+            translated = await self._start(translated, generations)
+            headers = {**await self._headers(translated, generations), **usage.limit_headers()}
             if not params.stream:
                 return await self._whole(translated, generations, headers)
             response = self._streamed(translated, generations, headers)

@@ -62,14 +62,17 @@ class EnvironmentCredentials:
     `transport` is used for the endpoint. Each get() reads the environment: Lambda may set it after the start.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport | None = None, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._environ = environ
         self._container = ContainerCredentials(transport, environ)
 
     async def get(self) -> Credentials:
         read = self._environ.get
         if (key_id := read("AWS_ACCESS_KEY_ID")) and (secret := read("AWS_SECRET_ACCESS_KEY")):
-            return Credentials(key_id, secret, read("AWS_SESSION_TOKEN", ""))
+            # A line break, which files often end with, would break the header that it is sent in.
+            return Credentials(key_id.strip(), secret.strip(), read("AWS_SESSION_TOKEN", "").strip())
         return await self._container.get()
 
 
@@ -82,7 +85,7 @@ class ContainerCredentials:
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        transport: httpx.AsyncBaseTransport | None = None,
         environ: Mapping[str, str] = os.environ,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -125,25 +128,28 @@ class ContainerCredentials:
     async def _fetch(self) -> Credentials:
         url, authorization = self._endpoint(), self._authorization()
         headers = {"accept": "application/json"} | ({"authorization": authorization} if authorization else {})
-        timeout = httpx.Timeout(_TIMEOUT).as_dict()
         reason = ""
         for _ in range(_ATTEMPTS):
-            request = httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout})
             try:
-                response = await self._transport.handle_async_request(request)
-                try:
-                    body = await response.aread()
-                finally:
-                    await response.aclose()
+                status, body = await self._get(url, headers)
             except httpx.HTTPError as error:
                 reason = type(error).__name__
                 continue
-            if response.status_code == 200:
+            if status == 200:
                 return _parse(body)
-            reason = f"status {response.status_code}"
-            if response.status_code < 500:
+            reason = f"status {status}"
+            if status < 500:
                 break
         raise CredentialsError(f"The container endpoint for AWS credentials failed: {reason}.")
+
+    async def _get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        timeout = {"timeout": httpx.Timeout(_TIMEOUT).as_dict()}
+        request = httpx.Request("GET", url, headers=headers, extensions=timeout)
+        if self._transport:
+            return await _read(self._transport, request)
+        # Opened for one request, which is made every few hours.
+        async with httpx.AsyncHTTPTransport(verify=url.startswith("https:"), trust_env=False) as transport:
+            return await _read(transport, request)
 
     def _endpoint(self) -> str:
         if relative := self._environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
@@ -168,6 +174,14 @@ class ContainerCredentials:
         if "\r" in token or "\n" in token:
             raise CredentialsError("The container authorization token has more than one line.")
         return token
+
+
+async def _read(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> tuple[int, bytes]:
+    response = await transport.handle_async_request(request)
+    try:
+        return response.status_code, await response.aread()
+    finally:
+        await response.aclose()
 
 
 def _is_allowed(url: str) -> bool:

@@ -50,7 +50,7 @@ class SigningScope:
     service: str
 
 
-def sign_request(
+def sign_request(  # noqa: PLR0913 - a request has four parts
     method: str,
     url: str,
     headers: Mapping[str, str],

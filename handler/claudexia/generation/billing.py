@@ -178,9 +178,9 @@ class RequestUsage:
     def limited(self) -> bool:
         return self._key.limits != Limits()
 
-    async def limit_headers(self) -> Mapping[str, str]:
-        """`x-ratelimit-*` for the key's own limits. It reads the table, so run it while the upstream works."""
-        return await self._admission.headers()
+    def limit_headers(self) -> Mapping[str, str]:
+        """`x-ratelimit-*` for the key's own limits."""
+        return self._admission.headers()
 
     def total(self) -> Usage:
         """Tokens used so far, by all generations of the request."""

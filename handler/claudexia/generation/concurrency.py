@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import TypeVar, cast
+from typing import TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 async def gather_or_cancel(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:
@@ -19,14 +18,6 @@ async def gather_or_cancel(jobs: Sequence[Coroutine[object, object, T]]) -> list
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-async def both(job: Coroutine[object, object, T], other: Coroutine[object, object, U]) -> tuple[T, U]:
-    """gather_or_cancel() for two jobs with results of different types."""
-    first, second = await gather_or_cancel(
-        [cast("Coroutine[object, object, object]", each) for each in (job, other)]
-    )
-    return cast("T", first), cast("U", second)
 
 
 class _End:

@@ -9,9 +9,7 @@ import os
 import sys
 import traceback
 
-from aws_lambda_powertools import Logger
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
-
+from claudexia.observability.powertools import LambdaPowertoolsFormatter, Logger
 from claudexia.observability.record import RequestRecord
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME") or "claudexia"

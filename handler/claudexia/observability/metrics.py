@@ -22,9 +22,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
 from claudexia.observability.log import SERVICE, log_warning
+from claudexia.observability.powertools import EphemeralMetrics, MetricUnit
 from claudexia.observability.record import RequestRecord
 from claudexia.settings import Settings
 

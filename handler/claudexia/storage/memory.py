@@ -10,6 +10,7 @@ from claudexia.storage.table import (
     Condition,
     Item,
     ItemKey,
+    UpdateResult,
     int_of,
     is_expired,
     members_of,
@@ -56,6 +57,11 @@ class MemoryTable:
                 del item[name]
         item.update(change.assign)
         return True
+
+    async def update_and_read(
+        self, key: ItemKey, change: Change, condition: Condition = ALWAYS
+    ) -> UpdateResult:
+        return UpdateResult(await self.update(key, change, condition), await self.get(key))
 
     async def delete(self, key: ItemKey) -> None:
         self._items.pop(key, None)

@@ -62,6 +62,17 @@ class Condition:
 ALWAYS = Condition()
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateResult:
+    """`item` is the item after the update if it was `applied`, else the item that the condition rejects.
+
+    None for an item that has expired.
+    """
+
+    applied: bool
+    item: Item | None
+
+
 class Table(Protocol):
     """Every method raises TableError if the operation fails."""
 
@@ -75,6 +86,11 @@ class Table(Protocol):
 
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
         """Applies `change` atomically; creates an absent item. Returns False if the condition does not hold."""
+
+    async def update_and_read(
+        self, key: ItemKey, change: Change, condition: Condition = ALWAYS
+    ) -> UpdateResult:
+        """As update(), and reads the item at the same time. Costs no more than update()."""
 
     async def delete(self, key: ItemKey) -> None: ...
 

@@ -32,7 +32,7 @@ from claudexia.translate.types.anthropic import (
 )
 from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
 from claudexia.upstream.headers import host_request_id, relayed_headers, retry_headers
-from claudexia.upstream.hosts import Host, base_url, to_host
+from claudexia.upstream.hosts import Host, to_host
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
@@ -56,8 +56,8 @@ class AnthropicUpstream:
         host: HostName = "anthropic",
     ) -> None:
         retries = _CONNECT_RETRIES if settings.upstream_retry else 0
-        self._transport = transport or _transport(base_url(host, settings), retries)
-        self._host = to_host(host, settings, self._transport)
+        self._host = to_host(host, settings)
+        self._transport = transport or _transport(self._host.base_url, retries)
         headers = {
             "accept": "text/event-stream",
             "accept-encoding": "identity",  # compression would delay events

@@ -86,10 +86,9 @@ def price_factors(settings: Settings) -> dict[str, float]:
     return {name: _price_factor(settings.aws) if name == "bedrock" else 1.0 for name in settings.upstream}
 
 
-def to_host(name: HostName, settings: Settings, transport: httpx.AsyncBaseTransport) -> Host:
-    """`transport` is used for the endpoint of a container's credentials."""
+def to_host(name: HostName, settings: Settings) -> Host:
     aws, url = settings.aws, base_url(name, settings)
-    credentials = EnvironmentCredentials(transport)
+    credentials = EnvironmentCredentials()
     match name:
         case "anthropic":
             return Host(name, url, _anthropic_key(settings))

@@ -5,18 +5,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 
-import boto3
 import pytest
 
 from claudexia.access.key_store import TableKeyStore
 from claudexia.access.keys import CachedKeyStore, authenticate, digest, new_secret
 from claudexia.errors import APIError
 from claudexia.settings import OnFailure
-from claudexia.storage.dynamodb import DynamoTable, make_client
 from claudexia.storage.memory import MemoryTable
-from tests.helpers.tables import REGION, Clock, FaultyTable, OpenTable, tables
+from tests.helpers.tables import Clock, FaultyTable, OpenTable, table_at, tables
 from tests.helpers.waiting import turns
 
 FAULTS = ["missing", "denied", "throttled", "timeout", "failed"]
@@ -248,9 +245,8 @@ def silent_server() -> Iterator[str]:
 def test_a_slow_table_times_out() -> None:
     clock = Clock()
     failures: list[str] = []
-    session = boto3.Session("testing", "testing", region_name=REGION)
     with silent_server() as url:
-        table = DynamoTable("x", clock, partial(make_client, session, url, 0.05))
+        table = table_at(url, clock, 0.05)
         process = CachedKeyStore(TableKeyStore(table, clock), clock, on_error=failures.append)
         with pytest.raises(APIError, match="cannot look up API keys right now"):
             asyncio.run(process.find(digest("x")))

@@ -9,7 +9,6 @@ import pytest
 from claudexia.access.ledger import DayUsage, Ledger, Totals, UsageRecord, totals
 from claudexia.observability.record import Outcome
 from claudexia.storage.memory import MemoryTable
-from tests.fakes.atomic_dynamodb import atomic_tables
 from tests.helpers.tables import Clock, FaultyTable, OpenTable, tables
 from tests.helpers.usage_records import RECORD
 
@@ -111,7 +110,7 @@ def test_an_unused_month_is_empty(open_table: OpenTable) -> None:
     assert month_with(open_table, RECORD, month="2026-10") == []
 
 
-@atomic_tables
+@tables
 def test_concurrent_records_add_up(open_table: OpenTable) -> None:
     keys = ["AAAABBBBCCCC", "DDDDEEEEFFFF"]
     records = [

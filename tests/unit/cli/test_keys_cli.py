@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from claudexia.access.key_store import TableKeyStore
 from claudexia.access.keys import Key, checksum_holds, digest
-from claudexia.storage.dynamodb import DynamoTable
 from claudexia_cli.cli import main
+from tests.fakes.aws import REGION
 from tests.helpers.serving import serving
-from tests.helpers.tables import NAME, REGION, create_table
+from tests.helpers.tables import NAME, faulty_dynamodb, table_at
 
 COMMANDS = ["create", "list", "show", "update", "revoke", "rotate"]
 TABLE = ["--table", NAME]
@@ -61,11 +59,10 @@ def credentials(monkeypatch: pytest.MonkeyPatch, region: None) -> None:
 
 
 @pytest.fixture
-def store(credentials: None) -> Iterator[TableKeyStore]:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name=REGION)
-        create_table(client)
-        yield TableKeyStore(DynamoTable(NAME, now, lambda: client), now)
+def store(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[TableKeyStore]:
+    with faulty_dynamodb() as (_, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        yield TableKeyStore(table_at(url, now), now)
 
 
 @pytest.fixture
@@ -339,6 +336,18 @@ def refused(code: str) -> tuple[int, str]:
 
 def denied(code: str) -> tuple[int, str]:
     return 400, json.dumps({"__type": f"com.amazon.coral.service#{code}", "message": "no"})
+
+
+def test_the_table_is_called_through_the_proxy_of_the_environment(
+    run: Run, credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ALL_PROXY", "NO_PROXY", "all_proxy", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with faulty_dynamodb() as (proxied, url):
+        monkeypatch.setenv("HTTP_PROXY", url)
+        done = run("list", "--endpoint-url", "http://dynamodb.invalid", *TABLE)
+    assert done.status == 0
+    assert proxied.operations == ["Query"]
 
 
 def test_table_is_found_by_its_stack(run: Run, store: TableKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from claudexia.access.ledger import Ledger
-from claudexia.storage.dynamodb import DynamoTable
 from claudexia_cli.cli import main
-from tests.helpers.tables import NAME, REGION, create_table
+from tests.fakes.aws import REGION, fake_aws
+from tests.helpers.tables import NAME, create_table, table_at
 from tests.helpers.usage_records import RECORD as RECORDED
 
 RECORD = replace(
@@ -56,27 +55,28 @@ The cost excludes 1 requests: there is no price for claude-unheard-of; set one w
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "testing")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "60")
-    with mock_aws():
-        yield
+    with fake_aws() as (_, url):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        yield url
 
 
 @pytest.fixture
-def used(aws: None) -> None:
-    client = boto3.client("dynamodb", region_name=REGION)
-    create_table(client)
-    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+def used(aws: str) -> str:
+    create_table(boto3.client("dynamodb", region_name=REGION, endpoint_url=aws))
+    ledger = Ledger(table_at(aws, lambda: datetime.now(UTC)), pytest.fail)
 
     async def record() -> None:
         for record in RECORDS:
             await ledger.record(record)
 
     asyncio.run(record())
+    return aws
 
 
 def output_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -182,10 +182,8 @@ def test_this_month_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(output)["month"] in {f"{time:%Y-%m}" for time in (before, datetime.now(UTC))}
 
 
-@pytest.mark.usefixtures("used")
-def test_keys_with_the_same_name_stay_separate(capsys: pytest.CaptureFixture[str]) -> None:
-    client = boto3.client("dynamodb", region_name=REGION)
-    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+def test_keys_with_the_same_name_stay_separate(used: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Ledger(table_at(used, lambda: datetime.now(UTC)), pytest.fail)
     asyncio.run(ledger.record(replace(RECORD, key_id="GGGGHHHHIIII")))
     assert output_of(capsys, *MONTH).count("alice") == 2
 
@@ -235,10 +233,8 @@ def test_html_has_charts_and_the_table(capsys: pytest.CaptureFixture[str], tmp_p
     assert [attrs["href"] for _, attrs in page.tags if "href" in attrs] == ["data:,"]
 
 
-@pytest.mark.usefixtures("used")
-def test_html_escapes_names(tmp_path: Path) -> None:
-    client = boto3.client("dynamodb", region_name=REGION)
-    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+def test_html_escapes_names(used: str, tmp_path: Path) -> None:
+    ledger = Ledger(table_at(used, lambda: datetime.now(UTC)), pytest.fail)
     asyncio.run(ledger.record(replace(RECORD, key_id="X", key_name="<script>1</script>", model='"><b>')))
     path = tmp_path / "usage.html"
     assert main(["usage", *OPTIONS, *MONTH, "--html", str(path)]) == 0
@@ -247,10 +243,8 @@ def test_html_escapes_names(tmp_path: Path) -> None:
     assert not {"script", "b"} & {tag for tag, _ in page.tags}
 
 
-@pytest.mark.usefixtures("used")
-def test_many_keys_are_summed_up(tmp_path: Path) -> None:
-    client = boto3.client("dynamodb", region_name=REGION)
-    ledger = Ledger(DynamoTable(NAME, lambda: datetime.now(UTC), lambda: client), pytest.fail)
+def test_many_keys_are_summed_up(used: str, tmp_path: Path) -> None:
+    ledger = Ledger(table_at(used, lambda: datetime.now(UTC)), pytest.fail)
     for number in range(9):
         cost = (number + 10) * 1_000_000
         asyncio.run(

@@ -14,8 +14,7 @@ from claudexia.errors import APIError
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.observability.record import RequestRecord
 from claudexia.storage.table import ItemKey, Table
-from tests.fakes.atomic_dynamodb import atomic_tables
-from tests.helpers.tables import Clock, OpenTable
+from tests.helpers.tables import Clock, OpenTable, tables
 
 MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
 PARAMS: Any = {
@@ -101,7 +100,7 @@ BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
 @pytest.mark.parametrize(
     ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
 )
-@atomic_tables
+@tables
 def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
     open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
 ) -> None:
@@ -119,7 +118,7 @@ def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
 
 
 @pytest.mark.parametrize("before", [2, 100, 4096, 6000])
-@atomic_tables
+@tables
 def test_unexpectedly_long_streams_end_once_the_budget_is_spent(open_table: OpenTable, before: int) -> None:
     day, reservation = 1_000_000, 5 * max(before, 4096)
     clock = Clock()
