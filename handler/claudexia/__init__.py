@@ -1,4 +1,4 @@
-"""Claudexia: OpenAI's APIs in front, Anthropic's Messages API behind.
+"""Claudexia: OpenAI's APIs and Anthropic's own in front, Anthropic's Messages API behind.
 
 The rooms, from top to bottom. Imports only point down this list:
 
@@ -9,7 +9,7 @@ The rooms, from top to bottom. Imports only point down this list:
                     share (`completions`), server-sent events, the model list, the middleware around every
                     request
     generation      one request to Claude, whatever API the client uses: start, resume, stream, bill
-    upstream        where Claude runs, behind the Protocol Upstream: AnthropicUpstream
+    upstream        where Claude runs, behind the Protocol Upstream: one host, or several with failover
     access          keys, limits, prices, the ledger, the thinking store
     observability   the record of a request, the log, the metrics
     storage         one table: in DynamoDB or in memory
@@ -21,7 +21,7 @@ The rooms, from top to bottom. Imports only point down this list:
         types           the wire types of both vendors
     settings        Settings: what an operator can configure
     models          the Claude models: names, limits, capabilities
-    errors          APIError and OpenAI's error envelope
+    errors          APIError and the error envelopes of both vendors
 
 A streamed request:
 
@@ -29,6 +29,9 @@ A streamed request:
     -> generation: open the upstream's stream; its first event arrives before the response starts
     each event: MessageAccumulator (usage, content, resumption) -> the API's Encoder -> bytes
     at the end: usage, cost and timing are recorded once
+
+A request of the Messages API takes the same way without translation: api.messages -> generation.relay, which
+passes the upstream's bytes on and reads them a second time to count.
 """
 
 __version__ = "0.1.0"

@@ -5,7 +5,7 @@ No route declares a parameter, a dependency or a response model. For the first o
 respond with a 422 to invalid input. `api.openapi` describes them instead.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,17 +20,21 @@ from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
-from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin
-from claudexia.api.models import ModelCatalog
+from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
+from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin, speaks_anthropic
+from claudexia.api.models import ModelCatalog, page_of
 from claudexia.api.page import page, prefers_html
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings
 from claudexia.storage.table import Table
+from claudexia.translate.types.anthropic import ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream.failover import open_upstream
 from claudexia.upstream.hosts import price_factors
+
+KeyOf = Callable[[Request], Awaitable[Key]]
 
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
@@ -75,13 +79,8 @@ def create_app(
     for api in APIS:
         add_completion_route(api)
 
-    @routes.get("/models", response_model=None, summary="List models")
-    async def list_models(request: Request) -> ModelList:
-        return {"object": "list", "data": await models.list_for(await key_of(request))}
-
-    @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
-    async def retrieve_model(request: Request) -> Model:
-        return await models.retrieve(await key_of(request), request.path_params["model"])
+    _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
+    _add_model_routes(routes, models, key_of)
 
     @routes.get("/health", response_model=None, summary="Check that the gateway runs")
     async def health() -> dict[str, str]:
@@ -105,8 +104,34 @@ def create_app(
     return app
 
 
+def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: KeyOf) -> None:
+    @routes.post(MESSAGES, response_model=None, summary="Create a message")
+    async def create_message(request: Request) -> Response:
+        return await messages.create(request, await key_of(request), MESSAGES)
+
+    @routes.post(COUNT_TOKENS, response_model=None, summary="Count the tokens of a message")
+    async def count_tokens(request: Request) -> Response:
+        return await messages.create(request, await key_of(request), COUNT_TOKENS)
+
+
+def _add_model_routes(routes: APIRouter, models: ModelCatalog, key_of: KeyOf) -> None:
+    @routes.get("/models", response_model=None, summary="List models")
+    async def list_models(request: Request) -> ModelList | ModelInfoPage:
+        key = await key_of(request)
+        if speaks_anthropic(request.scope):
+            return page_of(await models.infos_for(key), request.query_params)
+        return {"object": "list", "data": await models.list_for(key)}
+
+    @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
+    async def retrieve_model(request: Request) -> Model | ModelInfo:
+        key, name = await key_of(request), request.path_params["model"]
+        if speaks_anthropic(request.scope):
+            return await models.retrieve_info(key, name)
+        return await models.retrieve(key, name)
+
+
 def _add_root(app: FastAPI, *, serves_page: bool) -> None:
-    """`/` is a page for browsers, and the same as /health for API clients."""
+    """`/` is a page for browsers, and the same as /health for API clients. Claude Code asks for its HEAD."""
 
     @app.api_route("/", methods=["GET", "HEAD"], response_model=None, include_in_schema=False)
     async def root(request: Request) -> Response:

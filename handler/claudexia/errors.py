@@ -1,4 +1,4 @@
-"""APIError: every failure a client sees, in OpenAI's error envelope.
+"""APIError: every failure a client sees, in OpenAI's error envelope or, for the Messages API, in Anthropic's.
 
     cause                            built by                                   status   type
     -------------------------------  -----------------------------------------  -------  ---------------------
@@ -17,7 +17,7 @@ https://platform.openai.com/docs/guides/error-codes
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class ErrorObject(TypedDict):
@@ -29,6 +29,41 @@ class ErrorObject(TypedDict):
 
 class ErrorResponse(TypedDict):
     error: ErrorObject
+
+
+class AnthropicErrorDetails(TypedDict, total=False):
+    error_code: str
+
+
+class AnthropicErrorObject(TypedDict):
+    type: str
+    message: str
+    details: NotRequired[AnthropicErrorDetails | None]
+
+
+class AnthropicErrorResponse(TypedDict):
+    """Anthropic's error envelope. The gateway's own errors always have a request_id.
+
+    Source: https://platform.claude.com/docs/en/api/errors
+    """
+
+    type: Literal["error"]
+    error: AnthropicErrorObject
+    request_id: NotRequired[str | None]
+
+
+# Anthropic's error types by HTTP status; any other is an invalid_request_error below 500, else an api_error.
+ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
 
 
 # Characters of the client's own text in one place of an error message.
@@ -48,9 +83,20 @@ def shorten(text: object, limit: int = MAX_QUOTED) -> str:
 NO_RETRY = {"x-should-retry": "false"}
 
 
+@dataclass(frozen=True, slots=True)
+class OriginalError:
+    """An error of the upstream in Anthropic's envelope, as it was received."""
+
+    status: int
+    body: bytes
+
+
 @dataclass(eq=False)
 class APIError(Exception):
-    """A failure in OpenAI's terms: HTTP `status`, the four keys of the error object, extra response headers."""
+    """A failure in OpenAI's terms: HTTP `status`, the four keys of the error object, extra response headers.
+
+    `original` is the upstream's error if the Messages API relays it unchanged.
+    """
 
     status: int
     message: str
@@ -58,6 +104,7 @@ class APIError(Exception):
     param: str | None = None
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    original: OriginalError | None = None
 
     def __str__(self) -> str:
         return self.message
@@ -68,6 +115,20 @@ class APIError(Exception):
         """
         param = None if self.param is None else shorten(self.param)
         return {"error": {"message": self.message, "type": self.type, "param": param, "code": self.code}}
+
+    @property
+    def anthropic_status(self) -> int:
+        """The HTTP status in Anthropic's terms: 529 is its status for a service that is overloaded."""
+        return 529 if self.status == 503 else self.status
+
+    def anthropic_body(self, request_id: str) -> AnthropicErrorResponse:
+        """The response body in Anthropic's envelope."""
+        status = self.anthropic_status
+        kind = ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+        error: AnthropicErrorObject = {"type": kind, "message": self.message}
+        if self.code:
+            error["details"] = {"error_code": self.code}
+        return {"type": "error", "error": error, "request_id": request_id}
 
 
 class ResponseRefusedError(OSError):

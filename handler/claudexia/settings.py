@@ -67,11 +67,13 @@ class Settings:
                                 it at the highest known price, "refuse" refuses the request
     shows_cost                  send the cost and the key's name in response headers
     prompt_caching              set cache breakpoints if the client sets none
+    messages_prompt_caching     the same for requests of the Messages API
     max_choices                 the largest `n`
     cors_origin                 the web origin that may call the gateway, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
-    keepalive                   the longest pause in a client's stream before a comment is sent, in seconds
+    keepalive                   the longest pause in a client's stream before a comment or a ping is sent, in
+                                seconds
     docs                        serve /docs, /redoc and /openapi.json
     page                        serve a page at / to browsers
     max_body                    the largest request body, in bytes
@@ -97,6 +99,7 @@ class Settings:
     unpriced_models: UnpricedModels = "dearest"
     shows_cost: bool = False
     prompt_caching: bool = True
+    messages_prompt_caching: bool = False
     max_choices: int = 8
     cors_origin: str = ""
     metrics: bool = False
@@ -111,11 +114,12 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, METRICS_PER_KEY, MODEL_ALIASES, MODEL_FALLBACKS, PRICES, PROMPT_CACHING,
-        SERVE_DOCS, SERVE_PAGE, UNPRICED_MODELS, UPSTREAM, UPSTREAM_MAX_WAIT and UPSTREAM_RETRY; for hosts in
-        AWS also ANTHROPIC_AWS_API_KEY, ANTHROPIC_AWS_BASE_URL, ANTHROPIC_AWS_WORKSPACE_ID,
-        AWS_BEARER_TOKEN_BEDROCK, ANTHROPIC_BEDROCK_BASE_URL, ANTHROPIC_BEDROCK_MANTLE_BASE_URL, AWS_REGION or
-        AWS_DEFAULT_REGION, BEDROCK_ENDPOINT and BEDROCK_INFERENCE_PROFILE.
+        LIMITS_ON_FAILURE, MAX_CHOICES, MESSAGES_PROMPT_CACHING, METRICS_PER_KEY, MODEL_ALIASES,
+        MODEL_FALLBACKS, PRICES, PROMPT_CACHING, SERVE_DOCS, SERVE_PAGE, UNPRICED_MODELS, UPSTREAM,
+        UPSTREAM_MAX_WAIT and UPSTREAM_RETRY; for hosts in AWS also ANTHROPIC_AWS_API_KEY,
+        ANTHROPIC_AWS_BASE_URL, ANTHROPIC_AWS_WORKSPACE_ID, AWS_BEARER_TOKEN_BEDROCK,
+        ANTHROPIC_BEDROCK_BASE_URL, ANTHROPIC_BEDROCK_MANTLE_BASE_URL, AWS_REGION or AWS_DEFAULT_REGION,
+        BEDROCK_ENDPOINT and BEDROCK_INFERENCE_PROFILE.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -144,6 +148,7 @@ class Settings:
             unpriced_models=read.unpriced_models("UNPRICED_MODELS", cls.unpriced_models),
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
             prompt_caching=read.switch("PROMPT_CACHING", cls.prompt_caching),
+            messages_prompt_caching=read.switch("MESSAGES_PROMPT_CACHING", cls.messages_prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
             cors_origin=read.text("CORS_ORIGIN"),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),

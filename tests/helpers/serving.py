@@ -49,6 +49,15 @@ def error_body(kind: str, message: str, **details: str) -> bytes:
     return json.dumps({"type": "error", "error": error, "request_id": "req_up"}).encode()
 
 
+def message_body(text: str = "Hello there") -> bytes:
+    """A whole text reply."""
+    message = _message([{"type": "text", "text": text}], "end_turn", output_tokens=len(text.split()))
+    return json.dumps({**message, "usage": {**start()["usage"], **message["usage"]}}).encode()
+
+
+WHOLE_JSON = {"content-type": "application/json"}
+
+
 def text_events(text: str = "Hello there", stop_reason: str = "end_turn") -> list[dict[str, Any]]:
     """The events of a text reply, one delta per word."""
     words = re.findall(r"^[^ ]*| [^ ]*", text)
@@ -91,6 +100,8 @@ class Upstream:
     def __init__(self, *replies: Reply) -> None:
         self.replies = deque(replies or [Reply([sse(*text_events())])])
         self.bodies: list[dict[str, Any]] = []
+        self.contents: list[bytes] = []  # the bodies as they were received
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.peers: list[tuple[str, int]] = []
         self.requested = threading.Event()
@@ -118,6 +129,8 @@ class Upstream:
             if not message.get("more_body"):
                 break
         self.bodies.append(json.loads(body))
+        self.contents.append(body)
+        self.paths.append(scope["path"])
         self.peers.append(tuple(scope["client"]))
         self.requested.set()
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})

@@ -12,12 +12,15 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
-from tests.helpers.deployment import REQUEST, Deployment, deployment
+from tests.helpers.apis import CHAT, MESSAGES, Api
+from tests.helpers.deployment import Deployment, deployment
 from tests.helpers.serving import (
+    WHOLE_JSON,
     Reply,
     Upstream,
     error_body,
     let_servers_go_on,
+    message_body,
     sse,
     start,
     text_events,
@@ -41,17 +44,19 @@ SILENT = Reply(then="hang")
 ClientAction = Callable[[Deployment, Upstream, dict[str, str]], None]
 
 
-def send_request(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **fields: Any) -> None:
+def send_request(
+    deployed: Deployment, upstream: Upstream, headers: dict[str, str], api: Api = CHAT, **fields: Any
+) -> None:
     with suppress(httpx.RemoteProtocolError):  # a stream that breaks off
-        httpx.post(
-            f"{deployed.url}/chat/completions", json={**REQUEST, **fields}, headers=headers, timeout=PATIENCE
-        )
+        httpx.post(deployed.url + api.path, json={**api.body, **fields}, headers=headers, timeout=PATIENCE)
 
 
-def disconnect(deployed: Deployment, upstream: Upstream, headers: dict[str, str], **fields: Any) -> None:
+def disconnect(
+    deployed: Deployment, upstream: Upstream, headers: dict[str, str], api: Api = CHAT, **fields: Any
+) -> None:
     """Closes the connection after the upstream has received the request."""
-    address, body = urlsplit(deployed.url), json.dumps({**REQUEST, **fields}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
+    address, body = urlsplit(deployed.url), json.dumps({**api.body, **fields}).encode()
+    head = f"POST /v1{api.path} HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         assert upstream.requested.wait(PATIENCE)
@@ -64,6 +69,11 @@ def with_fields(action: Any, **fields: Any) -> ClientAction:
 
 
 STREAM: dict[str, Any] = {"stream": True}
+MESSAGE: dict[str, Any] = {"api": MESSAGES}
+MESSAGE_STREAM: dict[str, Any] = {"api": MESSAGES, "stream": True}
+JSON = Reply([message_body()], headers=WHOLE_JSON)
+NO_JSON = Reply([b"<html>"], headers=WHOLE_JSON)
+HALF_JSON = Reply([message_body()[:50]], headers=WHOLE_JSON, then="hang")
 OUTCOMES: list[Any] = [
     # Upstream replies, client action, expected (requests, errors, input tokens, output tokens).
     pytest.param([COMPLETE], with_fields(send_request), (1, 0, 7, 2), id="buffered"),
@@ -86,6 +96,21 @@ OUTCOMES: list[Any] = [
     pytest.param([COMPLETE, Reply([500, HALF])], with_fields(send_request, n=2, **STREAM), (1, 1, 14, 11), id="one of two choices truncated, streamed"),
     pytest.param([COMPLETE], with_fields(send_request, temperature=9), (1, 1, 0, 0), id="a bad request"),
     pytest.param([COMPLETE], with_fields(send_request, max_tokens=101), (1, 1, 0, 0), id="max_tokens above the limit of the key"),
+    # The Messages API. The usage of a buffered message is known at its end only.
+    pytest.param([JSON], with_fields(send_request, **MESSAGE), (1, 0, 7, 2), id="message, buffered"),
+    pytest.param([COMPLETE], with_fields(send_request, **MESSAGE_STREAM), (1, 0, 7, 2), id="message, streamed"),
+    pytest.param([HALF_JSON], with_fields(disconnect, **MESSAGE), (1, 0, 14, 0), id="disconnect in the middle of a message"),
+    pytest.param([HANGS_HALFWAY], with_fields(disconnect, **MESSAGE_STREAM), (1, 0, 7, 9), id="disconnect in the middle of a streamed message"),
+    pytest.param([SILENT], with_fields(disconnect, **MESSAGE), (1, 0, 14, 0), id="disconnect before a message"),
+    pytest.param([SILENT], with_fields(disconnect, **MESSAGE_STREAM), (1, 0, 15, 0), id="disconnect before the first event of a message"),
+    pytest.param([Reply([HALF])], with_fields(send_request, **MESSAGE_STREAM), (1, 1, 7, 9), id="message truncated"),
+    pytest.param([Reply([HALF], then="break")], with_fields(send_request, **MESSAGE_STREAM), (1, 1, 7, 9), id="broken upstream connection, message"),
+    pytest.param([NO_JSON], with_fields(send_request, **MESSAGE), (1, 1, 0, 0), id="malformed message, buffered"),
+    pytest.param([MALFORMED], with_fields(send_request, **MESSAGE_STREAM), (1, 1, 0, 0), id="malformed message, streamed"),
+    pytest.param([OVERLOADED], with_fields(send_request, **MESSAGE), (1, 1, 0, 0), id="upstream error, message buffered"),
+    pytest.param([OVERLOADED], with_fields(send_request, **MESSAGE_STREAM), (1, 1, 0, 0), id="upstream error, message streamed"),
+    pytest.param([JSON], with_fields(send_request, **MESSAGE, max_tokens="9"), (1, 1, 0, 0), id="a bad request for a message"),
+    pytest.param([JSON], with_fields(send_request, **MESSAGE, max_tokens=101), (1, 1, 0, 0), id="message max_tokens above the limit of the key"),
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from claudexia.api.http import request_deadline
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.fakes.runtime_api import FakeRuntimeAPI, Received, rest_event
+from tests.helpers.apis import CHAT, Api, each_api
 from tests.helpers.runtime import with_runtime
 from tests.helpers.serving import KEY, sse, text_events
 from tests.helpers.waiting import PATIENCE
@@ -42,12 +43,10 @@ class HangingTransport(httpx.AsyncBaseTransport):
             self._upstream.closed = True
 
 
-def invoke(upstream: HangingTransport, stream: bool, seconds: float) -> Received:
-    """One chat completion through the streaming runtime, with `seconds` until its invocation ends."""
-    body = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
-    event = rest_event(
-        "POST", "/v1/chat/completions", headers={"Authorization": f"Bearer {KEY}"}, body=json.dumps(body)
-    )
+def invoke(upstream: HangingTransport, stream: bool, seconds: float, api: Api = CHAT) -> Received:
+    """One request through the streaming runtime, with `seconds` until its invocation ends."""
+    body = json.dumps({**api.body, "stream": stream})
+    event = rest_event("POST", f"/v1{api.path}", headers={"Authorization": f"Bearer {KEY}"}, body=body)
     app = create_app(Settings(api_keys={"test": KEY}), transport=upstream)
 
     async def work(fake: FakeRuntimeAPI) -> Received:
@@ -71,30 +70,34 @@ def test_deadline_is_before_the_end_of_the_invocation(remaining: float, time_lim
     asyncio.run(check())
 
 
+@each_api
 @pytest.mark.parametrize("pieces", [[], [sse(*EVENTS[:4])]], ids=["silent", "half"])
-def test_a_buffered_response_that_times_out_is_a_504(pieces: list[bytes]) -> None:
+def test_a_buffered_response_that_times_out_is_a_504(pieces: list[bytes], api: Api) -> None:
     upstream = HangingTransport(*pieces)
-    received = invoke(upstream, stream=False, seconds=0.5)
+    received = invoke(upstream, stream=False, seconds=0.5, api=api)
     assert received.prelude["statusCode"] == 504
-    error = json.loads(received.payload)["error"]
-    assert (error["type"], error["code"]) == ("server_error", "timeout")
+    envelope = json.loads(received.payload)
+    assert envelope["error"]["type"] == ("server_error" if api is CHAT else "timeout_error")
+    assert api.code_in(envelope) == "timeout"
     assert upstream.closed
 
 
-def test_a_stream_that_times_out_ends_with_an_error_frame() -> None:
+@each_api
+def test_a_stream_that_times_out_ends_with_an_error_frame(api: Api) -> None:
     upstream = HangingTransport(sse(*EVENTS[:4]))
-    received = invoke(upstream, stream=True, seconds=0.5)
+    received = invoke(upstream, stream=True, seconds=0.5, api=api)
     assert received.prelude["statusCode"] == 200
     frames = [line[6:] for line in received.payload.decode().splitlines() if line.startswith("data: ")]
-    assert json.loads(frames[-1])["error"]["code"] == "timeout"
+    assert api.code_in(json.loads(frames[-1])) == "timeout"
     assert "[DONE]" not in frames
     assert not any('"finish_reason":"' in frame for frame in frames)
     assert received.trailers == {}
     assert upstream.closed
 
 
-def test_a_stream_without_a_first_event_is_a_504() -> None:
-    assert invoke(HangingTransport(), stream=True, seconds=0.5).prelude["statusCode"] == 504
+@each_api
+def test_a_stream_without_a_first_event_is_a_504(api: Api) -> None:
+    assert invoke(HangingTransport(), stream=True, seconds=0.5, api=api).prelude["statusCode"] == 504
 
 
 def test_a_response_within_the_deadline_is_complete() -> None:

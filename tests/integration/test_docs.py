@@ -10,7 +10,17 @@ import pytest
 
 from claudexia.app import create_app
 from claudexia.settings import Settings
-from tests.helpers.serving import KEY, Reply, Upstream, error_body, gateway, sse, text_events
+from tests.helpers.serving import (
+    KEY,
+    WHOLE_JSON,
+    Reply,
+    Upstream,
+    error_body,
+    gateway,
+    message_body,
+    sse,
+    text_events,
+)
 
 PATHS = ["/docs", "/redoc", "/openapi.json"]
 LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "f"}
@@ -99,6 +109,9 @@ REQUESTS: dict[str, tuple[str, Any, bool]] = {
     ),
     "chat without messages": ("/v1/chat/completions", {"model": "m"}, False),
     "chat with a wrong type": ("/v1/chat/completions", {"model": "m", "messages": MESSAGES, "n": "1"}, False),
+    "message": ("/v1/messages", {"model": "m", "messages": MESSAGES, "max_tokens": 9, "new": 1}, True),
+    "message without max_tokens": ("/v1/messages", {"model": "m", "messages": MESSAGES}, False),
+    "tokens": ("/v1/messages/count_tokens", {"model": "m", "messages": MESSAGES}, True),
     "text": ("/v1/completions", {"model": "m", "prompt": "Hi"}, True),
     "text in an array": ("/v1/completions", {"model": "m", "prompt": ["Hi"], "max_tokens": 3}, True),
     "text without a prompt": ("/v1/completions", {"model": "m"}, False),
@@ -121,6 +134,9 @@ def test_security_schemes(description: dict[str, Any]) -> None:
 
 CHAT = {"model": "claude-haiku-4-5", "messages": MESSAGES}
 TEXT = {"model": "claude-haiku-4-5", "prompt": "Hi"}
+MESSAGE = {**CHAT, "max_tokens": 9}
+WHOLE = Reply([message_body()], headers=WHOLE_JSON)
+COUNTED = Reply([b'{"input_tokens": 3}'], headers=WHOLE_JSON)
 GOOD = Reply([sse(*text_events())])
 BUSY = Reply([error_body("rate_limit_error", "Busy")], 429)
 DOWN = Reply([error_body("overloaded_error", "Busy")], 529)
@@ -135,6 +151,12 @@ ANSWERS: dict[str, tuple[Reply, str, str, Any, int]] = {
     "models": (GOOD, "get", "/v1/models", None, 200),
     "model": (GOOD, "get", "/v1/models/{model}", "claude-haiku-4-5", 200),
     "no model": (GOOD, "get", "/v1/models/{model}", "m", 404),
+    "message": (WHOLE, "post", "/v1/messages", MESSAGE, 200),
+    "message, invalid": (WHOLE, "post", "/v1/messages", {}, 400),
+    "message, 429": (BUSY, "post", "/v1/messages", MESSAGE, 429),
+    "message, 529": (DOWN, "post", "/v1/messages", MESSAGE, 529),
+    "tokens": (COUNTED, "post", "/v1/messages/count_tokens", MESSAGE, 200),
+    "tokens, no model": (COUNTED, "post", "/v1/messages/count_tokens", {**MESSAGE, "model": "m"}, 404),
     "health": (GOOD, "get", "/v1/health", None, 200),
 }
 

@@ -229,3 +229,29 @@ def test_a_paused_turn_is_resumed_on_the_host_that_paused_it() -> None:
         answer = httpx.post(f"{url}/chat/completions", json=body, headers={"api-key": KEY})
     assert answer.status_code == 200, json.dumps(answer.json())
     assert (len(first.bodies), len(second.bodies)) == (1, 2)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_the_messages_api_fails_over_too(stream: bool) -> None:
+    failing, bedrock = Upstream(Reply([b"{}"], 500)), FakeHost("bedrock")
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 99, "messages": MESSAGES, "stream": stream}
+    with hosts_gateway({"anthropic": failing, "bedrock": bedrock}) as url:
+        answer = httpx.post(f"{url}/messages", json=body, headers={"x-api-key": KEY})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-claudexia-upstream"] == "bedrock"
+    assert answer.headers["x-claudexia-failed-upstreams"] == "anthropic failed"
+    assert bedrock.requests[0][2] == {**body, "model": "global.anthropic.claude-sonnet-5-5"}
+    assert len(failing.bodies) == 1
+
+
+def test_tokens_are_counted_by_a_host_that_can() -> None:
+    anthropic, bedrock = (
+        Upstream(Reply([b'{"input_tokens": 7}'], 200, {"content-type": "application/json"})),
+        FakeHost("bedrock"),
+    )
+    body = {"model": "claude-sonnet-5-5", "messages": MESSAGES}
+    for upstreams, status in (({"bedrock": bedrock, "anthropic": anthropic}, 200), ({"bedrock": bedrock}, 404)):
+        with hosts_gateway(upstreams) as url:
+            answer = httpx.post(f"{url}/messages/count_tokens", json=body, headers={"x-api-key": KEY})
+        assert answer.status_code == status, answer.text
+    assert not bedrock.requests

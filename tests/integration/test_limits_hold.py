@@ -9,6 +9,7 @@ import pytest
 
 from claudexia.access.ledger import totals
 from claudexia.access.limits import Limits
+from tests.helpers.apis import CHAT, MESSAGES, Api, each_api
 from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.serving import Reply, Upstream, sse, text_events
 from tests.helpers.waiting import PATIENCE
@@ -17,10 +18,10 @@ UNPRICED = ["claude-fable-5-2", "claude-mythos-5-2", "claude-3-opus-20240229", "
 HAIKU_5_5 = "claude-haiku-5-5"
 
 
-def post(deployed: Deployment, secret: str, body: Any = None, **fields: Any) -> httpx.Response:
-    content = body if body is not None else json.dumps({**REQUEST, **fields})
+def post(deployed: Deployment, secret: str, body: Any = None, api: Api = CHAT, **fields: Any) -> httpx.Response:
+    content = body if body is not None else json.dumps({**api.body, **fields})
     headers = {"authorization": f"Bearer {secret}"}
-    return httpx.post(f"{deployed.url}/chat/completions", content=content, headers=headers, timeout=PATIENCE)
+    return httpx.post(deployed.url + api.path, content=content, headers=headers, timeout=PATIENCE)
 
 
 def reply_with_tokens(tokens: int) -> Reply:
@@ -29,35 +30,33 @@ def reply_with_tokens(tokens: int) -> Reply:
     return Reply([sse(*events, {**delta, "usage": {"output_tokens": tokens}}, stop)])
 
 
-def error_code(response: httpx.Response) -> str:
-    return str(response.json()["error"]["code"])
-
-
+@each_api
 @pytest.mark.parametrize("model", UNPRICED)
-def test_a_model_without_a_price_spends_the_budget(model: str) -> None:
+def test_a_model_without_a_price_spends_the_budget(model: str, api: Api) -> None:
     """64,000 tokens at the highest known price are $3.20."""
     with deployment(Upstream(reply_with_tokens(64_000))) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10_000))
-        first = post(deployed, secret, model=model)
+        first = post(deployed, secret, api=api, model=model, stream=True)
         assert first.status_code == 200
         assert "model: its price is not known" in first.headers["x-claudexia-warnings"]
         assert "x-claudexia-cost" not in first.headers
-        assert error_code(post(deployed, secret, model=model)) == "insufficient_quota"
+        assert api.code_of(post(deployed, secret, api=api, model=model)) == "insufficient_quota"
         assert deployed.window_counters()["usd"]["claimed"] == 3_200_070
         assert totals(deployed.usage()).unpriced == 1
 
 
+@each_api
 @pytest.mark.parametrize("model", UNPRICED)
-def test_a_model_without_a_price_can_be_refused(model: str) -> None:
+def test_a_model_without_a_price_can_be_refused(model: str, api: Api) -> None:
     upstream = Upstream()
     with deployment(upstream, unpriced_models="refuse") as deployed:
         budgets = {"day": Limits(usd_per_day_micros=10_000), "month": Limits(usd_per_month_micros=10_000)}
         for name, limits in budgets.items():
-            response = post(deployed, deployed.key(name, limits=limits), model=model)
-            assert (response.status_code, error_code(response)) == (403, "unpriced_model")
+            response = post(deployed, deployed.key(name, limits=limits), api=api, model=model)
+            assert (response.status_code, api.code_of(response)) == (403, "unpriced_model")
         assert upstream.bodies == []
         without = deployed.key("without", limits=Limits(requests_per_minute=5))
-        assert post(deployed, without, model=model).status_code == 200
+        assert post(deployed, without, api=api, model=model, stream=True).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-5-5"])
@@ -84,7 +83,7 @@ def test_max_tokens_is_capped_by_the_key(model: str, fields: dict[str, Any], sen
     with deployment(upstream) as deployed:
         response = post(deployed, deployed.key(limits=Limits(max_tokens=500)), model=model, **fields)
     if sent is None:
-        assert (response.status_code, error_code(response)) == (400, "max_tokens_too_small_for_thinking")
+        assert (response.status_code, CHAT.code_of(response)) == (400, "max_tokens_too_small_for_thinking")
     assert [body["max_tokens"] for body in upstream.bodies] == ([] if sent is None else [sent])
 
 
@@ -95,22 +94,36 @@ def test_max_tokens_is_capped_by_the_key(model: str, fields: dict[str, Any], sen
         pytest.param(Limits(tokens_per_minute=50_000), (10**9, 50_000 + 64_007), id="tokens"),
     ],
 )
-def test_200_concurrent_requests_stay_within_the_limit(limits: Limits, maximum: tuple[int, int]) -> None:
-    """On a busy machine the table may be too slow for some of them, which are refused with 503."""
+@each_api
+def test_200_concurrent_requests_stay_within_the_limit(
+    limits: Limits, maximum: tuple[int, int], api: Api
+) -> None:
+    """On a busy machine the table may be too slow for some of them, which are refused with 503 or 529."""
     upstream = Upstream(reply_with_tokens(64_000))
     with deployment(upstream, limits_on_failure="closed") as deployed, ThreadPoolExecutor(50) as threads:
         secret = deployed.key(limits=limits)
-        statuses = list(threads.map(lambda _: post(deployed, secret).status_code, range(200)))
-    assert {*statuses} <= {200, 429, 503}
-    assert {*statuses} & {429, 503}
+        fields = {"max_tokens": 64_000, "stream": True} if api is MESSAGES else {}
+        statuses = list(
+            threads.map(lambda _: post(deployed, secret, api=api, **fields).status_code, range(200))
+        )
+    unavailable = 529 if api is MESSAGES else 503
+    assert {*statuses} <= {200, 429, unavailable}
+    assert {*statuses} & {429, unavailable}
     used = totals(deployed.usage())
     assert used.cost_micros <= maximum[0]
     assert used.tokens <= maximum[1]
     assert not any("holds" in item for item in deployed.window_counters().values())
 
 
-@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "buffered"])
-def test_a_stream_stops_when_the_budget_is_spent(streamed: bool) -> None:
+BUDGET_ENDS = [
+    pytest.param(CHAT, True, id="chat streamed"),
+    pytest.param(CHAT, False, id="chat buffered"),
+    pytest.param(MESSAGES, True, id="message streamed"),
+]
+
+
+@pytest.mark.parametrize(("api", "streamed"), BUDGET_ENDS)
+def test_a_stream_stops_when_the_budget_is_spent(api: Api, streamed: bool) -> None:
     """After a short answer the gateway reserves 4096 tokens, about 2 cents. The next request has 3 cents left."""
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 4000}}
     start, block, *_ = text_events()
@@ -120,14 +133,15 @@ def test_a_stream_stops_when_the_budget_is_spent(streamed: bool) -> None:
     upstream = Upstream(Reply([sse(*text_events())]), Reply(pieces))
     with deployment(upstream) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=30_000))
-        assert post(deployed, secret).status_code == 200
-        response = post(deployed, secret, stream=streamed)
+        fields = {"max_tokens": 64_000, "stream": True} if api is MESSAGES else {"stream": streamed}
+        assert post(deployed, secret, api=api, **fields).status_code == 200
+        response = post(deployed, secret, api=api, **fields)
         if streamed:
             *_, last = (line for line in response.text.splitlines() if line.startswith("data: "))
-            assert json.loads(last[6:])["error"]["code"] == "insufficient_quota"
+            assert api.code_in(json.loads(last[6:])) == "insufficient_quota"
         else:
-            assert (response.status_code, error_code(response)) == (429, "insufficient_quota")
-        assert error_code(post(deployed, secret)) == "insufficient_quota"
+            assert (response.status_code, api.code_of(response)) == (429, "insufficient_quota")
+        assert api.code_of(post(deployed, secret, api=api)) == "insufficient_quota"
     spent = deployed.window_counters()["usd"]["claimed"]
     assert isinstance(spent, int)
     assert 30_000 < spent <= 30_000 + 4096 * 5 + 64 * 1024 // 4 * 5  # plus one network read
@@ -178,24 +192,26 @@ BAD = {
 }
 
 
+@each_api
 @pytest.mark.parametrize("body", BAD.values(), ids=list(BAD))
 @pytest.mark.parametrize("other_limits", [{}, {"tokens_per_minute": 10**6, "usd_per_day_micros": 10**7}])
-def test_bad_requests_count_against_the_limit(body: bytes, other_limits: dict[str, int]) -> None:
+def test_bad_requests_count_against_the_limit(body: bytes, other_limits: dict[str, int], api: Api) -> None:
     with deployment() as deployed:
         secret = deployed.key(limits=Limits(requests_per_minute=3, **other_limits))
-        statuses = [post(deployed, secret, body).status_code for _ in range(3)]
+        statuses = [post(deployed, secret, body, api).status_code for _ in range(3)]
         assert all(status in (400, 404) for status in statuses)
-        assert [post(deployed, secret, each).status_code for each in (body, None)] == [429, 429]
+        assert [post(deployed, secret, each, api).status_code for each in (body, None)] == [429, 429]
         assert deployed.window_counters()["requests"]["claimed"] == 3
 
 
-def test_a_reached_limit_is_refused_before_the_body_is_parsed() -> None:
+@each_api
+def test_a_reached_limit_is_refused_before_the_body_is_parsed(api: Api) -> None:
     """In every process: the second one has no local state and reads the table."""
     with deployment() as one, deployment(None, one.stored) as other:
         secret = one.key(limits=Limits(requests_per_minute=2))
-        assert [post(one, secret).status_code for _ in range(2)] == [200, 200]
+        assert [post(one, secret, api=api, stream=True).status_code for _ in range(2)] == [200, 200]
         for deployed in (one, other, one, other):
-            assert post(deployed, secret, BAD["no JSON"]).status_code == 429
+            assert post(deployed, secret, BAD["no JSON"], api).status_code == 429
         assert one.window_counters()["requests"]["claimed"] == 2
 
 
@@ -206,12 +222,13 @@ ROUND_TRIPS = [
 ]
 
 
+@each_api
 @pytest.mark.parametrize(("limits", "calls"), ROUND_TRIPS)
-def test_table_calls_of_a_request(limits: Limits, calls: dict[str, int]) -> None:
+def test_table_calls_of_a_request(limits: Limits, calls: dict[str, int], api: Api) -> None:
     """One update for the ledger, one per limit at the start, and one per limit except requests at the end."""
     with deployment() as deployed:
         secret = deployed.key(limits=limits)
-        post(deployed, secret)
+        post(deployed, secret, api=api, stream=True)
         deployed.table.calls.clear()
-        assert post(deployed, secret).status_code == 200
+        assert post(deployed, secret, api=api, stream=True).status_code == 200
         assert deployed.table.calls == calls

@@ -26,8 +26,6 @@ ALTERNATIVES = [
     ("DELETE", "/threads/thread_1", "stores nothing"),
     ("POST", "/batches", "once for each request"),
     ("POST", "/moderations", "moderation"),
-    ("POST", "/messages", "Anthropic's API"),
-    ("PUT", "/messages/count_tokens", "Anthropic's API"),
 ]
 
 

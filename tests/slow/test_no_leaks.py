@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.helpers.apis import Api
 from tests.helpers.gateway_process import GatewayProcess, environment, gateway_process
 from tests.helpers.serving import KEY, Reply, Upstream, error_body, sse, start, text_events, tool_events
 from tests.helpers.waiting import PATIENCE
@@ -65,6 +66,20 @@ BODY: dict[str, Any] = {
     "stop": [secret("stop")],
     secret("unknown-field"): secret("unknown-value"),
 }
+MESSAGE_BODY: dict[str, Any] = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 50,
+    "system": secret("system"),
+    "messages": [{"role": "user", "content": secret("prompt")}],
+    "tools": [
+        {"name": secret("tool-name"), "input_schema": {"type": "object", secret("schema"): secret("schema")}}
+    ],
+    "metadata": {"user_id": secret("user")},
+    secret("unknown-field"): secret("unknown-value"),
+}
+each_api = pytest.mark.parametrize(
+    "api", [Api("/chat/completions", BODY), Api("/messages", MESSAGE_BODY)], ids=["chat", "messages"]
+)
 HEADERS = {
     "authorization": f"Bearer {KEY}",
     "cookie": secret("cookie"),
@@ -80,6 +95,7 @@ WRONG_KEYS = [
     {"authorization": f"Bearer sk_cdx_{MARK}"},
     {"authorization": f"Basic {MARK}"},
     {"api-key": f"sk-{MARK}"},
+    {"x-api-key": f"sk-{MARK}"},
 ]
 # Each body is BODY with these fields, or, as bytes, itself.
 BAD: list[tuple[str, Any]] = [
@@ -134,7 +150,8 @@ def level(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_upstream_responses(level: str) -> None:
+@each_api
+def test_upstream_responses(level: str, api: Api) -> None:
     replies = [reply for _, reply in REPLIES for _ in range(2)]
     upstream = Upstream(*replies, Reply())
     with (
@@ -142,7 +159,7 @@ def test_upstream_responses(level: str) -> None:
         httpx.Client(headers=HEADERS, timeout=PATIENCE) as client,
     ):
         for number in range(len(replies)):
-            client.post(f"{process.url}/chat/completions", json={**BODY, "stream": bool(number % 2)})
+            client.post(process.url + api.path, json={**api.body, "stream": bool(number % 2)})
     assert_no_secret_written(process, len(replies))
     assert json.dumps(upstream.bodies).count(secret("prompt")) == len(replies)
 
@@ -170,11 +187,12 @@ def test_client_requests(level: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
-def test_an_internal_error_that_quotes_the_request(level: str, stream: bool) -> None:
+@each_api
+def test_an_internal_error_that_quotes_the_request(level: str, stream: bool, api: Api) -> None:
     with gateway_process(Upstream(), TRANSPORT="quoting", POWERTOOLS_LOG_LEVEL=level) as process:
         response = httpx.post(
-            f"{process.url}/chat/completions",
-            json={**BODY, "stream": stream},
+            process.url + api.path,
+            json={**api.body, "stream": stream},
             headers=HEADERS,
             timeout=PATIENCE,
         )
@@ -185,12 +203,13 @@ def test_an_internal_error_that_quotes_the_request(level: str, stream: bool) -> 
 
 @pytest.mark.parametrize("pieces", [[], [sse(*text_events(MARK)[:4])]], ids=["silent", "half"])
 @pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
-def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
+@each_api
+def test_a_deadline(stream: bool, pieces: list[bytes], api: Api) -> None:
     with gateway_process(Upstream(Reply(pieces, then="hang"))) as process:
         headers = {**HEADERS, "x-test-seconds": "0.3"}
         response = httpx.post(
-            f"{process.url}/chat/completions",
-            json={**BODY, "stream": stream},
+            process.url + api.path,
+            json={**api.body, "stream": stream},
             headers=headers,
             timeout=PATIENCE,
         )
@@ -199,13 +218,14 @@ def test_a_deadline(stream: bool, pieces: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
-def test_a_disconnect(stream: bool) -> None:
+@each_api
+def test_a_disconnect(stream: bool, api: Api) -> None:
     upstream = Upstream(Reply([sse(*text_events(MARK)[:4])], then="hang"))
     with gateway_process(upstream) as process:
         address = urlsplit(process.url)
-        body = json.dumps({**BODY, "stream": stream}).encode()
+        body = json.dumps({**api.body, "stream": stream}).encode()
         head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
+        head = f"POST /v1{api.path} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n"
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
             connection.sendall(head.encode() + body)
             assert upstream.requested.wait(PATIENCE)

@@ -4,6 +4,7 @@ Up to 200 valid and 200 invalid requests for every route, in process. schemathes
 pyproject.toml), because it delays every test run by a second.
 """
 
+import json
 from typing import Any, cast
 
 import pytest
@@ -22,7 +23,7 @@ from claudexia.app import create_app
 from claudexia.settings import Settings
 from tests.campaign.gateway import ReplyingTransport, UpstreamReply
 from tests.campaign.judge import body_reply
-from tests.helpers.serving import KEY, UPSTREAM_KEY
+from tests.helpers.serving import KEY, UPSTREAM_KEY, message_body
 
 CHECKS: list[Any] = [
     not_a_server_error,
@@ -36,7 +37,11 @@ MODELS = b'{"data": [{"id": "claude-sonnet-5-5", "type": "model", "created_at": 
 
 
 def upstream_reply(body: bytes, number: int) -> UpstreamReply:
-    return body_reply(body, number) if body else UpstreamReply((MODELS,))
+    if not body:
+        return UpstreamReply((MODELS,))
+    if json.loads(body).get("stream") is True:
+        return body_reply(body, number)
+    return UpstreamReply((message_body(),))  # only requests of the Messages API are not streamed
 
 
 APP = create_app(
@@ -45,7 +50,12 @@ APP = create_app(
 )
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 OPERATIONS: dict[str, Any] = {each.ok().label: each.ok() for each in cast("Any", SCHEMA).get_all_operations()}
-COMPLETIONS = ["POST /v1/chat/completions", "POST /v1/completions"]
+COMPLETIONS = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/messages",
+    "POST /v1/messages/count_tokens",
+]
 generated = settings(
     max_examples=200,
     deadline=None,

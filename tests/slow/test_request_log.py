@@ -19,7 +19,7 @@ AUTH = {"authorization": f"Bearer {KEY}"}
 TRACE = "1-67891233-abcdef012345678912345678"
 POWERTOOLS = {"level", "location", "message", "timestamp", "service"}
 RECORD_FIELDS = {
-    "request_id", "upstream_request_id", "correlation_id", "trace_id", "key", "key_id", "model", "endpoint", "streamed",
+    "request_id", "upstream_request_id", "correlation_id", "trace_id", "key", "key_id", "model", "api", "endpoint", "streamed",
     "choices", "status", "outcome", "error_type", "error_code", "input_tokens", "cached_tokens", "cache_write_tokens",
     "output_tokens", "thinking_tokens", "cost_micros", "first_token_ms", "duration_ms", "warnings", "cold_start", "limited",
     "upstream", "failed_upstreams",
@@ -48,7 +48,7 @@ def test_a_request_is_one_log_line() -> None:
     assert line["duration_ms"] > 0
     known = {
         "level": "INFO", "service": "team-gateway", "upstream_request_id": "req_upstream", "correlation_id": "batch-7",
-        "trace_id": TRACE, "endpoint": "/chat/completions", "status": 200, "outcome": "ok", "cold_start": True,
+        "trace_id": TRACE, "api": "chat", "endpoint": "/chat/completions", "status": 200, "outcome": "ok", "cold_start": True,
         "upstream": "anthropic", "failed_upstreams": [],
     }  # fmt: skip
     assert known.items() <= line.items()

@@ -349,6 +349,7 @@ CHOICES = [
     ("METRICS_PER_KEY", "MetricsPerKey"),
     ("MODEL_ALIASES", "ModelAliases"),
     ("PROMPT_CACHING", "PromptCaching"),
+    ("MESSAGES_PROMPT_CACHING", "MessagesPromptCaching"),
 ]
 # Read by Lambda and by Powertools.
 NO_SETTINGS = {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}

@@ -127,9 +127,13 @@ class MemoryKeyStore:
 
 
 async def authenticate(headers: Mapping[str, str], store: KeyStore, now: datetime) -> Key:
-    """The caller's key, from `authorization: Bearer` or `api-key`. Raises APIError 401 if it is not valid."""
+    """The caller's key, from `authorization: Bearer`, `x-api-key` or `api-key`.
+
+    Raises APIError 401 if it is not valid.
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    secret = token.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
+    in_header = headers.get("x-api-key") or headers.get("api-key", "")
+    secret = token.strip() if scheme.lower() == "bearer" else in_header
     if not secret:
         raise _unauthorized(_ABSENT)
     intact = checksum_holds(secret)

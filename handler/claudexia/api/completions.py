@@ -5,8 +5,8 @@ key -> read body -> check requests per minute -> API.parse -> translate -> admit
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -120,6 +120,36 @@ class _TranslatedRequest(NamedTuple):
         return self.context.thinking.save if self.message_request.stores_thinking else None
 
 
+@asynccontextmanager
+async def recorded_usage(
+    billing: Billing, key: Key, record: RequestRecord, now: datetime
+) -> AsyncIterator[RequestUsage]:
+    """The usage of one request of `key`. What fails within is recorded, and raised as the client sees it."""
+    record.key, record.key_id = key.name, key.id
+    usage = RequestUsage(billing, key, record, now)
+    try:
+        yield usage
+    except BaseException as error:
+        failure = await usage.fail(error)
+        if failure is not error:
+            raise failure from None
+        raise
+
+
+@asynccontextmanager
+async def before_deadline(request: Request, deadline: float | None) -> AsyncIterator[None]:
+    """Cancels its body at `deadline` and when the client disconnects.
+
+    Raises APIError 504 or ClientDisconnect. Enter it after the request's body has been read.
+    """
+    try:
+        async with asyncio.timeout_at(deadline), while_connected(request.receive):
+            yield
+    except TimeoutError:
+        record_of(request.scope).outcome = "deadline"
+        raise deadline_exceeded() from None
+
+
 class CompletionHandler:
     """Handles the requests of all CompletionAPIs. `now` returns the time with its zone."""
 
@@ -140,31 +170,20 @@ class CompletionHandler:
     async def create(self, request: Request, key: Key, api: CompletionAPI) -> Response:
         """Raises APIError for everything that fails before the response starts."""
         record, now = record_of(request.scope), self._now()
-        record.key, record.key_id = key.name, key.id
-        usage = RequestUsage(self._billing, key, record, now)
         thinking = CallerThinking(self._thinking_store, key.id, now)
         deadline = request_deadline(request.scope)
-        try:
+        async with recorded_usage(self._billing, key, record, now) as usage:
             return await self._handle(
                 _RequestContext(request, api, key, now, usage, thinking, record, deadline)
             )
-        except BaseException as error:
-            failure = await usage.fail(error)
-            if failure is not error:
-                raise failure from None
-            raise
 
     async def _handle(self, context: _RequestContext) -> Response:
         body = await read_body(context.request, self._settings.max_body)
         await context.usage.check_requests()
         params = context.api.parse(body)
         self._check_choices(params.n or 1)
-        try:
-            async with asyncio.timeout_at(context.deadline), while_connected(context.request.receive):
-                return await self._respond(await self._translate(params, context))
-        except TimeoutError:
-            context.record.outcome = "deadline"
-            raise deadline_exceeded() from None
+        async with before_deadline(context.request, context.deadline):
+            return await self._respond(await self._translate(params, context))
 
     async def _translate(
         self, params: CompletionCreateParams, context: _RequestContext, fallback: str | None = None
@@ -203,7 +222,7 @@ class CompletionHandler:
             requested_max_tokens=translated.requested_max_tokens,
         )
         generations: list[Generation] = []
-        usage.generations = generations
+        usage.answers = generations
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
             translated = await self._start(translated, generations)

@@ -9,9 +9,6 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from claudexia.translate.sse import comment
-
-_KEEP_ALIVE = comment("keep-alive")
 _MAX_BATCH = 64  # frames; a full batch is sent at once, so that back pressure reaches the source
 _HEADERS = {
     "cache-control": "no-cache",
@@ -20,7 +17,9 @@ _HEADERS = {
 
 
 class FrameSource(Protocol):
-    """What the frames of a response are read from."""
+    """What the frames of a response are read from. `keepalive_frame` fills its pauses."""
+
+    keepalive_frame: bytes
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
@@ -60,13 +59,14 @@ class _BatchingSender:
 
     The caller of put() does not suspend while it has more to read, so a turn of the loop means that there is no
     more. The first frame of a turn is sent immediately: it may be the only one, and it may be the first token.
-    The others are sent when the loop turns, by a task. The same task sends a comment after `keepalive` seconds
-    without a send.
+    The others are sent when the loop turns, by a task. The same task sends `keepalive_frame` after `keepalive`
+    seconds without a send.
     """
 
-    def __init__(self, send: Send, keepalive: float) -> None:
+    def __init__(self, send: Send, keepalive: float, keepalive_frame: bytes) -> None:
         self._send = send
         self._keepalive = keepalive
+        self._keepalive_frame = keepalive_frame
         self._loop = asyncio.get_running_loop()
         self._last_send = self._loop.time()
         self._batch: list[bytes] = []
@@ -112,13 +112,13 @@ class _BatchingSender:
                     await self._flush_due.wait()
             except TimeoutError:
                 if self._loop.time() - self._last_send >= self._keepalive:
-                    self._batch.append(_KEEP_ALIVE)
+                    self._batch.append(self._keepalive_frame)
             self._flush_due.clear()
             await self.flush()
 
 
 class EventStreamResponse(Response):
-    """Sends each item of `frames` at once, and a comment after `keepalive` seconds without a frame.
+    """Sends each item of `frames` at once, and `source.keepalive_frame` after `keepalive` seconds without one.
 
     `source` is closed in any case. `frames` alone would not do: closing a generator that was never started does
     not run its cleanup. At `deadline`, in the event loop's time, the stream ends with the source's
@@ -146,7 +146,7 @@ class EventStreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            sender = _BatchingSender(send, self._keepalive)
+            sender = _BatchingSender(send, self._keepalive, self._source.keepalive_frame)
             try:
                 try:
                     async with asyncio.timeout_at(self._deadline):

@@ -1,4 +1,4 @@
-"""Around every request: request id, access log, metrics, and all errors in OpenAI's envelope."""
+"""Around every request: request id, access log, metrics, and all errors in the API's envelope."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -35,17 +35,26 @@ _HINTS = {
     "embeddings": "Claude has no embeddings: use another provider, such as Amazon Bedrock or Voyage AI.",
     "files": f"The gateway stores no files: {_CHAT} with the file's data in a part of type 'file'.",
     "images": f"Claude does not generate images. For image input, {_CHAT} with a part of type 'image_url'.",
-    "messages": f"The gateway serves OpenAI's API: {_CHAT}, or send this request to Anthropic's API.",
+    "messages": "The gateway has no batches: send each request to POST /v1/messages.",
     "moderations": f"Claude has no moderation endpoint: {_CHAT} with a prompt that asks for a classification.",
     "responses": f"The gateway does not serve the Responses API: {_CHAT}; most clients have a setting for it.",
     "threads": _STATELESS,
 }
 
 
+# APIs whose clients expect OpenAI's shapes, whatever headers they send.
+_OPENAI_APIS = {"chat", "completions", "responses"}
+
+
 def unsupported_route_hint(path: str) -> str:
     """A space and a sentence to append to "Invalid URL ..."; "" without a hint for `path`."""
-    segment = path.rpartition("/v1/")[2].lstrip("/").partition("/")[0]
+    segment = _segment(path)
     return f" {_HINTS[segment]}" if segment in _HINTS else ""
+
+
+def _segment(path: str) -> str:
+    """The first segment of `path` after /v1, which names the API."""
+    return path.rpartition("/v1/")[2].lstrip("/").partition("/")[0]
 
 
 _CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
@@ -93,7 +102,7 @@ class RequestMiddleware:
                 record.status
             ):  # the exception makes the server abort the connection, which clients see as a failure
                 raise RuntimeError("the response failed after its start") from None
-            await render(INTERNAL_ERROR)(scope, receive, send_and_record)
+            await render(INTERNAL_ERROR, scope)(scope, receive, send_and_record)
         finally:
             self._log(record, scope)
             # The response is complete. Lambda freezes the process as soon as this returns.
@@ -101,6 +110,7 @@ class RequestMiddleware:
 
     def _log(self, record: RequestRecord, scope: Scope) -> None:
         record.endpoint = getattr(scope.get("route"), "path", None)
+        record.api = _segment(record.endpoint) or None if record.endpoint else None
         record.duration_ms = record.elapsed_ms()
         log_request(record)
         self._metrics.request(record)
@@ -138,6 +148,7 @@ def allow_origin(app: FastAPI, origin: str) -> None:
         allow_methods=["GET", "POST"],
         allow_headers=["*"],
         expose_headers=[
+            "request-id",
             "retry-after",
             "x-claudexia-cost",
             FAILED_UPSTREAMS_HEADER,
@@ -156,18 +167,31 @@ def allow_origin(app: FastAPI, origin: str) -> None:
     )
 
 
-def render(error: APIError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, dict(error.headers))
+def speaks_anthropic(scope: Scope) -> bool:
+    """Whether the client of a request expects Anthropic's shapes: of models, and of errors."""
+    api = _segment(scope["path"])
+    return api == "messages" or (api not in _OPENAI_APIS and "anthropic-version" in Headers(scope=scope))
+
+
+def render(error: APIError, scope: Scope) -> Response:
+    """`error` in the envelope of the request's API."""
+    if not speaks_anthropic(scope):
+        return JSONResponse(error.body(), error.status, dict(error.headers))
+    request_id = record_of(scope).request_id
+    headers = {"request-id": request_id, **error.headers}
+    if error.original:
+        return Response(error.original.body, error.original.status, headers, "application/json")
+    return JSONResponse(error.anthropic_body(request_id), error.anthropic_status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Renders what the routes and the router raise in OpenAI's envelope."""
+    """Renders what the routes and the router raise in the envelope of the request's API."""
 
-    async def on_api_error(request: Request, error: APIError) -> JSONResponse:
+    async def on_api_error(request: Request, error: APIError) -> Response:
         record_of(request.scope).fail(error)
-        return render(error)
+        return render(error, request.scope)
 
-    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
         location = f"({shorten(request.method)} {shorten(request.url.path)})"
         if error.status_code == 405:
             message, code = f"Method not allowed {location}.", "method_not_allowed"

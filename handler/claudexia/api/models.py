@@ -1,4 +1,4 @@
-"""ModelCatalog: the models of GET /v1/models and GET /v1/models/{id}.
+"""ModelCatalog: the models of GET /v1/models and GET /v1/models/{id}, in OpenAI's shape and in Anthropic's.
 
 The upstream's list, fetched at most once an hour, decides which models there are, their names, dates and
 inputs. The gateway's own data (models.json) decides what it supports of a model: thinking, effort, sampling,
@@ -8,17 +8,19 @@ Source: https://platform.claude.com/docs/en/api/models/list
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from claudexia.access.keys import Key, may_use, permit_model
+from claudexia.errors import invalid_request
 from claudexia.models import RETIRED, SERVED, ClaudeModel, find_model, undated
 from claudexia.observability.log import log_warning
-from claudexia.translate.types.anthropic import Flags, ModelInfo
+from claudexia.translate.types.anthropic import Flags, ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Capabilities, Model
 from claudexia.upstream import Upstream
 
 _NO_INFO: ModelInfo = {}
+_PAGE, _MAX_PAGE = 20, 1000  # models
 # Our names of the capabilities that the upstream lists, and their paths in its `capabilities`.
 _CAPABILITY_PATHS: Mapping[str, tuple[str, ...]] = {
     "structured_outputs": ("structured_outputs",),
@@ -79,6 +81,64 @@ def listed_model(
     return model_object
 
 
+def model_info(
+    name: str, aliases: Mapping[str, str], today: date, upstream: Mapping[str, ModelInfo] | None = None
+) -> ModelInfo:
+    """The model with the id or alias `name` in Anthropic's shape, as the upstream lists it or from models.json.
+
+    Raises APIError 404 like find_model().
+    """
+    model = listed_model(name, aliases, today, upstream)
+    known = upstream or {}
+    model_id = find_model(name, aliases).id
+    created = datetime.fromtimestamp(model["created"], UTC)  # the API too has the epoch for an unknown date
+    shutdown = model["shutdown_date"]
+    info: ModelInfo = {
+        "type": "model",
+        "id": model["id"],
+        "display_name": display_name(model["id"]),
+        "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}",
+        "lifecycle": model["lifecycle"] or "active",
+        "retires_at": shutdown and f"{shutdown}T00:00:00Z",
+        "max_input_tokens": model["context_window"],
+        "max_tokens": model["max_output_tokens"],
+    }
+    return {**info, **(known.get(model_id) or known.get(undated(model_id)) or _NO_INFO), "id": model["id"]}
+
+
+def display_name(model_id: str) -> str:
+    """`claude-opus-5-5` as people write it: Claude Opus 5.5. A date is left out."""
+    words = undated(model_id).split("-")
+    name = " ".join(word.capitalize() for word in words if not word.isdecimal())
+    version = ".".join(word for word in words if word.isdecimal())
+    return f"{name} {version}".strip()
+
+
+def page_of(infos: Sequence[ModelInfo], query: Mapping[str, str]) -> ModelInfoPage:
+    """The page of `infos` that `limit`, `after_id` and `before_id` select.
+
+    Raises APIError 400 for a limit that is out of range.
+
+    Source: https://platform.claude.com/docs/en/api/models/list
+    """
+    limit = query.get("limit") or str(_PAGE)
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit) <= _MAX_PAGE):
+        raise invalid_request(f"limit: Input should be a whole number from 1 to {_MAX_PAGE}", "limit")
+    ids, size = [info["id"] for info in infos], int(limit)
+    before, after = query.get("before_id"), query.get("after_id")
+    if before in ids:
+        end = ids.index(before)
+        start = max(0, end - size)
+        has_more = start > 0
+    else:
+        start = ids.index(after) + 1 if after in ids else 0
+        end = start + size
+        has_more = end < len(ids)
+    page = list(infos[start:end])
+    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+    return {"data": page, "has_more": has_more, "first_id": first, "last_id": last}
+
+
 def _lifecycle(name: str, shutdown: str | None, today: date) -> str | None:
     if name in RETIRED or (shutdown and date.fromisoformat(shutdown) <= today):
         return "retired"
@@ -113,7 +173,7 @@ def _is_supported(flags: Flags, path: tuple[str, ...], default: bool | None) -> 
 
 _MAX_AGE = timedelta(hours=1)
 _RETRY_AFTER = timedelta(minutes=1)
-_TIMEOUT = 5.0  # seconds
+_TIMEOUT = 2.0  # seconds; Claude Code waits three for the list
 
 
 class ModelCatalog:
@@ -136,6 +196,19 @@ class ModelCatalog:
         return [
             model for model in models if may_use(key, model["id"], find_model(model["id"], self._aliases).id)
         ]
+
+    async def infos_for(self, key: Key) -> list[ModelInfo]:
+        """The models that `key` may use, in Anthropic's shape."""
+        today = self._now().date()
+        return [
+            model_info(model["id"], self._aliases, today, self._upstream_models)
+            for model in await self.list_for(key)
+        ]
+
+    async def retrieve_info(self, key: Key, name: str) -> ModelInfo:
+        """retrieve() in Anthropic's shape."""
+        await self.retrieve(key, name)
+        return model_info(name, self._aliases, self._now().date(), self._upstream_models)
 
     async def retrieve(self, key: Key, name: str) -> Model:
         """Raises APIError 404 `model_not_found` if there is no such model, 403 if the key may not use it."""

@@ -1,7 +1,8 @@
 """The OpenAPI description of the routes. Only a request for /openapi.json imports this module.
 
 FastAPI knows the paths, but no bodies. The schemas of requests come from the pydantic model
-CompletionCreateParams, those of responses from the TypedDicts of `translate.types.openai`.
+CompletionCreateParams, those of responses from the TypedDicts of `translate.types`. Of the Messages API, only
+what the gateway itself reads is described: the rest is relayed.
 
 Source: https://spec.openapis.org/oas/v3.1.0
 """
@@ -10,8 +11,10 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from claudexia.api.messages import COUNT_TOKENS, MESSAGES
 from claudexia.api.text_completions import TextCompletion, TextCompletionChunk, rejected_fields
-from claudexia.errors import ErrorResponse
+from claudexia.errors import AnthropicErrorResponse, ErrorResponse
+from claudexia.translate.types.anthropic import Flags, ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from claudexia.translate.types.params import CompletionCreateParams
 
@@ -20,6 +23,7 @@ _REF = "#/components/schemas/{model}"
 _KEY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _HEADERS = {
@@ -51,13 +55,23 @@ _COMPLETION_ERRORS = {
     502: "The upstream failed, or refused the gateway's credential",
     504: "The upstream or the response took too long",
 }
+_MESSAGE_ERRORS = {
+    **{status: text for status, text in _COMPLETION_ERRORS.items() if status != 503},
+    402: "The upstream's account is not paid",
+    529: "The upstream or the table of keys is not available",
+}
+_MAX_TOKENS = {"max_tokens": {"type": "integer"}}
+_MESSAGE_FIELDS = {
+    "model": {"type": "string", "description": "A Claude model, or an alias of this gateway"},
+    "messages": {"type": "array", "items": {"type": "object"}},
+}
 
 
 def describe(description: _Schema) -> _Schema:
     """FastAPI's `description`, completed."""
     requests = _request_schemas()
     schemas = _ResponseSchemas(requests)
-    for response in (ChatCompletionChunk, TextCompletionChunk, ErrorResponse):
+    for response in (ChatCompletionChunk, TextCompletionChunk, ErrorResponse, AnthropicErrorResponse):
         schemas.schema_of(response)
     operations = {
         ("/v1/chat/completions", "post"): {
@@ -68,10 +82,18 @@ def describe(description: _Schema) -> _Schema:
             "requestBody": _request_body("TextCompletionCreateParams"),
             "responses": _completion_responses(TextCompletion, "TextCompletionChunk", schemas),
         },
-        ("/v1/models", "get"): {"responses": _responses(ModelList, schemas, _KEY_ERRORS)},
+        (f"/v1{MESSAGES}", "post"): {
+            "requestBody": _message_request({**_MAX_TOKENS, "stream": {"type": "boolean"}}, ["max_tokens"]),
+            "responses": _message_responses("The Message; with `stream`, its events"),
+        },
+        (f"/v1{COUNT_TOKENS}", "post"): {
+            "requestBody": _message_request({}, []),
+            "responses": _message_responses("The number of input tokens", events=False),
+        },
+        ("/v1/models", "get"): {"responses": _responses(ModelList | ModelInfoPage, schemas, _KEY_ERRORS)},
         ("/v1/models/{model}", "get"): {
             "parameters": [_MODEL_PARAMETER],
-            "responses": _responses(Model, schemas, _MODEL_ERRORS),
+            "responses": _responses(Model | ModelInfo, schemas, _MODEL_ERRORS),
         },
         ("/v1/health", "get"): {
             "security": [],
@@ -133,6 +155,26 @@ def _request_body(name: str) -> _Schema:
     return {"required": True, "content": {_JSON: {"schema": _reference(name)}}}
 
 
+def _message_request(fields: _Schema, required: list[str]) -> _Schema:
+    schema = {
+        "type": "object",
+        "description": "Anthropic's request, relayed: https://platform.claude.com/docs/en/api/messages",
+        "properties": {**_MESSAGE_FIELDS, **fields},
+        "required": [*_MESSAGE_FIELDS, *required],
+    }
+    return {"required": True, "content": {_JSON: {"schema": schema}}}
+
+
+def _message_responses(description: str, *, events: bool = True) -> _Schema:
+    content: dict[str, _Schema] = {_JSON: {"type": "object"}}
+    if events:
+        content[_EVENTS] = {"type": "string", "description": "Anthropic's events, byte for byte"}
+    return {
+        "200": _response(description, content),
+        **_errors(_MESSAGE_ERRORS, "AnthropicErrorResponse"),
+    }
+
+
 def _completion_responses(response: type, chunk: str, schemas: "_ResponseSchemas") -> _Schema:
     responses = _responses(response, schemas, _COMPLETION_ERRORS)
     success = responses["200"]
@@ -147,13 +189,13 @@ def _completion_responses(response: type, chunk: str, schemas: "_ResponseSchemas
     return responses
 
 
-def _responses(response: type, schemas: "_ResponseSchemas", errors: Mapping[int, str]) -> _Schema:
+def _responses(response: Any, schemas: "_ResponseSchemas", errors: Mapping[int, str]) -> _Schema:
     success = _response("Success", {_JSON: schemas.schema_of(response)})
     return {"200": success, **_errors(errors)}
 
 
-def _errors(errors: Mapping[int, str]) -> _Schema:
-    content = {_JSON: _reference("ErrorResponse")}
+def _errors(errors: Mapping[int, str], envelope: str = "ErrorResponse") -> _Schema:
+    content = {_JSON: _reference(envelope)}
     return {str(status): _response(errors[status], content) for status in sorted(errors)}
 
 
@@ -176,6 +218,7 @@ _SIMPLE: Mapping[object, _Schema] = {
     float: {"type": "number"},
     type(None): {"type": "null"},
     object: {},
+    Flags: {"type": "object"},
 }
 
 

@@ -32,7 +32,7 @@ from claudexia.access.limits import MICROS, Limits
 from claudexia.access.output_estimates import MIN_ESTIMATE, OutputEstimates
 from claudexia.access.prices import Prices
 from claudexia.errors import INTERNAL_ERROR, APIError
-from claudexia.generation.generation import Generation, total_usage
+from claudexia.generation.generation import Answer, total_usage
 from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
 from claudexia.translate.report import FieldWarning
@@ -75,10 +75,10 @@ class Billing:
 
 
 class RequestUsage:
-    """The usage and cost of one request. `generations` are those of the request, as they start."""
+    """The usage and cost of one request. `answers` are those of the request, as they start."""
 
     def __init__(self, billing: Billing, key: Key, record: RequestRecord, now: datetime) -> None:
-        self.generations: Sequence[Generation] = ()
+        self.answers: Sequence[Answer] = ()
         self._billing = billing
         self._key = key
         self._record = record
@@ -154,6 +154,15 @@ class RequestUsage:
             raise
         self._sent = params
 
+    async def count(self, model_id: str) -> None:
+        """Counts a request that generates nothing. Raises APIError 429 as admit()."""
+        self._record.model = model_id
+        try:
+            await self._admission.count_request()
+        except APIError as error:
+            self._record_limit(error)
+            raise
+
     async def on_events(self, events: Sequence[MessageStreamEvent]) -> None:
         """Extends the reservation if the answers grow beyond it. Call it for each network read.
 
@@ -183,8 +192,8 @@ class RequestUsage:
         return self._admission.headers()
 
     def total(self) -> Usage:
-        """Tokens used so far, by all generations of the request."""
-        return total_usage(self.generations)
+        """Tokens used so far, by all answers of the request."""
+        return total_usage(self.answers)
 
     def shown_cost(self) -> float | None:
         """The cost so far in US dollars; None if it has no price or the operator does not show costs."""
@@ -234,19 +243,19 @@ class RequestUsage:
             self._record.limited = error.code
 
     def _cost_micros(self, without_usage: Usage, *, dearest: bool = False) -> int | None:
-        """Micro-dollars of all generations, each at its host's prices, and of `without_usage`; None for a model
+        """Micro-dollars of all answers, each at its host's prices, and of `without_usage`; None for a model
         without a price, unless it counts as the dearest.
         """
         model, prices = self._record.model or _NO_MODEL, self._billing.prices
         by_host: dict[str | None, Usage] = {None: without_usage} if without_usage else {}
-        for generation in self.generations:
-            by_host[generation.host] = add_usage(by_host.get(generation.host, {}), generation.usage)
+        for answer in self.answers:
+            by_host[answer.host] = add_usage(by_host.get(answer.host, {}), answer.usage)
         costs = [prices.cost(model, usage, host, dearest=dearest) for host, usage in by_host.items() if usage]
         return None if None in costs else sum(cost or 0 for cost in costs)
 
     def _input_without_usage(self) -> Usage:
         """The estimated input of the choices that Claude was working on when the client disconnected."""
-        choices = self._record.choices - len(self.generations)
+        choices = self._record.choices - len(self.answers)
         if self._sent is None or choices < 1 or self._record.outcome not in _WITHOUT_USAGE:
             return {}
         return {"input_tokens": estimate_tokens(self._sent) * choices}
@@ -254,9 +263,9 @@ class RequestUsage:
     def _learn(self) -> None:
         """Takes account of the answers in the estimate for the next requests of this key and model."""
         estimates, model = self._billing.output_estimates, self._record.model or _NO_MODEL
-        for generation in self.generations:
-            tokens = generation.usage.get("output_tokens") or 0
-            complete = generation.finished and not self._limited_by_client
+        for answer in self.answers:
+            tokens = answer.usage.get("output_tokens") or 0
+            complete = answer.finished and not self._limited_by_client
             estimates.add(self._key.id, model, tokens, complete=complete)
 
     async def _close(self) -> None:

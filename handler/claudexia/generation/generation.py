@@ -7,7 +7,7 @@ request is sent once more without it. A request for several choices has one Gene
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
@@ -29,6 +29,19 @@ from claudexia.upstream import MessageStream, Upstream
 # Claude pauses a turn after ten rounds of its server tools.
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
 _MAX_RESUMPTIONS = 8
+
+
+class Answer(Protocol):
+    """What billing reads of an answer: its host, the tokens used so far, and whether it is complete."""
+
+    @property
+    def host(self) -> HostName: ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+    @property
+    def finished(self) -> bool: ...
 
 
 class GenerationRequest(NamedTuple):
@@ -183,8 +196,8 @@ async def close_generations(generations: Iterable[Generation]) -> None:
             stack.push_async_callback(generation.aclose)
 
 
-def total_usage(generations: Iterable[Generation]) -> Usage:
-    return add_usage(*(generation.usage for generation in generations))
+def total_usage(answers: Iterable[Answer]) -> Usage:
+    return add_usage(*(answer.usage for answer in answers))
 
 
 async def _start(request: GenerationRequest, report: Report) -> Generation:

@@ -60,6 +60,8 @@ async def _collect(generation: Generation) -> Message:
 class CompletionStreamer:
     """One streamed response. aclose() closes the generations and records their usage."""
 
+    keepalive_frame = comment("keep-alive")
+
     def __init__(
         self,
         generations: Sequence[Generation],
@@ -83,10 +85,7 @@ class CompletionStreamer:
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
-        error = deadline_exceeded()
-        self._record.fail(error)
-        self._record.outcome = "deadline"
-        return self._encoder.error(error)
+        return self._encoder.error(recorded_deadline(self._record))
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one item per network read. After a failure, the last one is an error."""
@@ -107,13 +106,8 @@ class CompletionStreamer:
                         self._record.end()
             if self._unfinished:
                 raise cut_short()
-        except APIError as error:
-            self._record.fail(error)
-            yield self._encoder.error(error)
         except Exception as error:
-            log_bug(error)
-            self._record.fail(INTERNAL_ERROR)
-            yield self._encoder.error(INTERNAL_ERROR)
+            yield self._encoder.error(recorded_failure(error, self._record))
 
     def _encode(self, index: int, events: Sequence[MessageStreamEvent], frames: list[bytes]) -> None:
         """Appends to `frames`, so that the frames before a failure are kept."""
@@ -127,6 +121,23 @@ class CompletionStreamer:
             self._unfinished -= 1
             if not self._unfinished:
                 frames.append(self._encoder.end(self._usage.total(), self._usage.shown_cost()))
+
+
+def recorded_failure(error: Exception, record: RequestRecord) -> APIError:
+    """Records the failure of a started response. Returns the error for its last frame."""
+    if not isinstance(error, APIError):
+        log_bug(error)
+        error = INTERNAL_ERROR
+    record.fail(error)
+    return error
+
+
+def recorded_deadline(record: RequestRecord) -> APIError:
+    """Records that a started response hit the deadline. Returns the error for its last frame."""
+    error = deadline_exceeded()
+    record.fail(error)
+    record.outcome = "deadline"
+    return error
 
 
 def deadline_exceeded() -> APIError:

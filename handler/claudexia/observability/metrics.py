@@ -28,8 +28,8 @@ from claudexia.observability.record import RequestRecord
 from claudexia.settings import Settings
 
 NAMESPACE = "Claudexia"
-# /health and /models are not counted.
-_COUNTED = {"/chat/completions", "/completions"}
+# Others, such as /models and /messages/count_tokens, generate nothing.
+_COUNTED = {"/chat/completions", "/completions", "/messages"}
 _FAILED = {"error", "refused", "deadline"}
 _THROTTLED = {"rate_limit_exceeded", "insufficient_quota"}
 _MAX_DIMENSION_LENGTH = 255
@@ -94,7 +94,7 @@ class Metrics:
         if record.endpoint not in _COUNTED:
             return
         model = {"model": record.model} if record.model and record.output_tokens else None
-        _emit(_values(_REQUEST_METRICS, record), {}, *([model] if model else []))
+        _emit(_values(_REQUEST_METRICS, record), {}, *([model] if model else []), api=record.api)
         if record.outcome in _FAILED and record.error_type:
             _emit({"Errors": (MetricUnit.Count, 1)}, {"type": record.error_type})
         if record.limited:
@@ -116,8 +116,16 @@ def _values(metrics: Sequence[_Metric], record: RequestRecord) -> Mapping[str, t
     return {metric.name: (metric.unit, value) for metric, value in found if value is not None}
 
 
-def _emit(values: Mapping[str, tuple[MetricUnit, float]], first: Dimensions, *more: Dimensions) -> None:
-    """Writes one line. It counts once for `first` and for each of `more`; all get the dimension `service`."""
+def _emit(
+    values: Mapping[str, tuple[MetricUnit, float]],
+    first: Dimensions,
+    *more: Dimensions,
+    api: str | None = None,
+) -> None:
+    """Writes one line. It counts once for `first` and for each of `more`; all get the dimension `service`.
+
+    `api` is a property of the line, not a dimension: queries can read it, and it costs nothing.
+    """
     line = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
     for name, value in {"service": SERVICE, **first}.items():
         line.add_dimension(name, value)
@@ -125,6 +133,8 @@ def _emit(values: Mapping[str, tuple[MetricUnit, float]], first: Dimensions, *mo
         line.add_dimensions(**{"service": SERVICE, **dimensions})
     for name, (unit, number) in values.items():
         line.add_metric(name, unit, number)
+    if api:
+        line.add_metadata("api", api)
     line.flush_metrics()
     sys.stdout.flush()  # Lambda freezes the process between invocations
 

@@ -29,6 +29,7 @@ class RequestRecord:
     """The fields of the request's log line. None means not known; the line omits it.
 
     status            the status that was sent; None also if the response could not be delivered
+    api               the first segment of the endpoint: `chat`, `completions`, `messages`, `models`
     endpoint          the declared route, such as `/models/{model:path}`, not the path of the request
     model             the Claude model id, not the name in the request
     cost_micros       micro-dollars
@@ -47,6 +48,7 @@ class RequestRecord:
     key: str | None = None
     key_id: str | None = None
     model: str | None = None
+    api: str | None = None
     endpoint: str | None = None
     streamed: bool = False
     choices: int = 1

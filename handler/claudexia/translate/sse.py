@@ -5,6 +5,8 @@ all line endings; comments and other fields are skipped, and `event:` is ignored
 the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
+from collections.abc import Mapping
+
 from pydantic_core import from_json, to_json
 
 from claudexia.errors import APIError, upstream_error
@@ -13,6 +15,9 @@ from claudexia.translate.types.anthropic import MessageStreamEvent
 DONE = b"data: [DONE]\n\n"
 # Bytes. The largest request is as large, and no answer has more.
 MAX_EVENT = 32 * 2**20
+# The end of a line and an empty line, which end an event; the second is also the end of CR LF CR LF.
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+_LONGEST_BLANK = 2  # bytes of a blank line before its last one
 
 
 class EventDecoder:
@@ -94,6 +99,36 @@ class EventDecoder:
         return events
 
 
+class WholeEvents:
+    """Holds back the beginning of an event until its end arrives, and changes no byte.
+
+    What feed() returns ends between two events, so that another event can follow it.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._tail = b""  # the last bytes of what is held back, where the end of an event may begin
+
+    def feed(self, data: bytes) -> bytes:
+        """What was held back and `data`, up to the end of the last whole event; may be empty."""
+        if not self._held and data.endswith(b"\n\n"):  # how the API's events arrive
+            return data
+        text = self._tail + data
+        end = max(text.rfind(blank) + len(blank) if blank in text else 0 for blank in _BLANK_LINES)
+        if not end:
+            self._held.append(data)
+            self._tail = text[-_LONGEST_BLANK:]
+            return b""
+        cut = end - len(self._tail)
+        whole, rest = b"".join([*self._held, data[:cut]]), data[cut:]
+        self._held, self._tail = [rest] if rest else [], rest[-_LONGEST_BLANK:]
+        return whole
+
+    def rest(self) -> bytes:
+        """What is still held back."""
+        return b"".join(self._held)
+
+
 def _too_large() -> APIError:
     return upstream_error(f"The upstream sent an event larger than {MAX_EVENT // 2**20} MB.")
 
@@ -105,6 +140,11 @@ def _data(block: bytes) -> bytes:
 
 def encode(chunk: object) -> bytes:
     return b"data: %b\n\n" % to_json(chunk)
+
+
+def named_event(event: Mapping[str, object]) -> bytes:
+    """An event as Anthropic writes it: its type is repeated in a line before the data."""
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), to_json(event))
 
 
 def comment(text: str) -> bytes:

@@ -1,11 +1,11 @@
-"""Where Claude runs, behind one Protocol: Upstream opens a MessageStream and lists the models.
+"""Where Claude runs, behind one Protocol: Upstream opens a MessageStream, sends raw requests, lists the models.
 
 `anthropic.AnthropicUpstream` calls one of the `hosts`, `failover.FailoverUpstream` several of them in turn.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from claudexia.errors import APIError
 from claudexia.models import ClaudeModel
@@ -38,6 +38,52 @@ class MessageStream(Protocol):
     async def aclose(self) -> None: ...
 
 
+class RawRequest(NamedTuple):
+    """A request in the Messages API's own format. It is sent as it is, but for what the host needs changed.
+
+    path       `/messages` or `/messages/count_tokens`
+    body       the client's bytes, a JSON object
+    params     the same object, decoded
+    model      the id of the Claude model to use; `params["model"]` may be another name of it
+    headers    the client's `anthropic-version` and `anthropic-beta`, as far as it sent them
+    """
+
+    path: str
+    body: bytes
+    params: Mapping[str, object]
+    model: str
+    headers: Mapping[str, str]
+
+
+class RawResponse(Protocol):
+    """A response with status 200, in the Messages API's own format. Call aclose() in any case.
+
+    `headers` are for the client's response. If it `is_stream`, iterate for the bytes of its server-sent events
+    as they arrive; otherwise read() the whole body.
+    """
+
+    host: HostName
+    headers: Mapping[str, str]
+    is_stream: bool
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises APIError if the connection breaks."""
+
+    async def read(self) -> bytes:
+        """Raises APIError if the connection breaks."""
+
+    def error(self, event: Mapping[str, object]) -> APIError:
+        """The error for an `error` event of this stream; its `original` is the event's."""
+
+    async def finish(self) -> bytes:
+        """Call after message_stop: what follows until the end, so that the connection can be reused.
+
+        Never fails.
+        """
+
+    async def aclose(self) -> None: ...
+
+
 class Upstream(Protocol):
     """One Messages API, on one host or on several."""
 
@@ -51,6 +97,15 @@ class Upstream(Protocol):
 
         `now` has a time zone; reset times in the response headers become durations from it. `host` is the only
         one to call, None for any. Raises APIError for everything that fails before the first event.
+        """
+
+    async def send(self, request: RawRequest) -> RawResponse:
+        """Sends `request` and returns once the response has started.
+
+        A host that lacks what the request needs is not asked if another one has it.
+
+        Raises APIError for everything that fails before. Its `original` is the upstream's own error, unless the
+        error concerns the gateway itself or is not in Anthropic's envelope.
         """
 
     async def list_models(self) -> ModelInfoList:

@@ -1,14 +1,15 @@
 """AnthropicUpstream: the Messages API of one host over httpx. Every failure is an APIError.
 
-Requests to the upstream always stream. open() returns once the first event has arrived, so that a failure
-before it keeps its HTTP status. A connection that could not be made is retried, and once an overloaded host
-that asks to wait for a moment only. Nothing else is: clients retry already, and a request that reached the API
-may have been billed.
+open() always streams, and returns once the first event has arrived, so that a failure before it keeps its HTTP
+status. send() sends a client's own request, streamed or not. A connection that could not be made is retried;
+open() also retries an overloaded host that asks to wait for a moment only, once. Nothing else is retried:
+clients do that already, and a request that reached the API may have been billed.
 """
 
 import asyncio
 import contextlib
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import cast
@@ -30,8 +31,9 @@ from claudexia.translate.types.anthropic import (
     ModelInfo,
     ModelInfoList,
 )
+from claudexia.upstream import RawRequest
 from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
-from claudexia.upstream.headers import host_request_id, relayed_headers, retry_headers
+from claudexia.upstream.headers import host_request_id, native_headers, relayed_headers, retry_headers
 from claudexia.upstream.hosts import Host, to_host
 
 _CONNECT_TIMEOUT = 10.0  # seconds
@@ -39,6 +41,7 @@ _CONNECT_RETRIES = 2
 _MAX_RETRY_WAIT = 2.0  # seconds, before one retry of an overloaded host
 _JITTER = 0.5  # seconds
 _FINISH_TIMEOUT = 1.0  # seconds
+_MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
 class AnthropicUpstream:
@@ -113,9 +116,31 @@ class AnthropicUpstream:
             raise
         return stream
 
-    async def _post(self, url: httpx.URL, body: bytes) -> httpx.Response:
-        headers = await self._host.authentication.headers("POST", str(url), self._headers, body)
-        request = httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+    async def send(self, request: RawRequest, host: HostName | None = None) -> "HTTPRawResponse":
+        """See Upstream.send()."""
+        if request.path != "/messages" and not self._host.counts_tokens:
+            raise APIError(404, f"{self._host.label} does not count the tokens of a request.")
+        sent_id = self._host.model_id(find_model(request.model, {}))
+        body = request.body if request.params["model"] == sent_id else with_model(request, sent_id)
+        headers = self._headers.copy()
+        headers.update({"accept": "application/json", **request.headers})
+        try:
+            response = await self._post(httpx.URL(f"{self._host.base_url}/v1{request.path}"), body, headers)
+            try:
+                raw = HTTPRawResponse(response, request, self._host.name)
+                await raw.check_status()
+            except BaseException:
+                await _close(response)
+                raise
+        except APIError as error:
+            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
+            raise
+        return raw
+
+    async def _post(self, url: httpx.URL, body: bytes, headers: httpx.Headers | None = None) -> httpx.Response:
+        """`headers` replaces those that all requests have."""
+        signed = await self._host.authentication.headers("POST", str(url), headers or self._headers, body)
+        request = httpx.Request("POST", url, headers=signed, content=body, extensions=self._extensions)
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
         self._forget_refused(response)
@@ -157,34 +182,103 @@ def _model_info(model: ClaudeModel) -> ModelInfo:
     }
 
 
-class HTTPMessageStream:
-    """The MessageStream of an HTTP response with server-sent events. start() comes first."""
+class _HTTPResponse:
+    """What MessageStreams and RawResponses share. `headers` are for the client's response."""
 
-    def __init__(self, response: httpx.Response, model: str, now: datetime, host: HostName) -> None:
+    def __init__(self, response: httpx.Response, model: str, host: HostName) -> None:
         # A dict, since httpx searches its own headers from end to end for each name.
         self._received = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
         }
         self.host = host
-        self.headers: Mapping[str, str] = {
+        self.headers: Mapping[str, str] = {}
+        self._response = response
+        self._model = model
+
+    async def check_status(self) -> None:
+        """Raises APIError for another status than 200."""
+        if self._response.status_code != 200:
+            body = await self._whole()
+            aws_type = self._received.get("x-amzn-errortype", "")
+            status = self._response.status_code
+            raise error_from_status(status, body, self._model, self._failure_headers(), aws_type)
+
+    def error(self, event: Mapping[str, object]) -> APIError:
+        return error_from_event(event, self._model, self._failure_headers())
+
+    def _failure_headers(self) -> dict[str, str]:
+        return {**self.headers, **retry_headers(self._received)}
+
+    async def _whole(self) -> bytes:
+        with _as_api_errors():
+            return await self._response.aread()
+
+    def _bytes(self) -> AsyncIterable[bytes]:
+        """The body directly from the transport: httpx's layers around it double the cost of an event."""
+        if "content-encoding" in self._received:  # not requested, but a proxy may compress
+            return self._response.aiter_bytes()
+        return cast("httpx.AsyncByteStream", self._response.stream)
+
+
+class HTTPRawResponse(_HTTPResponse):
+    """The RawResponse of an HTTP response. check_status() comes first."""
+
+    def __init__(self, response: httpx.Response, request: RawRequest, host: HostName) -> None:
+        super().__init__(response, request.model, host)
+        self.headers = {
+            **host_request_id(self._received),
+            **native_headers(self._received),
+            UPSTREAM_HEADER: host,
+        }
+        is_json = "json" in self._received.get("content-type", "").lower()
+        self.is_stream = request.params.get("stream") is True and not is_json
+        self._reads = self._read()
+
+    def _failure_headers(self) -> dict[str, str]:
+        return dict(self.headers)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._reads
+
+    async def read(self) -> bytes:
+        return await self._whole()
+
+    async def finish(self) -> bytes:
+        """What follows until the end of the response, or within a second."""
+        rest = b""
+        with contextlib.suppress(APIError, TimeoutError):
+            async with asyncio.timeout(_FINISH_TIMEOUT):
+                async for data in self._reads:
+                    rest += data
+        return rest
+
+    async def aclose(self) -> None:
+        await self._reads.aclose()
+        await _close(self._response)
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        with _as_api_errors():
+            async for data in self._bytes():
+                yield data
+
+
+class HTTPMessageStream(_HTTPResponse):
+    """The MessageStream of an HTTP response with server-sent events. start() comes first."""
+
+    def __init__(self, response: httpx.Response, model: str, now: datetime, host: HostName) -> None:
+        super().__init__(response, model, host)
+        self.headers = {
             **host_request_id(self._received),
             **relayed_headers(self._received, now),
             UPSTREAM_HEADER: host,
         }
         self.opening: Sequence[MessageStreamEvent] = ()
         self.message: Message
-        self._response = response
-        self._model = model
         self._reads = self._read()
 
     async def start(self) -> None:
         """Waits for message_start. Raises APIError for another status, no event, or another first event."""
-        if self._response.status_code != 200:
-            with _as_api_errors():
-                body = await self._response.aread()
-            aws_type = self._received.get("x-amzn-errortype", "")
-            status = self._response.status_code
-            raise error_from_status(status, body, self._model, self._failure_headers(), aws_type)
+        await self.check_status()
         first: MessageStreamEvent | None = None
         while first is None:
             try:
@@ -199,12 +293,6 @@ class HTTPMessageStream:
         self.message = first["message"]
         if isinstance(model := self.message.get("model"), str):  # in place: the event is read by others, too
             self.message["model"] = claude_id(model)
-
-    def error(self, event: Mapping[str, object]) -> APIError:
-        return error_from_event(event, self._model, self._failure_headers())
-
-    def _failure_headers(self) -> dict[str, str]:
-        return {**self.headers, **retry_headers(self._received)}
 
     def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
         return self._reads
@@ -232,11 +320,20 @@ class HTTPMessageStream:
             if events := decoder.close():
                 yield events
 
-    def _bytes(self) -> AsyncIterable[bytes]:
-        """The body directly from the transport: httpx's layers around it double the cost of an event."""
-        if "content-encoding" in self._received:  # not requested, but a proxy may compress
-            return self._response.aiter_bytes()
-        return cast("httpx.AsyncByteStream", self._response.stream)
+
+def with_model(request: RawRequest, model_id: str) -> bytes:
+    """The body of `request` with `model_id`, and otherwise with the client's bytes if they can be kept.
+
+    They cannot if the name of the field or its value is written with escapes. Then the whole body is written
+    anew, which changes white space, escapes and the notation of numbers, but no value.
+    """
+    body, name = request.body, to_json(request.params["model"])
+    for found in _MODEL_FIELD.finditer(body):
+        if found[1] == name:
+            changed = b"".join([body[: found.start(1)], to_json(model_id), body[found.end(1) :]])
+            if from_json(changed)["model"] == model_id:  # else it is a nested field of the same name
+                return changed
+    return to_json({**request.params, "model": model_id})
 
 
 async def _close(response: httpx.Response) -> None:

@@ -9,9 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from claudexia.errors import NO_RETRY, APIError, model_not_found, shorten, upstream_error
+from claudexia.errors import (
+    ANTHROPIC_TYPES,
+    NO_RETRY,
+    APIError,
+    OriginalError,
+    model_not_found,
+    shorten,
+    upstream_error,
+)
 
 # Why a host did not answer, if it is the host's fault and not the request's:
 #   unreachable  no connection could be made
@@ -143,6 +151,7 @@ _BY_STATUS = {
     504: _BY_TYPE["timeout_error"],
     529: _BY_TYPE["overloaded_error"],
 }
+_STATUS_OF = {kind: status for status, kind in ANTHROPIC_TYPES.items()} | {"invalid_request_error": 400}
 # Characters. The upstream's messages may quote the request.
 _MAX_MESSAGE = 2000
 _SPEND_LIMIT_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
@@ -163,15 +172,25 @@ def error_from_status(
     fallback = f"The upstream answered with status {status}."
     if not error.get("type") and (aws := _aws_error(body, aws_type)):
         return _api_error(_classify_aws(aws, status), aws, model, headers, fallback)
-    return _api_error(_classify(error, status), error, model, headers, fallback)
+    api_error = _api_error(_classify(error, status), error, model, headers, fallback)
+    return _with_original(api_error, error, OriginalError(status, body))
 
 
 def error_from_event(event: Mapping[str, object], model: str, headers: Mapping[str, str]) -> APIError:
     """The error for an `error` event. The HTTP status was 200, so the error's type decides."""
     error = _mapping(event.get("error"))
-    return _api_error(
+    api_error = _api_error(
         _classify(error, 500), error, model, headers, "The upstream failed in the middle of its answer."
     )
+    original = OriginalError(_STATUS_OF.get(str(error.get("type")), 500), to_json(event))
+    return _with_original(api_error, error, original)
+
+
+def _with_original(api_error: APIError, error: Mapping[str, object], original: OriginalError) -> APIError:
+    """`api_error` with `original`, unless that has another envelope or concerns the gateway itself."""
+    if isinstance(error.get("type"), str) and api_error.code != _CREDENTIAL.code:
+        api_error.original = original
+    return api_error
 
 
 def credentials_unavailable(reason: str) -> HostError:

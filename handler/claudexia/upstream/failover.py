@@ -7,9 +7,10 @@ repeated. A host that failed for a model gets no requests for it for a while; th
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import httpx
 
@@ -19,9 +20,11 @@ from claudexia.observability.record import FAILED_UPSTREAMS_HEADER
 from claudexia.settings import HostName, Settings
 from claudexia.translate.request.host_limits import missing_feature
 from claudexia.translate.types.anthropic import MessageCreateParams, ModelInfoList
-from claudexia.upstream import MessageStream, Upstream
-from claudexia.upstream.anthropic import AnthropicUpstream, HTTPMessageStream
+from claudexia.upstream import MessageStream, RawRequest, RawResponse, Upstream
+from claudexia.upstream.anthropic import AnthropicUpstream, HTTPMessageStream, HTTPRawResponse
 from claudexia.upstream.errors import HostError
+
+Response = TypeVar("Response", HTTPMessageStream, HTTPRawResponse)
 
 # Seconds without requests for a host and a model.
 _PAUSE = 10.0
@@ -63,11 +66,35 @@ class FailoverUpstream:
         """See Upstream.open(). Raises the error of the first host that was called if all of them fail."""
         if host:
             return await self._named(host).open(params, now)
+
+        async def open_on(upstream: AnthropicUpstream) -> HTTPMessageStream:
+            return await upstream.open(params, now)
+
+        return await self._first(self._able(params, params["model"]), params["model"], open_on)
+
+    async def send(self, request: RawRequest) -> RawResponse:
+        """See Upstream.send()."""
+        able = self._able(request.params, request.model)
+        if request.path != "/messages":
+            able = [each for each in able if each.host.counts_tokens] or able
+
+        async def send_to(upstream: AnthropicUpstream) -> HTTPRawResponse:
+            return await upstream.send(request)
+
+        return await self._first(able, request.model, send_to)
+
+    async def _first(
+        self,
+        able: Sequence[AnthropicUpstream],
+        model: str,
+        call: Callable[[AnthropicUpstream], Awaitable[Response]],
+    ) -> Response:
+        """The response of the first host that answers. If all fail, raises the error of the first one."""
         failures: list[tuple[str, HostError]] = []
-        for upstream in self._candidates(params):
-            name, circuit = upstream.host.name, (upstream.host.name, params["model"])
+        for upstream in self._candidates(able, model):
+            name, circuit = upstream.host.name, (upstream.host.name, model)
             try:
-                stream = await upstream.open(params, now)
+                response = await call(upstream)
             except HostError as error:
                 failures.append((name, error))
                 if not self._fails_over(error):
@@ -79,8 +106,12 @@ class FailoverUpstream:
                 raise
             else:
                 self._circuits.close(circuit)
-                return _with_attempts(stream, failures)
-        raise _with_attempts_header(failures)
+                if failures:
+                    response.headers = {**response.headers, FAILED_UPSTREAMS_HEADER: _reasons(failures)}
+                return response
+        first = failures[0][1]
+        first.headers = {**first.headers, FAILED_UPSTREAMS_HEADER: _reasons(failures)}
+        raise first
 
     async def list_models(self) -> ModelInfoList:
         """The list of the first host that answers."""
@@ -99,14 +130,17 @@ class FailoverUpstream:
         """A short wait is left to the client, whose SDK waits and tries again."""
         return error.fault != "throttled" or error.retry_after is None or error.retry_after > self._max_wait
 
-    def _candidates(self, params: MessageCreateParams) -> Iterator[AnthropicUpstream]:
-        """The hosts that take the request. Those that pause come only if all of them do."""
-        model = find_model(params["model"], {})
+    def _able(self, params: Mapping[str, object], model_id: str) -> Sequence[AnthropicUpstream]:
+        """The hosts that take the request; the first one if none does, whose error tells why."""
+        model = find_model(model_id, {})
         able = [each for each in self._hosts if not missing_feature(params, each.host.limits(model))]
-        able = able or [self._hosts[0]]
+        return able or [self._hosts[0]]
+
+    def _candidates(self, able: Sequence[AnthropicUpstream], model: str) -> Iterator[AnthropicUpstream]:
+        """Of the hosts that take the request, those that pause come only if all of them do."""
         tried = False
         for upstream in able:
-            if self._circuits.admits((upstream.host.name, params["model"])):
+            if self._circuits.admits((upstream.host.name, model)):
                 tried = True
                 yield upstream
         if not tried:
@@ -155,17 +189,5 @@ class _Circuits:
         self._open.pop(key, None)
 
 
-def _attempts(failures: Sequence[tuple[str, HostError]]) -> list[str]:
-    return [f"{name} {error.fault}" for name, error in failures]
-
-
-def _with_attempts(stream: HTTPMessageStream, failures: Sequence[tuple[str, HostError]]) -> HTTPMessageStream:
-    if failures:
-        stream.headers = {**stream.headers, FAILED_UPSTREAMS_HEADER: ", ".join(_attempts(failures))}
-    return stream
-
-
-def _with_attempts_header(failures: Sequence[tuple[str, HostError]]) -> HostError:
-    first = failures[0][1]
-    first.headers = {**first.headers, FAILED_UPSTREAMS_HEADER: ", ".join(_attempts(failures))}
-    return first
+def _reasons(failures: Sequence[tuple[str, HostError]]) -> str:
+    return ", ".join(f"{name} {error.fault}" for name, error in failures)

@@ -1,4 +1,4 @@
-"""The upstream's response headers in OpenAI's format.
+"""The upstream's response headers, in OpenAI's format and in Anthropic's own.
 
 Anthropic sends the time at which a limit resets, OpenAI the duration until then (`1s`, `6m0s`).
 Source: https://platform.claude.com/docs/en/api/rate-limits
@@ -13,6 +13,7 @@ _MAX_RETRY_AFTER = 60.0
 # Characters of one relayed value. Lambda takes 16 kB of response headers; x-claudexia-warnings has up to 4 kB.
 _MAX_VALUE = 256
 _RETRY = ("retry-after", "retry-after-ms", "x-should-retry")
+_NATIVE = {*_RETRY, "request-id"}
 
 
 def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]:
@@ -36,6 +37,21 @@ def host_request_id(headers: Mapping[str, str]) -> dict[str, str]:
     """The request id of AWS, for a response that has none of Anthropic's."""
     request_id = _relayable(headers.get("x-amzn-requestid"))
     return {"x-request-id": request_id} if request_id else {}
+
+
+def native_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """For responses of the Messages API: as received, without those that concern the gateway's own account.
+
+    `x-request-id` repeats `request-id`.
+    """
+    relayed = {
+        name: value
+        for name, value in headers.items()
+        if (name in _NATIVE or name.startswith("anthropic-ratelimit-")) and _relayable(value)
+    }
+    if request_id := relayed.get("request-id"):
+        relayed["x-request-id"] = request_id
+    return relayed
 
 
 def retry_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -51,6 +51,7 @@ class Host:
     model_id      the id that is sent for a model
     limits        what the host takes of a model
     lists_models  it has GET /v1/models
+    counts_tokens it has POST /v1/messages/count_tokens
     """
 
     name: HostName
@@ -60,6 +61,8 @@ class Host:
     model_id: Callable[[ClaudeModel], str] = lambda model: model.id
     limits: Callable[[ClaudeModel], HostLimits] = lambda model: ALL_FEATURES
     lists_models: bool = True
+    counts_tokens: bool = True
+    label: str = "Anthropic"
 
     def adapted(self, model: ClaudeModel) -> ClaudeModel:
         """`model` as this host serves it."""
@@ -123,6 +126,8 @@ def _bedrock(url: str, aws: AWSHosts, credentials: CredentialsProvider) -> Host:
         model_id=_mantle_id if mantle else _profile_id(aws.inference_profile),
         limits=lambda model: bedrock_limits(model, mantle=mantle),
         lists_models=False,
+        counts_tokens=mantle,
+        label="Amazon Bedrock",
     )
 
 

@@ -110,6 +110,7 @@ class EchoRequest(_Params):
 
     cache_control: object = None
     container: object = None
+    context_management: object = None
     diagnostics: object = None
     inference_geo: object = None
     metadata: object = None
@@ -130,10 +131,16 @@ class _EchoModel:
     prefill: bool
 
 
-def parse_request(body: bytes) -> EchoRequest:
-    """Raises InvalidRequestError with the API's error message."""
+class _CountRequest(EchoRequest):
+    """The parameters of POST /v1/messages/count_tokens."""
+
+    max_tokens: int = 1
+
+
+def parse_request(body: bytes, *, counted: bool = False) -> EchoRequest:
+    """Raises InvalidRequestError with the API's error message. `counted`: it is a request to count tokens."""
     try:
-        request = EchoRequest.model_validate_json(body)
+        request = (_CountRequest if counted else EchoRequest).model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":

@@ -40,15 +40,18 @@ class EchoTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request_id = _id("req")
         headers = {"request-id": request_id}
-        if request.method != "POST" or not request.url.path.endswith("/v1/messages"):
+        is_count = request.url.path.endswith("/v1/messages/count_tokens")
+        if request.method != "POST" or not (is_count or request.url.path.endswith("/v1/messages")):
             return httpx.Response(
                 404, headers=headers, json=error_body("not_found_error", "Not found", request_id)
             )
         try:
-            params = parse_request(await request.aread())
+            params = parse_request(await request.aread(), counted=is_count)
         except InvalidRequestError as error:
             body = error_body("invalid_request_error", str(error), request_id)
             return httpx.Response(400, headers=headers, json=body)
+        if is_count:
+            return httpx.Response(200, headers=headers, json={"input_tokens": count_input(params)})
         reply = reply_to(params)
         if not params.stream:
             return httpx.Response(200, headers=headers, json=_message(params, reply))

@@ -1,6 +1,7 @@
 """Claude: the replies of the fake API, which depend on the request and on markers in its prompt.
 
 `[rounds=N]`    N rounds of tool calls
+`[use F {...}]` one call of the tool F with this input
 `[interleave]`  a second thinking block before the tool calls
 `[redacted]`    a redacted thinking block
 `[pause]`       stop reason `pause_turn` after a web search
@@ -36,6 +37,7 @@ Block = dict[str, Any]
 _REFUSAL = {"type": "refusal", "category": "cyber", "explanation": "This was taken for an attack."}
 _MEDIA_TEXTS = (("image", "I see an image."), ("document", "I read a document."))
 _THINKING_BLOCK_TOKENS = 25
+_PLANNED = re.compile(r"\[use (\w+) (\{.*?\})\]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ class Claude:
         choice = as_object(params.get("tool_choice"))
         available = [tool for _, tool in tools(params) if is_custom(tool)]
         done = sum(bool(turn.of_type("tool_result")) for turn in turns[turns.index(_last_prompt(turns)) :])
-        if not available or choice.get("type") == "none" or done >= _rounds(params, turns):
+        if planned := _PLANNED.search(_text(_last_prompt(turns))):
+            available = [tool for tool in available if tool["name"] == planned[1]]
+        if not available or choice.get("type") == "none" or done >= (1 if planned else _rounds(params, turns)):
             return []
         if choice.get("type") == "tool":
             available = [tool for tool in available if tool["name"] == choice["name"]]
@@ -98,7 +102,7 @@ class Claude:
                 "type": "tool_use",
                 "id": self._new_id("toolu"),
                 "name": tool["name"],
-                "input": _sample(tool["input_schema"]),
+                "input": json.loads(planned[2]) if planned else _sample(tool["input_schema"]),
             }
             for tool in available[:limit]
         ]

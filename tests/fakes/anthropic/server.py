@@ -27,6 +27,8 @@ _MAX_BODY_BYTES = 32 * 1024 * 1024
 _KEY = re.compile(r"(?:bearer\s+)?(\S+)", re.IGNORECASE)
 # Input tokens that search results add.
 _SEARCH_TOKENS = 40
+# Parameters that need a beta. https://platform.claude.com/docs/en/build-with-claude/context-editing
+_BETA_PARAMS = {"context_management": "context-management-2025-06-27"}
 
 
 _REQUEST_ID = "req_fake"
@@ -42,7 +44,7 @@ class StatusError(Exception):
 
 
 class FakeAnthropic:
-    """Serves /v1/messages and /v1/models, and records the requests.
+    """Serves /v1/messages, /v1/messages/count_tokens and /v1/models, and records the requests.
 
     With `bound`, the signature of a thinking block is valid only in its conversation and account. `clock` returns
     seconds, for the prompt cache. `delay` is the pause before each event, in seconds. Markers in the last prompt:
@@ -76,7 +78,9 @@ class FakeAnthropic:
         try:
             account = _account(headers)
             if (scope["method"], scope["path"]) == ("POST", "/v1/messages"):
-                await self._message(body, headers["anthropic-version"], account, send)
+                await self._message(body, headers, account, send)
+            elif (scope["method"], scope["path"]) == ("POST", "/v1/messages/count_tokens"):
+                await _send_json(send, 200, self._count_tokens(body, headers, account))
             else:
                 await _send_json(send, 200, self._models(scope["method"], scope["path"]))
         except StatusError as error:
@@ -92,10 +96,20 @@ class FakeAnthropic:
             raise StatusError(404, "not_found_error", f"model: {name}")
         return model_info(found) if name else model_list()
 
-    async def _message(self, body: bytes, version: str, account: str, send: Send) -> None:
+    def _count_tokens(self, body: bytes, headers: dict[str, str], account: str) -> Json:
         params = _parsed(body)
         self.bodies.append(params)
-        self._check(params, version, account)
+        for extra in ("max_tokens", "stream"):
+            if extra in params:
+                raise StatusError(400, "invalid_request_error", f"{extra}: Extra inputs are not permitted")
+        self._check({**_without_betas(params, headers), "max_tokens": 1}, headers["anthropic-version"], account)
+        return {"input_tokens": len(json.dumps(params)) // 4}
+
+    async def _message(self, body: bytes, headers: dict[str, str], account: str, send: Send) -> None:
+        params = _parsed(body)
+        self.bodies.append(params)
+        params = _without_betas(params, headers)
+        self._check(params, headers["anthropic-version"], account)
         prompt = last_prompt(params)
         if "[overloaded]" in prompt or ("[overloaded-later]" in prompt and not params.get("stream")):
             raise StatusError(529, "overloaded_error", "Overloaded")
@@ -182,6 +196,13 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(params, dict):
         raise StatusError(400, "invalid_request_error", "The request body is not valid JSON")
     return params
+
+
+def _without_betas(params: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    """`params` without the parameters that the header `anthropic-beta` adds to the API."""
+    betas = [beta.strip() for beta in headers.get("anthropic-beta", "").split(",")]
+    added = {name for name, beta in _BETA_PARAMS.items() if beta in betas}
+    return {name: value for name, value in params.items() if name not in added}
 
 
 def _fingerprint(content: list[Json]) -> str:

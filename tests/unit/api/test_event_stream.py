@@ -12,6 +12,7 @@ from claudexia.api.event_stream import EventStreamResponse
 
 class Source:
     closed = False
+    keepalive_frame = b": keep-alive\n\n"
 
     def deadline_frame(self) -> bytes:
         return b""

@@ -60,7 +60,7 @@ class Gateway:
         try:
             params: Any = {**PARAMS, "max_tokens": max_tokens or MAX_TOKENS}
             await usage.admit(params, 1, streamed=True, requested_max_tokens=max_tokens)
-            usage.generations = cast("Any", [generation])
+            usage.answers = cast("Any", [generation])
             while visible and generation.output_tokens < tokens:
                 generation.output_tokens += PIECE // 4
                 delta = {"type": "text_delta", "text": "x" * PIECE}

@@ -16,6 +16,7 @@ class ModelInfo(TypedDict, total=False):
     """One model of the upstream's list. `capabilities` nests {"supported": bool}."""
 
     id: str
+    type: str
     display_name: str | None
     created_at: str | None
     lifecycle: str | None
@@ -29,6 +30,15 @@ class ModelInfoList(TypedDict):
     """The response to GET /v1/models."""
 
     data: list[ModelInfo]
+
+
+class ModelInfoPage(TypedDict):
+    """A page of the response to GET /v1/models. Source: https://platform.claude.com/docs/en/api/models/list"""
+
+    data: list[ModelInfo]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class OutputTokensDetails(TypedDict, total=False):

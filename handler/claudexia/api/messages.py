@@ -1,0 +1,231 @@
+"""POST /v1/messages and /v1/messages/count_tokens: Anthropic's API, relayed with the gateway's keys and limits.
+
+    key -> read body -> check requests per minute -> model, max_tokens -> admit -> send -> relay the bytes
+
+The request's bytes are sent as they came, but for the model id, and the response's bytes are relayed as they
+come. Fields, events and betas that the gateway does not know work for that reason.
+
+Source: https://platform.claude.com/docs/en/api/messages and
+https://code.claude.com/docs/en/llm-gateway-protocol
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
+
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic_core import from_json
+
+from claudexia.access.keys import Key, permit_model
+from claudexia.access.limits import bounded_max_tokens
+from claudexia.api.completions import before_deadline, recorded_usage
+from claudexia.api.event_stream import EventStreamResponse
+from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
+from claudexia.errors import invalid_request
+from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.generation.relay import Relay, RelayStreamer
+from claudexia.models import find_model
+from claudexia.observability.record import RequestRecord, field_names, record_of
+from claudexia.settings import Settings
+from claudexia.translate.report import FieldWarning
+from claudexia.translate.types.anthropic import MessageCreateParams
+from claudexia.upstream import RawRequest, Upstream
+
+MESSAGES, COUNT_TOKENS = "/messages", "/messages/count_tokens"
+_FORWARDED = ("anthropic-version", "anthropic-beta")
+# What the gateway reads to enforce the limits of a key: it must not differ from what the upstream reads.
+_ENFORCED = (b'"model"', b'"max_tokens"', b'"stream"')
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+_CACHE_CONTROL = b'"cache_control":{"type":"ephemeral"},'
+
+
+class _Context(NamedTuple):
+    """One request and what belongs to it from the start. `deadline` is in the event loop's time."""
+
+    request: Request
+    key: Key
+    now: datetime
+    usage: RequestUsage
+    record: RequestRecord
+    deadline: float | None
+
+
+class MessagesHandler:
+    """Handles the requests of the Messages API. `now` returns the time with its zone."""
+
+    def __init__(
+        self, settings: Settings, upstream: Upstream, billing: Billing, now: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._upstream = upstream
+        self._billing = billing
+        self._now = now
+
+    async def create(self, request: Request, key: Key, path: str) -> Response:
+        """The response to a request for `path`, MESSAGES or COUNT_TOKENS.
+
+        Raises APIError for everything that fails before the response starts.
+        """
+        record, now = record_of(request.scope), self._now()
+        deadline = request_deadline(request.scope)
+        async with recorded_usage(self._billing, key, record, now) as usage:
+            context = _Context(request, key, now, usage, record, deadline)
+            body = await read_body(request, self._settings.max_body)
+            await usage.check_requests()
+            raw = self._raw_request(body, path, context)
+            async with before_deadline(request, deadline):
+                return await self._respond(raw, context)
+
+    def _raw_request(self, body: bytes, path: str, context: _Context) -> RawRequest:
+        """Raises APIError for a request that this gateway or this key does not allow."""
+        params, key, headers = _parsed(body), context.key, context.request.headers
+        model = find_model(_model_name(params), self._settings.model_aliases)
+        permit_model(key, _model_name(params), model.id)
+        if path == MESSAGES and key.limits.max_tokens is not None:
+            bounded_max_tokens(key.limits, _max_tokens(params), key.limits.max_tokens)
+        forwarded = {name: ",".join(headers.getlist(name)) for name in _FORWARDED if name in headers}
+        return RawRequest(path, body, params, model.id, forwarded)
+
+    async def _respond(self, raw: RawRequest, context: _Context) -> Response:
+        usage, warnings = context.usage, list[FieldWarning]()
+        if raw.path == COUNT_TOKENS:
+            await usage.count(raw.model)
+        else:
+            raw = self._with_cache_control(raw, context, warnings)
+            warnings += filter(None, [usage.check_price(raw.model)])
+            await _admit(raw, usage)
+        context.record.warnings = field_names(warning.param for warning in warnings)
+        relays: list[Relay] = []
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(_close, relays)
+            await self._start(raw, usage, relays)
+            relay = relays[0]
+            context.record.set_upstream(relay.response.headers)
+            headers = {
+                "request-id": context.record.request_id,
+                **relay.response.headers,
+                **_native_limits(usage.limit_headers(), context.now),
+                **warnings_header(warnings),
+            }
+            if not relay.response.is_stream:
+                return await _whole(relay, headers, context)
+            response = self._streamed(relay, headers, context)
+            stack.pop_all()  # the response closes the relay
+            return response
+
+    async def _start(self, raw: RawRequest, usage: RequestUsage, relays: list[Relay]) -> None:
+        response = await self._upstream.send(raw)
+        relay = Relay(response, usage.on_events if usage.limited else None)
+        relays.append(relay)
+        await relay.start()
+        usage.answers = relays
+
+    def _streamed(self, relay: Relay, headers: Mapping[str, str], context: _Context) -> EventStreamResponse:
+        streamer = RelayStreamer(relay, context.usage, context.record)
+        return EventStreamResponse(
+            streamer.frames(),
+            streamer,
+            {**headers, **context.usage.cost_headers()},
+            keepalive=self._settings.keepalive,
+            deadline=context.deadline,
+        )
+
+    def _with_cache_control(
+        self, raw: RawRequest, context: _Context, warnings: list[FieldWarning]
+    ) -> RawRequest:
+        """`raw` with an automatic cache breakpoint if the settings ask for it and the client set none."""
+        if (
+            not self._settings.messages_prompt_caching
+            or has_flag(context.request.headers, "cache", "off")
+            or b'"cache_control"' in raw.body
+        ):
+            return raw
+        warnings.append(FieldWarning("cache_control", "the request had none, so an automatic one was added"))
+        body = raw.body.replace(b"{", b"{" + _CACHE_CONTROL, 1)
+        return raw._replace(body=body, params={"cache_control": {"type": "ephemeral"}, **raw.params})
+
+
+async def _close(relays: list[Relay]) -> None:
+    for relay in relays:
+        await relay.aclose()
+
+
+async def _whole(relay: Relay, headers: Mapping[str, str], context: _Context) -> Response:
+    context.record.mark_first_token()
+    context.record.end()
+    await context.usage.close()
+    headers = {**headers, **context.usage.cost_headers()}
+    return Response(relay.body, headers=headers, media_type="application/json")
+
+
+async def _admit(raw: RawRequest, usage: RequestUsage) -> None:
+    """Every request of this API has a max_tokens. So it is the most that an answer may have, as the model's is
+    in a chat completion without one, and no sign of a long answer.
+    """
+    max_tokens = _max_tokens(raw.params)
+    params = cast("MessageCreateParams", {**raw.params, "model": raw.model, "max_tokens": max_tokens})
+    await usage.admit(params, 1, streamed=raw.params.get("stream") is True, requested_max_tokens=None)
+
+
+def _parsed(body: bytes) -> dict[str, object]:
+    try:
+        params: object = from_json(body)
+        repeated = _has_repeated_field(body)
+    except ValueError as error:
+        raise invalid_request(f"The request body is not valid JSON: {error}", None) from None
+    if not isinstance(params, dict):
+        raise invalid_request("The request body is not a JSON object.", None)
+    if repeated:
+        raise invalid_request("The request body has a field twice.", None)
+    if not isinstance(params.get("stream"), bool | None):
+        raise invalid_request(_field_error("stream", params["stream"], "boolean"), "stream")
+    return params
+
+
+def _has_repeated_field(body: bytes) -> bool:
+    """Whether the object has a field twice. JSON parsers differ in which of them they read."""
+    if all(body.count(name) < 2 for name in _ENFORCED) and not _ESCAPED_LETTER.search(body):
+        return False
+    outermost: list[tuple[str, object]] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        outermost[:] = pairs  # the outermost object is complete last
+
+    json.loads(body, object_pairs_hook=note)
+    return len(dict(outermost)) < len(outermost)
+
+
+def _model_name(params: Mapping[str, object]) -> str:
+    name = params.get("model")
+    if not isinstance(name, str):
+        raise invalid_request(_field_error("model", name, "string"), "model")
+    return name
+
+
+def _max_tokens(params: Mapping[str, object]) -> int:
+    max_tokens = params.get("max_tokens")
+    if type(max_tokens) is not int:
+        raise invalid_request(_field_error("max_tokens", max_tokens, "integer"), "max_tokens")
+    return max(0, max_tokens)
+
+
+def _field_error(name: str, value: object, kind: str) -> str:
+    return f"{name}: Field required" if value is None else f"{name}: Input should be a valid {kind}"
+
+
+def _native_limits(headers: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """`x-ratelimit-*` headers under Anthropic's names, with the time of a reset in place of its distance."""
+    native: dict[str, str] = {}
+    for name, value in headers.items():
+        figure, unit = name.removeprefix("x-ratelimit-").split("-")
+        native[f"anthropic-ratelimit-{unit}-{figure}"] = _time(value, now) if figure == "reset" else value
+    return native
+
+
+def _time(seconds: str, now: datetime) -> str:
+    """`now` and `seconds`, such as `12s`, as the API writes a time."""
+    return f"{now + timedelta(seconds=int(seconds.removesuffix('s'))):%Y-%m-%dT%H:%M:%SZ}"
