@@ -10,7 +10,7 @@ Json = Any
 Path = tuple[str | int, ...]
 
 # Text that json.dumps() cannot write stands in a value as RAW:... between single angle quotes, in hexadecimal.
-_RAW = re.compile(rb'"\\u2039RAW:([0-9a-f]*)\\u203a"')
+_RAW = re.compile(rb'"\\u2039RAW:((?:[0-9a-f]{2})*)\\u203a"')
 _REPEATED_KEY = "\u2039AGAIN\u203a"
 
 

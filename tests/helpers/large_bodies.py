@@ -18,6 +18,7 @@ Generator = Callable[[int], bytes]
 
 _MODEL = "claude-sonnet-5-5"
 _HELLO: Mapping[str, object] = {"role": "user", "content": "hi"}
+_NO_ARGUMENTS: Mapping[str, object] = {}
 _EPHEMERAL = {"cache_control": {"type": "ephemeral"}}
 
 
@@ -53,10 +54,15 @@ def _assistant(parts: Iterable[object], **fields: object) -> bytes:
     return _request([_HELLO, {"role": "assistant", "content": list(parts), **fields}, _HELLO])
 
 
-def _calls(ids: Iterable[str], name: str = "f") -> bytes:
-    calls = [{"id": each, "type": "function", "function": {"name": name, "arguments": "{}"}} for each in ids]
+def _calls(ids: Iterable[str], name: str = "f", arguments: object = _NO_ARGUMENTS) -> bytes:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    calls = [{"id": each, "type": "function", "function": function} for each in ids]
     results = [{"role": "tool", "tool_call_id": call["id"], "content": "r"} for call in calls]
     return _request([_HELLO, {"role": "assistant", "tool_calls": calls}, *results])
+
+
+def _call(arguments: object) -> bytes:
+    return _calls(["c"], arguments=arguments)
 
 
 def _tool(parameters: object, **fields: object) -> bytes:
@@ -170,17 +176,15 @@ BODIES: Mapping[str, Generator] = {
             {"type": "web_search_tool_result", "tool_use_id": f"srvtoolu_{number}", "content": []},
         )
     ),
-    "dense-arguments": lambda n: _request(
-        [
-            _HELLO,
-            {
-                "role": "assistant",
-                "tool_calls": [
-                    {"id": "c", "function": {"name": "f", "arguments": json.dumps({"a": [1] * (300 * n)})}}
-                ],
-            },
-            {"role": "tool", "tool_call_id": "c", "content": "r"},
-        ]
+    "dense-arguments": lambda n: _call({"a": [1] * (300 * n)}),
+    "arguments-of-small-objects": lambda n: _call({"a": [{"b": i} for i in range(70 * n)]}),
+    "arguments-of-strings": lambda n: _call({"a": [f"value {i}" for i in range(60 * n)]}),
+    "nested-arguments": lambda n: _call({"a": [[[[]]]] * (90 * n)}),
+    "arguments-of-many-calls": lambda n: _calls(
+        (f"c_{i}" for i in range(5 * n)), arguments={"a": {"b": [1, "c"]}}
+    ),
+    "messages-of-one-part": lambda n: _request(
+        [{"role": "user", "content": [{"type": "text", "text": "a"}]}] * (16 * n)
     ),
     # Fields
     "unknown-fields": lambda n: _request(**{f"x{number}": 1 for number in range(80 * n)}),
@@ -223,6 +227,9 @@ BODIES: Mapping[str, Generator] = {
                 "tools": [{"type": "function", "function": {"name": f"f{number}"}} for number in range(8 * n)],
             },
         },
+    ),
+    "tools-with-parameters": lambda n: _request(
+        tools=[{"function": {"name": f"f{i}", "parameters": _object(_strings(2))}} for i in range(6 * n)]
     ),
     "strict-tools": lambda n: _request(
         tools=[
@@ -270,6 +277,14 @@ BODIES: Mapping[str, Generator] = {
     "all-of-50-deep": lambda n: _format(_nested(50, "allOf", _object(_strings(30 * n)))),
     "all-of-many": lambda n: _format(
         {"allOf": [_object({f"p{i}": {"type": "string"}}) for i in range(10 * n)]}
+    ),
+    "one-enum": lambda n: _format(_object({"a": {"enum": [f"value {i}" for i in range(60 * n)]}})),
+    "enum-of-numbers": lambda n: _format(_object({"a": {"enum": [*range(150 * n)]}})),
+    "enum-of-a-strict-tool": lambda n: _tool(
+        _object({"a": {"enum": [f"value {i}" for i in range(60 * n)]}}), strict=True
+    ),
+    "described-properties": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "description": "d", "minLength": 1} for i in range(12 * n)})
     ),
     "options-of-a-union": lambda n: _format({"anyOf": [{"const": i} for i in range(60 * n)]}),
     "unions-30-deep": lambda n: _format(_unions(30, {"enum": [f"value {i}" for i in range(70 * n)]})),

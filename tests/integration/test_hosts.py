@@ -241,3 +241,16 @@ def test_without_credentials_the_error_names_the_cause(monkeypatch: pytest.Monke
         client_of(url).chat.completions.create(model="claude-opus-5-5", messages=MESSAGES)
     assert caught.value.code == "upstream_credential_refused"
     assert "no AWS credentials in the environment" in caught.value.message
+
+
+@pytest.mark.parametrize(("kind", "constrained"), [("bedrock", False), ("aws", True)])
+def test_a_demanded_call_is_requested_by_instruction_where_no_schema_is_enforced(
+    kind: Kind, constrained: bool
+) -> None:
+    host, tool = FakeHost(kind), {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+    body = {"model": "claude-opus-5-5", "messages": MESSAGES, "tools": [tool], "tool_choice": "required"}
+    with hosts_gateway({kind: host}) as url:
+        answer = httpx.post(f"{url}/chat/completions", json=body, headers={"api-key": GATEWAY_KEY})
+    assert answer.status_code == 200, answer.text
+    assert ("format" in host.requests[0][2].get("output_config", {})) == constrained
+    assert ("an instruction asks it" in answer.headers.get("x-claudexia-warnings", "")) != constrained

@@ -87,7 +87,8 @@ REPORTED: list[tuple[str, dict[str, Any]]] = [
     ("response_format", {"response_format": {"type": "json_object"}}),
     ("response_format.json_schema.schema", {"response_format": {"type": "json_schema", "json_schema": {
         "name": "a", "schema": {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}}}}),
-    ("tool_choice", {"tools": TOOLS, "tool_choice": "required"}),
+    ("tools[0].custom.format", {"tools": [{"type": "custom", "custom": {
+        "name": "patch", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /a/"}}}}]}),
     ("web_search_options.search_context_size", {"web_search_options": {"search_context_size": "low"}}),
     ("prompt_cache_retention", {"prompt_cache_retention": "24h"}),
     ("cache_control", {"messages": [{"role": "user", "content": [

@@ -241,7 +241,8 @@ class CompletionHandler:
         on_events = context.usage.on_events if context.usage.limited else None
         while True:
             params = translated.message_request.params
-            request = GenerationRequest(self._upstream, params, context.now, on_events)
+            forced_call = translated.message_request.forced_call
+            request = GenerationRequest(self._upstream, params, context.now, on_events, forced_call)
             choices = translated.params.n or 1
             try:
                 await start_generations(request, choices, translated.retry_report, generations)

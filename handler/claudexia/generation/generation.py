@@ -1,21 +1,25 @@
 """Generation: Claude's answer to one request, as one sequence of events.
 
-A turn that Claude paused is resumed. If the upstream refuses the thinking that the request replays, the
-request is sent once more without it. A request for several choices has one Generation per choice.
+A turn that Claude paused is resumed, and one without the tool call that the client demands is continued by a
+second request. If the upstream refuses the thinking that the request replays, the request is sent once more
+without it. A request for several choices has one Generation per choice.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol, cast
 
 from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.settings import HostName
-from claudexia.translate.report import Report
+from claudexia.translate.report import SELECTED, Report
+from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
+from claudexia.translate.response.forced_call import CallEvents
 from claudexia.translate.response.usage import add_usage
 from claudexia.translate.types.anthropic import (
     Message,
@@ -48,12 +52,14 @@ class GenerationRequest(NamedTuple):
     """What to send and where; `now` is when the client's request came.
 
     `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    `forced_call` is the call that the client demands of a model that takes no forced choice.
     """
 
     upstream: Upstream
     params: MessageCreateParams
     now: datetime
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
+    forced_call: ForcedCall | None = None
 
     async def open(self, host: HostName | None = None) -> MessageStream:
         return await self.upstream.open(self.params, self.now, host)
@@ -68,6 +74,11 @@ class GenerationRequest(NamedTuple):
         params: MessageCreateParams = {**self.params, "messages": [*self.params["messages"], message]}
         return self._replace(params=params)
 
+    def with_selected_call(self, forced_call: ForcedCall) -> "GenerationRequest":
+        """The second request for the call that the answer to this one lacks."""
+        params = forced_call.second_request(self.params)
+        return self._replace(params=params, forced_call=replace(forced_call, schema=None, format=SELECTED))
+
 
 class Generation:
     """An answer that has started: the first event of `stream` has arrived. Call aclose() in any case."""
@@ -75,7 +86,10 @@ class Generation:
     def __init__(self, request: GenerationRequest, stream: MessageStream) -> None:
         self._request = request
         self._stream = stream
-        self._accumulator = MessageAccumulator(resumable=request.can_pause())
+        forced_call = request.forced_call
+        self._accumulator = MessageAccumulator(resumable=request.can_pause(), must_call=forced_call is not None)
+        self._calls = CallEvents(forced_call.format) if forced_call and forced_call.format else None
+        self._second_request = False  # for a call that the first answer lacks
         self._stopped = False  # the current message is complete, or has failed with `_failure`
         self._failure: APIError | None = None
 
@@ -123,7 +137,7 @@ class Generation:
                 if self._accumulator.finished:
                     return
                 await self._resume()
-                resumptions += 1
+                resumptions += self._accumulator.paused
                 reads, events = aiter(self._stream), self._stream.opening
                 continue
             if self._request.on_events:
@@ -141,7 +155,7 @@ class Generation:
         accumulated: list[MessageStreamEvent] = []
         feed_delta, append = self._accumulator.feed_delta, accumulated.append
         try:
-            for event in events:
+            for event in self._with_calls(events) if self._calls else events:
                 if event["type"] == "content_block_delta":  # first, since most events are deltas
                     append(feed_delta(event))
                     continue
@@ -162,12 +176,31 @@ class Generation:
             self._stopped, self._failure = True, error
         return accumulated
 
+    def _with_calls(self, events: Sequence[MessageStreamEvent]) -> Iterator[MessageStreamEvent]:
+        """The events, with the constrained text as tool calls."""
+        for event in events:
+            if self._calls and event["type"] != "error":
+                yield from self._calls.feed(event)
+            else:
+                yield event
+
     async def _resume(self) -> None:
+        """Opens the stream of the request that continues the turn. Raises APIError 502 if there is none."""
         await self._stream.aclose()
+        if self._accumulator.paused:
+            request = self._request.resumed_with(self._accumulator.resume_content)
+        else:
+            request = self._request_for_call()
         self._stopped = False
-        request = self._request.resumed_with(self._accumulator.resume_content)
         # Only the host that paused the turn knows its server tools' results.
         self._stream = await request.open(self._stream.host)
+
+    def _request_for_call(self) -> GenerationRequest:
+        forced_call = self._request.forced_call
+        if not forced_call or self._second_request:
+            raise upstream_error("Claude did not call the tool that the request demands, asked twice.")
+        self._second_request, self._calls = True, CallEvents(SELECTED)
+        return self._request.with_selected_call(forced_call)
 
 
 def cut_short() -> APIError:
@@ -204,6 +237,9 @@ async def _start(request: GenerationRequest, report: Report) -> Generation:
     try:
         return Generation(request, await request.open())
     except APIError as error:
+        if request.forced_call and request.forced_call.schema and refuses_schema(error):
+            request = request.with_selected_call(request.forced_call)
+            return Generation(request, await request.open())
         stripped = strip_thinking(request.params)
         if stripped == request.params or not refuses_thinking(error):
             raise

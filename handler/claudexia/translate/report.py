@@ -1,7 +1,7 @@
 """What the translation of a request yields beside the upstream body: warnings, errors and response options."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
@@ -110,9 +110,10 @@ _DEFAULTS: dict[str, object] = {"caller": {"type": "direct"}}
 
 def check_extras(given: Params, report: Report) -> None:
     """Warns of each field of `given` that its model does not name. Raises APIError 400 for audio."""
-    if not given.model_extra:
+    extra = given.__pydantic_extra__  # not model_extra, a property: this is called for each message and part
+    if not extra:
         return
-    for name, value in given.model_extra.items():
+    for name, value in extra.items():
         if value in _EMPTY or value == _DEFAULTS.get(name):
             continue
         if name in _REJECTED:
@@ -131,6 +132,8 @@ class ResponseOptions:
     thinking_blocks  write the signed thinking blocks, too
     json_object      write only the JSON object in the text
     function_call    write a tool call as the legacy `function_call`
+    argument_names   by the upstream name of a tool: the client's names of arguments by their upstream names
+    named_call       the client named the tool that is called
     """
 
     original_name: Callable[[str], str] = str
@@ -139,6 +142,23 @@ class ResponseOptions:
     thinking_blocks: bool = False
     json_object: bool = False
     function_call: bool = False
+    argument_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    named_call: bool = False
 
 
 DEFAULT_OPTIONS = ResponseOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a text stands for calls.
+
+    name      the tool whose arguments the text is; "" if the text holds the names of its calls
+    selected  the text is one object with the name and, as a string, the arguments
+    """
+
+    name: str = ""
+    selected: bool = False
+
+
+SELECTED = CallFormat(selected=True)

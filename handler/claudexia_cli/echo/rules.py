@@ -34,6 +34,11 @@ SERVER_TOOL_RESULTS = (
 )
 
 
+# The API's limits. That of tools is stated for tool search:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool#limits
+_LARGEST = {"messages": 100_000, "tools": 10_000}
+
+
 class Model(Protocol):
     """What the shared rules know about the requested model."""
 
@@ -62,6 +67,13 @@ class Rule(Generic[ModelT_contra]):
             message = self.message.replace("{}", detail)
             return f"{path}: {message}" if path else message
         return None
+
+
+def _too_many(params: Params, _: Model) -> Iterator[Violation]:
+    for name, largest in _LARGEST.items():
+        given = params.get(name)
+        if isinstance(given, list) and len(given) > largest:
+            yield name, str(largest)
 
 
 def _no_messages(params: Params, _: Model) -> Iterator[Violation]:
@@ -181,7 +193,10 @@ _UNANSWERED = (
     "`tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` block must "
     "have a corresponding `tool_result` block in the next message."
 )
+# Checked first and alone, since the other rules are slow for so many messages or tools.
+TOO_MANY: Rule[Model] = Rule("too many", "at most {} are allowed", _too_many)
 RULES: tuple[Rule[Model], ...] = (
+    TOO_MANY,
     Rule("no messages", "at least one message is required", _no_messages),
     Rule("first turn", 'first message must use the "user" role', _first_role),
     Rule(

@@ -153,6 +153,14 @@ DEFINITIONS = {
     "input_schema type": [request(tools=[tool(input_schema={"properties": {}})])],
     "input_schema union": [schema(anyOf=[{}]), schema(oneOf=[{}]), schema(allOf=[{}])],
     "input_schema draft": [schema(properties={"a": {"type": "text"}}), schema(required="a")],
+    "property name": [
+        schema(properties={"$filter": {}}),
+        schema(properties={"filter[name]": {}}),
+        schema(properties={"two words": {}}),
+        schema(properties={"größe": {}}),
+        schema(properties={"a" * 65: {}}),
+        schema(properties={"": {}}),
+    ],
     "input_examples": [
         request(tools=[tool(input_schema={"type": "object", "required": ["a"]}, input_examples=[{"b": 1}])]),
     ],

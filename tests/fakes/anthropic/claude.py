@@ -6,6 +6,10 @@
 `[redacted]`    a redacted thinking block
 `[pause]`       stop reason `pause_turn` after a web search
 `[refuse]`, `[refuse-late]`, `[long]`, `[empty]`: a refusal without and with text, `max_tokens`, no content
+`[bad-arguments]` arguments that are text in structured output are no JSON
+
+Claude calls a tool where `tool_choice` forces it to or where the prompt has the word tool or weather. What the
+system prompt says about tools is ignored.
 """
 
 import json
@@ -83,7 +87,7 @@ class Claude:
             return self._search(prompt, turns)
         results = [_result(block) for block in _last_user(turns).of_type("tool_result")]
         plain = [text(f"Result: {'; '.join(results)}")] if results else _text_reply(params, prompt)
-        return ClaudeReply(_structured_output(params) or plain)
+        return ClaudeReply(_structured_output(params, prompt) or plain)
 
     def _calls(self, params: Params, turns: list[Turn]) -> list[Block]:
         """One call of each of the first two tools, until the requested number of rounds is reached."""
@@ -155,10 +159,17 @@ def _thinking(summary: str) -> Block:
     return {"type": "thinking", "thinking": summary, "signature": ""}
 
 
-def _structured_output(params: Params) -> list[Block]:
+def _structured_output(params: Params, prompt: str) -> list[Block]:
     """A text block with JSON for `output_config.format`, if it is set."""
     format_ = output_format(params)
-    return [text(json.dumps(_sample(format_["schema"])))] if format_ else []
+    if not format_:
+        return []
+    value = _sample(format_["schema"])
+    if isinstance(value, dict) and isinstance(value.get("arguments"), str):
+        schema = next(tool["input_schema"] for _, tool in tools(params) if tool.get("name") == value["name"])
+        arguments = "{no JSON}" if "[bad-arguments]" in prompt else json.dumps(_sample(schema))
+        value = {**value, "arguments": arguments}
+    return [text(json.dumps(value))]
 
 
 def _sample(schema: Json) -> Any:

@@ -59,7 +59,6 @@ def _exhaust(value: object) -> None:
 
 
 RULES: tuple[Rule[ModelFacts], ...] = (
-    turn_rules.TOO_MANY,
     *rules.RULES,
     *parameter_rules.RULES,
     *turn_rules.RULES,
@@ -78,7 +77,7 @@ def rejections(params: Params, version: str = "2023-06-01") -> list[Rejection]:
     model = facts_of(params.get("model"))
     if version >= _WITHOUT_SAMPLING:
         model = replace(model, sampling_parameters=False)
-    if too_many := _check(turn_rules.TOO_MANY, params, model):
+    if too_many := _check(rules.TOO_MANY, params, model):
         return too_many
     found = [rejection for rule in RULES for rejection in _check(rule, params, model)]
     return found or _check(TYPES, params, model)

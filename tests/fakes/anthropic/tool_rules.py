@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import get_args, get_type_hints
 
 from anthropic.types import ToolParam, ToolUnionParam, WebSearchTool20250305Param
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 from referencing.exceptions import Unresolvable
 
@@ -18,9 +18,11 @@ from claudexia_cli.echo.rules import Rule, Violation, input_schemas
 from tests.fakes.anthropic.models import ModelFacts, thinking_type
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _TYPES = {
     get_args(get_type_hints(tool).get("type"))[0] for tool in get_args(ToolUnionParam) if tool is not ToolParam
 }
+_FORMATS = FormatChecker()
 _SEARCH = "web_search_20250305"
 _LOCATION_KEYS = {"type", "city", "region", "country", "timezone"}
 _CHOICES = {
@@ -58,6 +60,13 @@ def _duplicate_names(params: Params, _: ModelFacts) -> Iterator[Violation]:
 
 def _root_union(params: Params, _: ModelFacts) -> Iterator[Violation]:
     yield from (path for path, schema in input_schemas(params) if {"oneOf", "anyOf", "allOf"} & schema.keys())
+
+
+def _property_names(params: Params, _: ModelFacts) -> Iterator[Violation]:
+    """Only those at the top: names of nested properties are not checked."""
+    for path, schema in input_schemas(params):
+        if not all(map(_PROPERTY.fullmatch, as_object(schema.get("properties")))):
+            yield f"{path}.properties"
 
 
 def _invalid_schema(params: Params, _: ModelFacts) -> Iterator[Violation]:
@@ -118,9 +127,15 @@ def _search_location(params: Params, _: ModelFacts) -> Iterator[Violation]:
             yield f"{path}.user_location"
 
 
+@_FORMATS.checks("regex", re.error)
+def _is_regex(pattern: object) -> bool:
+    """The API takes Unicode properties, which Python's `re` does not know."""
+    return not isinstance(pattern, str) or bool(re.compile(re.sub(r"\\[pP]\{[^}]*\}", ".", pattern)))
+
+
 def is_draft_2020_12(schema: Json) -> bool:
     try:
-        Draft202012Validator.check_schema(schema)
+        Draft202012Validator.check_schema(schema, _FORMATS)
     except SchemaError:
         return False
     return True
@@ -144,6 +159,7 @@ RULES = (
     Rule("duplicate tool name", "Tool names must be unique.", _duplicate_names),
     Rule("input_schema union", "input_schema does not support oneOf, allOf, or anyOf at the top level", _root_union),
     Rule("input_schema draft", "JSON schema is invalid. It must match JSON Schema draft 2020-12", _invalid_schema),
+    Rule("property name", "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'", _property_names),
     Rule("input_examples", "does not match input_schema", _examples),
     Rule("tool_choice shape", "Input should be auto, any, tool with a name, or none without "
          "`disable_parallel_tool_use`", _choice_keys),

@@ -21,11 +21,6 @@ from tests.fakes.anthropic.models import ModelFacts, thinking_type
 _ROLES = ("user", "assistant", "system")
 
 
-def _too_many(params: Params, _: ModelFacts) -> Iterator[Violation]:
-    if len(message_turns(params)) > 100_000:
-        yield "messages"
-
-
 def _roles(params: Params, _: ModelFacts) -> Iterator[Violation]:
     yield from (f"{turn.path}.role" for turn in message_turns(params) if turn.role not in _ROLES)
 
@@ -106,8 +101,6 @@ def _pending(turn: Turn) -> bool:
     return not block_ids(turn, "server_tool_use", "id") <= results
 
 
-# Checked first and alone, since the other rules are slow for so many messages.
-TOO_MANY = Rule("too many messages", "at most 100000 messages are allowed", _too_many)
 RULES = (
     Rule("role", "Unexpected role. Allowed roles are user, assistant and system", _roles),
     Rule("system turn of model", "role 'system' is not supported on this model", _system_role),

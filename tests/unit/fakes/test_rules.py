@@ -14,7 +14,10 @@ from tests.slow.test_mutations import all_positions
 
 VIOLATIONS: dict[str, list[Any]] = {
     **c.PARAMETERS, **c.TURNS, **c.DEFINITIONS, **c.SCHEMAS, **b.BLOCKS, **b.THINKING, **b.BREAKPOINTS,
-    "too many messages": [c.request(*[c.user("a")] * 100_001)],
+    "too many": [
+        c.request(*[c.user("a")] * 100_001),
+        c.request(tools=[c.tool(name=f"f{number}") for number in range(10_001)]),
+    ],
 }  # fmt: skip
 # An empty text with a breakpoint violates two rules.
 ALSO = {"breakpoint on empty text": {"empty text"}}

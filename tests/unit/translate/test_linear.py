@@ -5,12 +5,8 @@ is not counted: the sizes of its results are checked instead, and `tests.benchma
 """
 
 import json
-import sys
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from types import FrameType
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -21,35 +17,12 @@ from claudexia.translate.report import MAX_WARNINGS, Report
 from claudexia.translate.sse import MAX_EVENT, EventDecoder
 from claudexia.translate.types.params import CompletionCreateParams
 from tests.helpers.large_bodies import BODIES, translate, upstream_body
+from tests.helpers.steps import count_steps
 
 # One unit is about a kilobyte.
 UNITS = (4, 8, 16, 32)
 # The cost per byte may grow by this factor when the size doubles; quadratic work tends to a factor of two.
 GROWTH = 1.12
-
-
-def count_steps(work: Callable[[], object]) -> int:
-    """Lines of Python and calls into C that `work` takes."""
-    steps = 0
-
-    def trace(frame: FrameType, event: str, arg: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        return trace
-
-    def profile(frame: FrameType, event: str, arg: Any) -> None:
-        nonlocal steps
-        steps += event == "c_call"
-
-    before = sys.gettrace(), sys.getprofile()
-    sys.settrace(trace)
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.settrace(before[0])
-        sys.setprofile(before[1])
-    return steps
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -12,6 +12,7 @@ from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
 from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.forced_call import ForcedCall, constrained
 from claudexia.translate.request.prompt_cache import apply_cache_control
 from claudexia.translate.request.structured_output import OutputFormat, to_output_format, without_citations
 from claudexia.translate.request.thinking import (
@@ -22,7 +23,13 @@ from claudexia.translate.request.thinking import (
 )
 from claudexia.translate.request.thinking_replay import StoredAnswers, tool_call_keys
 from claudexia.translate.request.tool_calls import ToolNames
-from claudexia.translate.request.tools import ToolConfig, reserved_names, to_tool_config
+from claudexia.translate.request.tools import (
+    ToolConfig,
+    enforce_strict,
+    reserved_names,
+    to_tool_config,
+    tool_definitions,
+)
 from claudexia.translate.types.anthropic import MessageCreateParams, OutputConfigParam, TextBlockParam
 from claudexia.translate.types.params import (
     CompletionCreateParams,
@@ -51,16 +58,18 @@ _MAX_MESSAGES_NAMED = 5
 class MessageRequest:
     """A translated request.
 
-    params     the upstream request
-    warnings   what the gateway handled differently from what the client requested
-    options    how the response is written
-    may_think  whether the answer may hold thinking
+    params       the upstream request
+    warnings     what the gateway handled differently from what the client requested
+    options      how the response is written
+    may_think    whether the answer may hold thinking
+    forced_call  the call that the client demands, if the model takes no forced choice
     """
 
     params: MessageCreateParams
     warnings: tuple[FieldWarning, ...]
     options: ResponseOptions
     may_think: bool
+    forced_call: ForcedCall | None = None
 
     @property
     def stores_thinking(self) -> bool:
@@ -91,13 +100,17 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     """
     report = Report(strict, model.host)
     sent_fields = _single_fields(params, report)
-    output_format = to_output_format(params.response_format, report)
-    schema = output_format.format["schema"] if output_format.format else None
     names = ToolNames(reserved_names(params))
+    definitions = tool_definitions(params, names, report)
     conversation = Conversation(model, names, report, stored_answers or {})
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
-    tools = to_tool_config(params, model, names, report, schema)
+    tools = to_tool_config(params, model, names, definitions, report)
+    forced_call = tools.forced_call
+    # A forced call is the whole answer.
+    output_format = to_output_format(None if forced_call else params.response_format, report)
+    schema = output_format.format["schema"] if output_format.format else None
+    enforce_strict(tools, definitions, schema)
     max_tokens = sent_fields.pop("max_tokens", None)
     plan = to_thinking(
         params,
@@ -112,23 +125,33 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     # If the client began the JSON object itself, the answer holds only the rest of it and cannot be read.
     free_text = schema is None and not output_format.json_object
     turns = conversation.turns(prefill=model.prefill and not plan.active and free_text)
+    if forced_call or schema is not None:
+        turns = without_citations(turns, None if forced_call else report)
     sent: MessageCreateParams = {
         "model": model.id,
         "max_tokens": plan.max_tokens,
-        "messages": turns if schema is None else without_citations(turns, report),
+        "messages": turns,
         "stream": True,
         **sent_fields,  # type: ignore[typeddict-item]  # the rules' targets are this type's keys; a test proves it
     }
     _add_composed(sent, conversation.system, output_format, tools, plan)
     apply_cache_control(sent, params, model, caching, report)
+    if forced_call and forced_call.schema:
+        sent = constrained(sent, forced_call.schema)
     options = ResponseOptions(
         original_name=names.original,
         custom=tools.custom,
         reasoning=plan.visible,
         json_object=output_format.json_object,
         function_call=tools.function_call,
+        argument_names={
+            tool: {upstream: name for name, upstream in replaced.items()}
+            for tool, replaced in names.arguments.items()
+        },
+        named_call=tools.named_call,
     )
-    return MessageRequest(sent, (*report.warnings, *_retirement(model, today)), options, plan.active)
+    warnings = (*report.warnings, *_retirement(model, today))
+    return MessageRequest(sent, warnings, options, plan.active, forced_call)
 
 
 def _enabled_conflict(tools: ToolConfig, conversation: Conversation) -> str:

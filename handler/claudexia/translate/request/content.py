@@ -6,7 +6,7 @@ blocks: they are checked and passed on as they are.
 Source: https://platform.claude.com/docs/en/api/messages
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard, TypeVar
 
 from claudexia.errors import APIError, shorten
@@ -21,6 +21,7 @@ from claudexia.translate.request.media import (
 )
 from claudexia.translate.request.prompt_cache import (
     client_cache_control,
+    is_plain,
     last_cache_control,
     set_client_breakpoint,
     without_cache_control,
@@ -81,6 +82,11 @@ def text_block(text: str) -> TextBlockParam:
     return {"type": "text", "text": text}
 
 
+def text_blocks(text: str) -> list[TextBlockParam]:
+    """One block; none for blank text, which the API rejects."""
+    return [{"type": "text", "text": text}] if text.strip() else []
+
+
 def to_system_content(message: SystemMessage, report: Report) -> list[TextBlockParam]:
     blocks = [block for block in _input_blocks(message.content, report) if block["type"] == "text"]
     set_client_breakpoint(blocks, message, report)
@@ -114,8 +120,12 @@ def to_assistant_content(
     blocks: list[ContentBlockParam] = [*thinking_beside_content(message, report)]
     calls: list[Call] = []
     if isinstance(message.content, str):
-        blocks += _text_blocks(message.content)
-    for part, place in _parts(message.content, report):
+        blocks += text_blocks(message.content)
+    for number, part in _parts(message.content):
+        if _is_plain_text(part):
+            blocks += text_blocks(part.text)
+            continue
+        place = report.at("content", number)
         check_extras(part, place)
         if isinstance(part, ToolUseBlock):
             tool_use = tool_calls.from_block(part)
@@ -123,7 +133,8 @@ def to_assistant_content(
             _append(tool_use, part, blocks, place)
         else:
             _append(_assistant_block(part, place), part, blocks, place)
-    blocks += _input_blocks(message.refusal, report)
+    if message.refusal:
+        blocks += text_blocks(message.refusal)
     outer_calls = _calls_beside_content(index, message, tool_calls, report)
     blocks += [block for _, block in outer_calls]
     _drop_trailing_thinking(blocks, report)
@@ -135,6 +146,8 @@ def _calls_beside_content(
     index: int, message: AssistantMessage, tool_calls: ToolCalls, report: Report
 ) -> list[Call]:
     """The calls in `tool_calls` and `function_call`."""
+    if not message.tool_calls and not message.function_call:
+        return []
     calls = [
         (call.id, tool_calls.from_tool_call(call, report.at("tool_calls", number)))
         for number, call in enumerate(message.tool_calls or [])
@@ -146,23 +159,25 @@ def _calls_beside_content(
     return calls
 
 
-def _parts(content: str | Iterable[Part] | None, report: Report) -> Iterator[tuple[Part, Report]]:
-    """Each part with the report located at it; a string has none."""
-    if content and not isinstance(content, str):
-        for index, part in enumerate(content):
-            yield part, report.at("content", index)
+def _parts(content: str | Sequence[Part] | None) -> Iterable[tuple[int, Part]]:
+    """Each part with its index; a string has none."""
+    return () if content is None or isinstance(content, str) else enumerate(content)
 
 
-def _text_blocks(text: str) -> list[TextBlockParam]:
-    return [text_block(text)] if text.strip() else []
+def _is_plain_text(part: Part) -> TypeGuard[TextPart]:
+    """Whether nothing but the text of `part` is to be translated."""
+    return type(part) is TextPart and is_plain(part)
 
 
-def _input_blocks(content: str | Iterable[Part] | None, report: Report) -> list[InputBlockParam]:
+def _input_blocks(content: str | Sequence[Part] | None, report: Report) -> list[InputBlockParam]:
     if isinstance(content, str):
-        return [*_text_blocks(content)]
+        return [*text_blocks(content)]
     blocks: list[InputBlockParam] = []
-    for part, place in _parts(content, report):
-        if not isinstance(part, ToolResultBlock):
+    for number, part in _parts(content):
+        if _is_plain_text(part):
+            blocks += text_blocks(part.text)
+        elif not isinstance(part, ToolResultBlock):
+            place = report.at("content", number)
             check_extras(part, place)
             _append(_input_block(part, place), part, blocks, place)
     return blocks

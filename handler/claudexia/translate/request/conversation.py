@@ -23,12 +23,13 @@ from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.content import (
     PendingServerCalls,
     text_block,
+    text_blocks,
     to_assistant_content,
     to_system_content,
     to_tool_result,
     to_user_content,
 )
-from claudexia.translate.request.prompt_cache import set_client_breakpoint
+from claudexia.translate.request.prompt_cache import is_plain, set_client_breakpoint
 from claudexia.translate.request.thinking_replay import (
     StoredAnswers,
     client_ids,
@@ -95,12 +96,13 @@ class Conversation:
         return self._turns.ends_with_results_without_thinking
 
     def add(self, index: int, message: ChatMessage) -> None:
-        report = self._report.at("messages", index)
         self._last_index = index
+        if type(message) is UserMessage and isinstance(message.content, str) and is_plain(message):
+            self._turns.add_user(index, (), text_blocks(message.content))
+            return
+        report = self._report.at("messages", index)
         check_extras(message, report)
         match message:
-            case SystemMessage():
-                self._turns.add_system(to_system_content(message, report), report)
             case UserMessage():
                 self._add_user(index, message, report)
             case AssistantMessage():
@@ -111,6 +113,8 @@ class Conversation:
             case FunctionMessage():
                 upstream_id = self._pending.resolve_function(self._role_report(index))
                 self._turns.add_user(index, [to_tool_result(message, upstream_id, report)], [])
+            case SystemMessage():
+                self._turns.add_system(to_system_content(message, report), report)
 
     def turns(self, *, prefill: bool) -> list[MessageParam]:
         """The whole conversation. `prefill`: whether the model may continue a last assistant message. The model
@@ -133,7 +137,7 @@ class Conversation:
         results: list[ContentBlockParam] = []
         parts = message.content if isinstance(message.content, list) else []
         for place, part in enumerate(parts):
-            if isinstance(part, ToolResultBlock):
+            if type(part) is ToolResultBlock:
                 part_report = report.at("content", place)
                 check_extras(part, part_report)
                 upstream_id = self._pending.resolve(part.tool_use_id, part_report.at("tool_use_id"))
@@ -246,9 +250,10 @@ class _Turns:
         self, index: int, results: Iterable[ContentBlockParam], content: Iterable[ContentBlockParam]
     ) -> None:
         # A system message follows a whole user turn: never inside of one, never before its results.
-        for report, _ in self._waiting_system[self._moved_system :]:
-            report.warn("moved behind the user and tool messages that follow it")
-        self._moved_system = len(self._waiting_system)
+        if self._moved_system < len(self._waiting_system):
+            for report, _ in self._waiting_system[self._moved_system :]:
+                report.warn("moved behind the user and tool messages that follow it")
+            self._moved_system = len(self._waiting_system)
         turn = self._turn("user", index)
         turn.results += results
         turn.content += content

@@ -144,6 +144,14 @@ def _invalid_value(name: str, detail: ErrorDetails) -> APIError:
             "but got an empty array instead."
         )
         return invalid_request(message, name, "empty_array")
+    if detail["type"] == "too_long":
+        context = detail["ctx"]
+        given = context["actual_length"] or f"more than {context['max_length']}"
+        message = (
+            f"Invalid '{shorten(name)}': array too long. Expected an array with maximum length "
+            f"{context['max_length']}, but got an array with length {given} instead."
+        )
+        return invalid_request(message, name, "array_above_max_length")
     if detail["type"] == "string_too_short":
         return invalid_request(
             f"Invalid '{shorten(name)}': empty string. Expected at least one character.", name, "empty_string"

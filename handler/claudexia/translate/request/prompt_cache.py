@@ -18,6 +18,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from itertools import islice
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import ValidationError
@@ -47,7 +48,10 @@ _RETENTION_TTLS: Mapping[str, TTL] = {**_TTLS, "in_memory": "5m", "in-memory": "
 _LONGEST_TTL: TTL = "1h"
 
 _BYTES_PER_TOKEN = 4
-_WITH_TEXT = (str, list, tuple, dict)
+_PLAIN_TEXT_BYTES = len("typetexttext")
+_CONTAINERS = frozenset({dict, list, tuple})
+_WITH_TEXT = _CONTAINERS | {str}
+_FEW = 20
 _UNLIMITED = 2**40  # bytes, more than any request has
 # Rough estimates at the lower end: a page of a PDF takes more.
 _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0}
@@ -55,45 +59,63 @@ _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0
 
 def estimate_tokens(parts: object) -> int:
     """A rough number of tokens in `parts`, any JSON."""
-    return (_UNLIMITED - _bytes_left(parts, _UNLIMITED)) // _BYTES_PER_TOKEN
+    return _text_bytes(parts, _UNLIMITED) // _BYTES_PER_TOKEN
 
 
 def _has_tokens(parts: object, minimum: int) -> bool:
-    """Whether `parts`, any JSON, have about `minimum` tokens or more; reads no further than needed."""
-    return _bytes_left(parts, minimum * _BYTES_PER_TOKEN) <= 0
+    """Whether `parts`, any JSON, have about `minimum` tokens or more; reads little more than needed."""
+    limit = minimum * _BYTES_PER_TOKEN
+    return _text_bytes(parts, limit) >= limit
 
 
-def _bytes_left(value: object, budget: int) -> int:
-    """`budget` less the bytes of text in `value`; stops when nothing is left."""
-    if isinstance(value, str):
-        return budget - (len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass")))
-    if isinstance(value, list | tuple):
-        for item in value:
-            if budget <= 0:
-                break
-            if isinstance(item, _WITH_TEXT):
-                budget = _bytes_left(item, budget)
-    elif isinstance(value, dict):
-        return _bytes_left_by_object(value, budget)
-    return budget
+def _text_bytes(parts: object, limit: int) -> int:
+    """The bytes of text in `parts`; stops after the object or array in which `limit` is reached.
+
+    This loop sees every value of a request, so it compares exact types, which is faster than isinstance().
+    """
+    total, pending = 0, [parts]
+    while pending and total < limit:
+        container: Any = pending.pop()
+        if type(container) is dict:
+            block_type = container.get("type")
+            if block_type == "text" and type(text := container.get("text")) is str and len(container) == 2:
+                total += _PLAIN_TEXT_BYTES + _encoded_length(text)
+                continue
+            if type(block_type) is str and block_type in _TOKENS:
+                container, tokens = _block_text(container, block_type)
+                total += tokens * _BYTES_PER_TOKEN
+            else:
+                total += sum(map(len, container))
+                container = container.values()
+        if len(container) > _FEW and _WITH_TEXT.isdisjoint(map(type, container)):
+            continue  # numbers, of which there may be very many
+        for item in container:
+            kind = type(item)
+            if kind is str:
+                total += len(item) if item.isascii() else _encoded_length(item)
+            elif item and kind in _CONTAINERS:
+                pending.append(item)
+    return total
 
 
-def _bytes_left_by_object(value: Mapping[str, object], budget: int) -> int:
-    block_type = value.get("type")
-    if isinstance(block_type, str) and block_type in _TOKENS:
-        match value:
-            case {"type": "document", "source": {"type": "text", "data": text}}:
-                return _bytes_left(text, budget)
-        return budget - _TOKENS[block_type] * _BYTES_PER_TOKEN
-    for name, item in value.items():
-        budget -= len(name)
-        if isinstance(item, str) and item.isascii():
-            budget -= len(item)
-        elif isinstance(item, _WITH_TEXT):
-            budget = _bytes_left(item, budget)
-        if budget <= 0:
-            break
-    return budget
+def _encoded_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _block_text(block: Mapping[str, object], block_type: str) -> tuple[Sequence[object], int]:
+    """What counts of a block in _TOKENS: its text, or a number of tokens."""
+    match block:
+        case {"type": "document", "source": {"type": "text", "data": text}}:
+            return [text], 0
+    return [], _TOKENS[block_type]
+
+
+def is_plain(given: Params) -> bool:
+    """Whether `given` has neither a cache breakpoint nor a field beside those of its model."""
+    fields = given.__dict__
+    return not (
+        fields.get("cache_control") or fields.get("prompt_cache_breakpoint") or given.__pydantic_extra__
+    )
 
 
 def client_cache_control(given: Params, report: Report) -> CacheControlParam | None:
@@ -101,6 +123,8 @@ def client_cache_control(given: Params, report: Report) -> CacheControlParam | N
 
     Both are read even if the model of `given` does not name them. Raises APIError 400 for a malformed one.
     """
+    if is_plain(given):
+        return None
     control = _read(CacheControl, given, "cache_control", report)
     breakpoint_ = _read(PromptCacheBreakpoint, given, "prompt_cache_breakpoint", report)
     if control:
@@ -134,7 +158,8 @@ def _read(model: type[_FieldT], given: Params, name: str, report: Report) -> _Fi
 
 def set_client_breakpoint(blocks: list[_BlockT], given: Params, report: Report) -> None:
     """Sets the breakpoint of `given`, if it has one, on the last of `blocks` that can carry it."""
-    set_breakpoint(blocks, client_cache_control(given, report), report)
+    if control := client_cache_control(given, report):
+        set_breakpoint(blocks, control, report)
 
 
 def set_breakpoint(blocks: list[_BlockT], control: CacheControlParam | None, report: Report) -> None:
@@ -173,9 +198,9 @@ def apply_cache_control(
     them whatever the setting.
     """
     ttl = _default_ttl(params, report)
-    given = {
-        path: cast("CacheControlParam", block["cache_control"])
-        for path, block in _cacheable_blocks(sent)
+    given: dict[Path, CacheControlParam] = {
+        (*parent, index): block["cache_control"]
+        for parent, index, block in _cacheable_blocks(sent)
         if "cache_control" in block
     }
     if given or params.cache_control:
@@ -194,19 +219,21 @@ def apply_cache_control(
         _put_cache_controls(sent, dict.fromkeys(_automatic_breakpoints(sent, model.min_cache_tokens), control))
 
 
-def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, Block]]:
-    """All that may have a `cache_control`, in the order of the cached prefix: tools, system, messages."""
-    for index, tool in enumerate(sent.get("tools", ())):
-        yield ("tools", index), cast("Block", tool)
-    for index, text in enumerate(sent.get("system", ())):
-        yield ("system", index), cast("Block", text)
+def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, int, Any]]:
+    """All that may have a `cache_control`, in the order of the cached prefix: tools, system, messages.
+
+    Each as the path of the list that it is in, its index there, and itself.
+    """
+    for name in ("tools", "system"):
+        for index, block in enumerate(cast("Sequence[Block]", sent.get(name, ()))):
+            yield (name,), index, block
     for turn, message in enumerate(sent["messages"]):
-        for index, block in enumerate(message["content"]):
-            path = ("messages", turn, "content", index)
+        content = ("messages", turn, "content")
+        for index, block in enumerate(cast("Sequence[Block]", message["content"])):
             if block["type"] == "tool_result":
-                for inner, part in enumerate(block.get("content", ())):
-                    yield (*path, "content", inner), cast("Block", part)
-            yield path, cast("Block", block)
+                for inner, part in enumerate(cast("Sequence[Block]", block.get("content", ()))):
+                    yield (*content, index, "content"), inner, part
+            yield content, index, block
 
 
 def _can_carry_breakpoint(block: Block) -> bool:
@@ -281,9 +308,9 @@ def _automatic_breakpoints(sent: MessageCreateParams, minimum: int) -> list[Path
         paths.append(("system", len(system) - 1))
     turns = [turn for turn, message in enumerate(sent["messages"]) if message["role"] == "user"]
     for turn in turns[-2:]:
-        content = sent["messages"][turn]["content"]
-        usable = [index for index, block in enumerate(content) if _can_carry_breakpoint(cast("Block", block))]
-        paths += [("messages", turn, "content", index) for index in usable[-1:]]
+        content = cast("Sequence[Block]", sent["messages"][turn]["content"])
+        usable = (index for index in reversed(range(len(content))) if _can_carry_breakpoint(content[index]))
+        paths += [("messages", turn, "content", index) for index in islice(usable, 1)]
     return paths
 
 
@@ -296,7 +323,9 @@ def _apply_client_breakpoints(
 ) -> None:
     """Makes the breakpoints `given`, and the top-level one, fit the API's rules on place, number and order."""
     report = report.at("cache_control")
-    usable = [path for path, block in _cacheable_blocks(sent) if _can_carry_breakpoint(block)]
+    usable = [
+        (*parent, index) for parent, index, block in _cacheable_blocks(sent) if _can_carry_breakpoint(block)
+    ]
     ttls: dict[Path, TTL] = {path: given[path].get("ttl", default_ttl) for path in usable if path in given}
     if len(ttls) < len(given):
         report.warn("Claude takes no cache breakpoint on thinking or blank text, so it was left out")

@@ -58,13 +58,16 @@ def to_output_format(response_format: ResponseFormat | None, report: Report) -> 
     return OutputFormat()
 
 
-def without_citations(turns: Sequence[MessageParam], report: Report) -> list[MessageParam]:
-    """`turns` with citations switched off: the API takes none beside an output format."""
+def without_citations(turns: Sequence[MessageParam], report: Report | None = None) -> list[MessageParam]:
+    """`turns` with citations switched off: the API takes none beside an output format.
+
+    Without `report` no text is expected, so that nothing is lost.
+    """
     uncited: list[MessageParam] = [
         {"role": turn["role"], "content": [_without_citations(block) for block in turn["content"]]}
         for turn in turns
     ]
-    if uncited != list(turns):
+    if report and uncited != list(turns):
         report.at("response_format").warn(
             "Claude gives no citations when a schema is enforced, so they were switched off"
         )

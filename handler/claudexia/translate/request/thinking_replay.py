@@ -84,7 +84,7 @@ def has_thinking_in_content(message: AssistantMessage) -> bool:
 def client_ids(message: AssistantMessage) -> list[str]:
     """The ids of the message's tool calls, as the client gave them."""
     parts = message.content if isinstance(message.content, list) else []
-    native = [part.id for part in parts if isinstance(part, ToolUseBlock)]
+    native = [part.id for part in parts if type(part) is ToolUseBlock]
     return native + [call.id for call in message.tool_calls or []]
 
 
@@ -97,8 +97,8 @@ def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
         min(ids)
         for message in messages
         if isinstance(message, AssistantMessage)
-        and not has_thinking_in_content(message)
         and (ids := client_ids(message))
+        and not has_thinking_in_content(message)
     ]
 
 

@@ -9,11 +9,13 @@ import string
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable
 from hashlib import sha256
+from typing import cast
 
 from pydantic_core import from_json
 
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.prompt_cache import client_cache_control
+from claudexia.translate.schema.property_names import PropertyNames, rename_input
 from claudexia.translate.types.anthropic import ToolUseBlockParam
 from claudexia.translate.types.messages import CalledFunction, ToolCall, ToolUseBlock
 
@@ -36,6 +38,10 @@ class ToolNames:
 
     def __init__(self, reserved: Collection[str] = ()) -> None:
         self.called: dict[str, None] = {}
+        # By the upstream name of a tool: the names of its arguments that are replaced.
+        self.arguments: dict[str, PropertyNames] = {}
+        # The upstream names of the tools that the client declared as custom tools.
+        self.custom: set[str] = set()
         self._reserved = reserved
         self._originals: dict[str, str] = {}
 
@@ -85,7 +91,11 @@ class ToolCalls:
 
     def from_function(self, function: CalledFunction, client_id: str, report: Report) -> ToolUseBlockParam:
         check_extras(function, report)
-        arguments = _arguments(function.arguments or "", report)
+        text = function.arguments or ""
+        if self._names.upstream(function.name) in self._names.custom:
+            # Some clients send the call of a custom tool back as one of a function.
+            return self._tool_use(client_id, function.name, _custom_input(text))
+        arguments = _arguments(text, report)
         return self._tool_use(client_id, function.name, arguments)
 
     def from_block(self, block: ToolUseBlock) -> ToolUseBlockParam:
@@ -94,6 +104,8 @@ class ToolCalls:
     def _tool_use(self, client_id: str, name: str, given: dict[str, object]) -> ToolUseBlockParam:
         upstream_name = self._names.upstream(name)
         self._names.called[upstream_name] = None
+        if replaced := self._names.arguments.get(upstream_name):
+            given = rename_input(given, replaced)
         return {"type": "tool_use", "id": self._upstream_id(client_id), "name": upstream_name, "input": given}
 
     def _upstream_id(self, client_id: str) -> str:
@@ -162,6 +174,16 @@ def _valid(text: str) -> str:
     return text.encode("ascii", "replace").translate(_TO_VALID).decode()
 
 
+def _custom_input(text: str) -> dict[str, object]:
+    """The input of a custom tool, as it is or as the object with one string that it is upstream."""
+    try:
+        value: object = from_json(text)
+    except ValueError:
+        value = None
+    is_wrapped = isinstance(value, dict) and value.keys() == {"input"} and isinstance(value["input"], str)
+    return cast("dict[str, object]", value) if is_wrapped else {"input": text}
+
+
 def _arguments(text: str, report: Report) -> dict[str, object]:
     """The arguments as an object. Text that is not a JSON object is sent as the one property `arguments`."""
     if not text.strip():
@@ -172,5 +194,7 @@ def _arguments(text: str, report: Report) -> dict[str, object]:
         value = text
     if isinstance(value, dict):
         return value
+    if value is None or value == []:  # PHP's form of an empty object
+        return {}
     report.at("arguments").warn("not a JSON object, so it was sent as the value of 'arguments'")
     return {"arguments": value}

@@ -1,4 +1,4 @@
-"""to_tool_config(): the tool definitions and the choice among them.
+"""to_tool_config(): the tool definitions and the choice among them; before it, tool_definitions().
 
 `tools`, `functions`, `web_search_options`, `tool_choice`, `function_call` and `parallel_tool_calls` depend on
 each other and on the model's capabilities.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.forced_call import ForcedCall, to_forced_call
 from claudexia.translate.request.host_limits import is_server_run
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
@@ -27,6 +28,7 @@ from claudexia.translate.request.tool_choice import (
     to_tool_choice,
     without_force,
 )
+from claudexia.translate.schema.property_names import NO_NAMES, PropertyNames, rename_input
 from claudexia.translate.schema.tool_input import NO_PARAMETERS, to_input_schema
 from claudexia.translate.types.anthropic import (
     JSONSchema,
@@ -44,6 +46,9 @@ from claudexia.translate.types.tools import (
     AnthropicTool,
     CustomObject,
     CustomTool,
+    CustomToolFormat,
+    FlatCustomTool,
+    FlatFunctionTool,
     FunctionObject,
     FunctionTool,
     ServerTool,
@@ -72,15 +77,19 @@ class ToolConfig:
     """The upstream parameters that the tool fields result in.
 
     instruction    a forced choice as text, for models that do not take it as a parameter
+    forced_call    the call that such a choice demands
     custom         upstream names of the tools that the client declared as custom tools
     function_call  whether the client used `functions` and gets a call as `function_call`
+    named_call     whether the client named the tool that is called
     """
 
     tools: list[ToolUnionParam] = field(default_factory=list)
     choice: ToolChoiceParam | None = None
     instruction: str | None = None
+    forced_call: ForcedCall | None = None
     custom: frozenset[str] = frozenset()
     function_call: bool = False
+    named_call: bool = False
 
     @property
     def forced(self) -> bool:
@@ -88,17 +97,18 @@ class ToolConfig:
         return is_forced(self.choice)
 
 
-class _Definition(NamedTuple):
+class Definition(NamedTuple):
     """One client tool as Claude takes it.
 
     `name_report` is located at the tool's name, `strict_report` at the flag `strict` if that is set. A `custom`
-    tool takes its text as the one property `input`.
+    tool takes its text as the one property `input`. `arguments` are the replaced names of arguments.
     """
 
     param: ToolUnionParam
     name_report: Report
     strict_report: Report | None = None
     custom: bool = False
+    arguments: PropertyNames = NO_NAMES
 
     @property
     def name(self) -> str | None:
@@ -112,42 +122,94 @@ class _Definition(NamedTuple):
         )
 
 
+def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> "list[Definition]":
+    """The client's tools. `names` learns what calls in the conversation need to know about them."""
+    definitions = _distinct(_definitions(params, names, report))
+    for definition in definitions:
+        if definition.arguments:
+            names.arguments[str(definition.name)] = definition.arguments
+        if definition.custom:
+            names.custom.add(str(definition.name))
+    return definitions
+
+
 def to_tool_config(
     params: CompletionCreateParams,
     model: ClaudeModel,
     names: ToolNames,
+    definitions: "Sequence[Definition]",
     report: Report,
-    output_schema: JSONSchema | None = None,
 ) -> ToolConfig:
-    """`names` has seen the whole conversation. `output_schema` is that of the response format."""
+    """`names` has seen the whole conversation. enforce_strict() is the last step."""
     if not _TOOL_FIELDS & params.model_fields_set:
         return _config_without_tools(names.called)
-    definitions = _definitions(params, names, report)
-    _reject_duplicate_names(definitions)
     requested = requested_tool_choice(params, report)
     search: list[ToolUnionParam] = [*_web_search_tools(params, report)]
     if not definitions and not search:
         reject_choice_without_tools(requested)
         return _config_without_tools(names.called)
-    offered = [*_enforce_strict(definitions, output_schema), *search]
+    offered = [*(definition.param for definition in definitions), *search]
     tools, choice = to_tool_choice(requested, offered, names)
     if search:
         tools, choice = _with_search(tools, choice, search)
     config = ToolConfig(
         tools,
         choice,
-        custom=frozenset(str(each.name) for each in definitions if each.custom),
+        custom=frozenset(names.custom),
         function_call=bool(params.functions and not params.tools),
+        named_call=choice is not None and choice["type"] == "tool",
     )
-    # Opus 5.5, Sonnet 5.5 and Fable 5.1 onwards answer a forced choice with a 400.
-    if config.choice and config.forced and not model.forced_tool_choice:
-        requested.report.warn(f"{model.id} takes no forced choice, so an instruction asks it to call the tool")
-        config.instruction = to_instruction(config.choice) if tools != search else _SEARCH_INSTRUCTION
-        config.choice = without_force(config.choice)
     # A response with `function_call` has room for one call.
     if (params.parallel_tool_calls is False or config.function_call) and tools != search:
         _disable_parallel_calls(config)
+    # Opus 5.5, Sonnet 5.5 and Fable 5.1 onwards answer a forced choice with a 400.
+    if config.choice and config.forced and not model.forced_tool_choice:
+        _replace_force(config, config.choice, requested.report, model)
     return config
+
+
+def enforce_strict(
+    config: ToolConfig, definitions: "Sequence[Definition]", output_schema: JSONSchema | None
+) -> None:
+    """Sets the final `strict` and `input_schema` of each tool that asks for strict.
+
+    Strict tools share the API's limits with `output_schema`, that of the response format.
+    """
+    strict = [definition for definition in definitions if definition.is_strict]
+    if not strict:
+        return
+    if not strict[0].name_report.host.strict_tools:
+        final = {str(each.name): _not_enforced(each) for each in strict}
+        config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
+        return
+    from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
+
+    # Where the call is the constrained text, a tool that loses `strict` loses nothing.
+    forced_schema = config.forced_call.schema if config.forced_call else None
+    tools = [cast("ToolParam", definition.param) for definition in strict]
+    schemas = [(tool["name"], tool["input_schema"]) for tool in tools]
+    fitted = fit_strict(schemas, forced_schema or output_schema)
+    final = {
+        str(each.name): _strict_tool(each, fitted[str(each.name)], is_called=not forced_schema)
+        for each in strict
+    }
+    config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
+
+
+def _replace_force(config: ToolConfig, choice: ToolChoiceParam, report: Report, model: ClaudeModel) -> None:
+    """A forced choice without the parameter: as structured output, if the host has it, or by instruction."""
+    chosen = [tool for tool in config.tools if tool.get("name") == choice.get("name", tool.get("name"))]
+    if model.host.structured_output and any("input_schema" in tool for tool in chosen):
+        one_call = bool(choice.get("disable_parallel_tool_use"))
+        config.forced_call = to_forced_call(choice, config.tools, one_call)
+    else:
+        report.warn(f"{model.id} takes no forced choice, so an instruction asks it to call the tool")
+    if config.forced_call and config.forced_call.schema:
+        config.choice = {"type": "none"}
+        return
+    searches = all(tool.get("name") == _WEB_SEARCH for tool in config.tools)
+    config.instruction = _SEARCH_INSTRUCTION if searches else to_instruction(choice)
+    config.choice = without_force(choice)
 
 
 def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
@@ -171,7 +233,7 @@ def _config_without_tools(called: Iterable[str]) -> ToolConfig:
 # Definitions
 
 
-def _definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> list[_Definition]:
+def _definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> list[Definition]:
     functions = params.functions or []
     if not params.tools:
         return [
@@ -183,35 +245,40 @@ def _definitions(params: CompletionCreateParams, names: ToolNames, report: Repor
     return [_from_tool(tool, names, report.at("tools", index)) for index, tool in enumerate(params.tools)]
 
 
-def _reject_duplicate_names(definitions: Sequence[_Definition]) -> None:
-    seen: set[str] = set()
+def _distinct(definitions: Sequence[Definition]) -> list[Definition]:
+    """Each tool once. Raises APIError 400 for two different tools with one name."""
+    by_name: dict[str, Definition] = {}
     for definition in definitions:
-        name = definition.name
-        if name is None:
+        if definition.name is None:
             continue
-        if name in seen:
-            raise definition.name_report.invalid(f"two tools have the name '{shorten(name)}'")
-        seen.add(name)
+        first = by_name.setdefault(definition.name, definition)
+        if (first.param, first.is_strict) != (definition.param, definition.is_strict):
+            raise definition.name_report.invalid(f"two tools have the name '{shorten(definition.name)}'")
+    return [each for each in definitions if each.name is None or by_name[each.name] is each]
 
 
-def _from_tool(tool: Tool, names: ToolNames, report: Report) -> _Definition:
+def _from_tool(tool: Tool, names: ToolNames, report: Report) -> Definition:
     """Raises APIError 400 for a tool that Claude does not take."""
     if isinstance(tool, ServerTool):
-        return _Definition(_server_tool(tool, report), report.at("name"))
+        return Definition(_server_tool(tool, report), report.at("name"))
     check_extras(tool, report)
     if isinstance(tool, FunctionTool):
         definition = _from_function_tool(tool, names, report)
     elif isinstance(tool, CustomTool):
-        definition = _from_custom(tool.custom, names, report.at("custom"))
+        place = report if isinstance(tool, FlatCustomTool) else report.at("custom")
+        definition = _from_custom(tool.custom, names, place)
     else:
         definition = _from_anthropic(tool, names, report)
     # None of the three is a server tool.
     param = cast("ToolParam", {**definition.param, **_anthropic_keys(tool)})
+    if definition.arguments and "input_examples" in param:
+        renamed = [rename_input(example, definition.arguments) for example in param["input_examples"]]
+        param["input_examples"] = renamed
     _set_cache_control(param, tool, report)
     return definition._replace(param=param)
 
 
-def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) -> _Definition:
+def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) -> Definition:
     if tool.type not in (None, "function"):
         raise report.at("type").error(
             f"Invalid value: '{shorten(tool.type)}'. Supported values are: 'function' and 'custom'.",
@@ -219,37 +286,46 @@ def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) ->
         )
     if tool.function is None:
         raise report.at("function").missing()
-    return _from_function(tool.function, names, report.at("function"))
+    place = report if isinstance(tool, FlatFunctionTool) else report.at("function")
+    return _from_function(tool.function, names, place)
 
 
-def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> _Definition:
+def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> Definition:
     """A function in `tools` or in the legacy `functions`."""
     check_extras(function, report)
-    schema, rule = to_input_schema(function.parameters, function.name, report.at("parameters"))
-    param = _tool_param(names.upstream(function.name), schema, function.description, rule)
+    given = to_input_schema(function.parameters, function.name, report.at("parameters"))
+    param = _tool_param(names.upstream(function.name), given.schema, function.description, given.rule)
     _set_cache_control(param, function, report)
-    return _Definition(param, report.at("name"), report.at("strict") if function.strict else None)
+    strict_report = report.at("strict") if function.strict else None
+    return Definition(param, report.at("name"), strict_report, arguments=given.names)
 
 
-def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> _Definition:
+def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> Definition:
     check_extras(custom, report)
-    if custom.format:
-        if custom.format.type == "grammar":
-            raise report.at("format").unsupported(
-                "Claude cannot be constrained by a grammar; use the format 'text'"
-            )
-        check_extras(custom.format, report.at("format"))
-    param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description)
+    rule = _grammar_rule(custom.format, report.at("format")) if custom.format else None
+    param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description, rule)
     _set_cache_control(param, custom, report)
-    return _Definition(param, report.at("name"), custom=True)
+    return Definition(param, report.at("name"), custom=True)
 
 
-def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> _Definition:
-    schema, rule = to_input_schema(tool.input_schema, tool.name, report.at("input_schema"))
-    param = _tool_param(names.upstream(tool.name), schema, tool.description, rule)
+def _grammar_rule(given: CustomToolFormat, report: Report) -> str | None:
+    """The grammar as a sentence for the tool's description; None without one."""
+    if given.type != "grammar":
+        check_extras(given, report)
+        return None
+    report.warn("Claude cannot be constrained by a grammar, so the grammar was put into the tool's description")
+    # Responses has the two fields beside `type`, chat completions in an object.
+    grammar = given.grammar or given
+    syntax = f"{grammar.syntax} grammar" if grammar.syntax else "grammar"
+    return f"The input must match this {syntax}:\n{grammar.definition or ''}"
+
+
+def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> Definition:
+    given = to_input_schema(tool.input_schema, tool.name, report.at("input_schema"))
+    param = _tool_param(names.upstream(tool.name), given.schema, tool.description, given.rule)
     if tool.strict is not None:
         param["strict"] = tool.strict
-    return _Definition(param, report.at("name"))
+    return Definition(param, report.at("name"), arguments=given.names)
 
 
 def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
@@ -269,6 +345,8 @@ def _tool_param(name: str, schema: JSONSchema, *descriptions: str | None) -> Too
 
 
 def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
+    if tool.model_fields_set.isdisjoint(AnthropicKeys.__annotations__):
+        return {}  # as almost all tools
     given = {key: getattr(tool, key) for key in AnthropicKeys.__annotations__}
     return {key: value for key, value in given.items() if value not in (None, [])}
 
@@ -281,48 +359,15 @@ def _set_cache_control(param: ToolParam | ServerToolParam, given: Params, report
 # Strict tools
 
 
-def _enforce_strict(
-    definitions: Sequence[_Definition], output_schema: JSONSchema | None
-) -> list[ToolUnionParam]:
-    """The tools in their order, with the final `strict` and `input_schema` of each that asks for strict.
-
-    Strict tools share the API's limits with the output schema.
-    """
-    strict = [definition for definition in definitions if definition.is_strict]
-    if not strict:
-        return [definition.param for definition in definitions]
-    if not strict[0].name_report.host.strict_tools:
-        return [_without_strict(definition) for definition in definitions]
-    from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
-
-    tools = [cast("ToolParam", definition.param) for definition in strict]
-    fitted = fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output_schema)
-    return [
-        _strict_tool(definition, fitted[str(definition.name)]) if definition.is_strict else definition.param
-        for definition in definitions
-    ]
-
-
-def _without_strict(definition: _Definition) -> ToolUnionParam:
-    if not definition.is_strict:
-        return definition.param
-    report = definition.strict_report or definition.name_report
-    report.warn(f"{report.host.name} enforces no schema for this model, so the tool was sent without strict")
-    return _not_strict(cast("ToolParam", definition.param))
-
-
-def _not_strict(tool: ToolParam) -> ToolUnionParam:
-    return {key: value for key, value in tool.items() if key != "strict"}  # type: ignore[return-value]  # a tool still
-
-
-def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnionParam:
+def _strict_tool(definition: Definition, adapted: "AdaptedSchema", *, is_called: bool) -> ToolUnionParam:
     tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
     if not adapted.fits:
-        report.warn(
-            f"the API cannot enforce the schema ({shorten(adapted.reason)}), "
-            "so the tool was sent without strict"
-        )
-        return _not_strict(tool)
+        if is_called:
+            report.warn(
+                f"the API cannot enforce the schema ({shorten(adapted.reason)}), "
+                "so the tool was sent without strict"
+            )
+        return _without_strict(tool)
     for phrases, effect in (
         (adapted.relaxed, "requested by description, not enforced"),
         (adapted.narrowed, "Claude cannot call it with"),
@@ -330,6 +375,16 @@ def _strict_tool(definition: _Definition, adapted: "AdaptedSchema") -> ToolUnion
         if phrases:
             report.warn(f"{effect}: {shorten(', '.join(phrases))}")
     return {**tool, "input_schema": adapted.schema, "strict": True}
+
+
+def _not_enforced(definition: Definition) -> ToolUnionParam:
+    report = definition.strict_report or definition.name_report
+    report.warn(f"{report.host.name} enforces no schema for this model, so the tool was sent without strict")
+    return _without_strict(definition.param)
+
+
+def _without_strict(tool: ToolUnionParam) -> ToolUnionParam:
+    return cast("ToolUnionParam", {key: value for key, value in tool.items() if key != "strict"})
 
 
 # Web search

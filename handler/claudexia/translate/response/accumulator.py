@@ -11,6 +11,8 @@ upstream's events, unchanged. A turn of several messages reads like the events o
 
 and at the end one message_delta, with the last stop_reason and the tokens of all messages, and message_stop.
 
+A turn without the tool call that it must have is continued in the same way, by the message of another request.
+
 Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
 """
 
@@ -53,6 +55,7 @@ _TEXT_KEYS = {
     "signature_delta": "signature",
 }
 _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
+_COMPLETE = ("end_turn", "stop_sequence")
 _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 
 
@@ -86,15 +89,21 @@ class MessageAccumulator:
     `resumable`, a message that stops with `pause_turn` sets `paused` instead: send the request again with
     `resume_content` as the assistant's last message and feed the events of the response, or end the turn with
     end_turn(). Without `resumable`, `pause_turn` is a stop_reason like any other.
+
+    With `must_call`, an answer that ends without a tool call sets `lacks_call` instead of `finished`: feed the
+    events of another answer.
     """
 
-    def __init__(self, *, resumable: bool = False) -> None:
+    def __init__(self, *, resumable: bool = False, must_call: bool = False) -> None:
         self.started = False
         self.finished = False
         self.paused = False
+        self.lacks_call = False
         self.resume_content: list[Mapping[str, object]] = []
         self.message: Message = {"id": "", "model": "", "content": [], "stop_reason": None, "usage": {}}
-        self._resumable = resumable
+        self._resumable = resumable or must_call
+        self._pauses = resumable
+        self._must_call = must_call
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
@@ -156,7 +165,7 @@ class MessageAccumulator:
         message = event["message"]
         if not is_message(message):
             raise malformed("a message_start without a message")
-        if self.paused:
+        if self.paused or self.lacks_call:
             self._resume()
         elif self._has_content():
             raise upstream_error("The upstream restarted its answer after part of it had been received.")
@@ -180,7 +189,8 @@ class MessageAccumulator:
         self._text = _NO_TEXT
 
     def _resume(self) -> None:
-        self.paused, self._resumed = False, True
+        self.paused = self.lacks_call = False
+        self._resumed = True
         self._earlier_usage = self.usage
         self._index_shift = len(self.message["content"])
         kept = {key: value for key, value in self.message.items() if key not in _STOP_KEYS}
@@ -257,11 +267,20 @@ class MessageAccumulator:
         if not self._resumable:
             self.finished = True
             return (event,)
-        if self.message.get("stop_reason") == "pause_turn":
+        if self._pauses and self.message.get("stop_reason") == "pause_turn":
             self.paused = True
             self.resume_content = replay_content(self.message)
             return ()
+        if self._must_call and self._ends_without_call():
+            self.lacks_call = True
+            return ()
         return self.end_turn()
+
+    def _ends_without_call(self) -> bool:
+        """Whether the answer is complete, neither refused nor cut off, and calls no tool."""
+        return self.message.get("stop_reason") in _COMPLETE and not any(
+            block["type"] == "tool_use" for block in self.message["content"]
+        )
 
 
 def replay_content(message: Message) -> list[Mapping[str, object]]:

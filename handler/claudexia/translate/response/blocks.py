@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from pydantic_core import to_json
 
 from claudexia.translate.report import ResponseOptions
-from claudexia.translate.response.text_filters import CustomToolInput
+from claudexia.translate.response.text_filters import CustomToolInput, ObjectText
 from claudexia.translate.types.anthropic import Citation, ContentBlock, ContentDelta
 from claudexia.translate.types.openai import (
     Annotation,
@@ -46,7 +46,11 @@ def to_tool_call(block: ContentBlock, options: ResponseOptions) -> ToolCall:
 
 
 def to_function(block: ContentBlock, options: ResponseOptions) -> Function:
-    return {"name": options.original_name(block["name"]), "arguments": _arguments(block)}
+    arguments = _arguments(block)
+    if names := options.argument_names.get(block["name"]):
+        renamed = ObjectText(names)
+        arguments = renamed.feed(arguments) + renamed.close()
+    return {"name": options.original_name(block["name"]), "arguments": arguments}
 
 
 def _arguments(block: ContentBlock) -> str:
@@ -55,14 +59,18 @@ def _arguments(block: ContentBlock) -> str:
 
 
 class FunctionCallEncoder:
-    """Encodes a function call; its arguments are sent as the model writes them."""
+    """Encodes a function call; its arguments are sent as the model writes them.
 
-    def __init__(self, index: int, block: ContentBlock, name: str) -> None:
-        """`index` is the position among the answer's calls, `name` the client's name of the function."""
+    `index` is the position among the answer's calls.
+    """
+
+    def __init__(self, index: int, block: ContentBlock, options: ResponseOptions) -> None:
         self._index = index
         self._block = block
-        self._name = name
+        self._name = options.original_name(block["name"])
         self._has_input = False
+        names = options.argument_names.get(block["name"])
+        self._renamed = ObjectText(names) if names else None
 
     def open(self) -> ChoiceDelta:
         function: FunctionDelta = {"name": self._name, "arguments": ""}
@@ -74,11 +82,16 @@ class FunctionCallEncoder:
         if not text:
             return None
         self._has_input = True
+        if self._renamed and not (text := self._renamed.feed(text)):
+            return None
         return self._piece(text)
 
     def close(self) -> ChoiceDelta | None:
         """A call without deltas gets the arguments from its content_block_start, or "{}"."""
-        return None if self._has_input else self._piece(_arguments(self._block))
+        text = "" if self._has_input else _arguments(self._block)
+        if self._renamed:
+            text = self._renamed.feed(text) + self._renamed.close()
+        return self._piece(text) if text else None
 
     def _piece(self, text: str) -> ChoiceDelta:
         return {"tool_calls": [{"index": self._index, "function": {"arguments": text}}]}
@@ -100,10 +113,10 @@ class CustomToolCallEncoder:
     OpenAI's Python SDK has no type for such a delta but merges it like any other; its JavaScript SDK has one.
     """
 
-    def __init__(self, index: int, block: ContentBlock, name: str) -> None:
+    def __init__(self, index: int, block: ContentBlock, options: ResponseOptions) -> None:
         self._index = index
         self._block = block
-        self._name = name
+        self._name = options.original_name(block["name"])
         self._has_input = False
         self._input = CustomToolInput()
 

@@ -52,8 +52,16 @@ def to_completion_id(message: Message) -> str:
 
 
 def to_finish_reason(stop_reason: str | None, options: ResponseOptions) -> FinishReason:
+    """OpenAI ends an answer with the call that the client named with `stop`.
+
+    https://platform.openai.com/docs/guides/function-calling
+    """
     reason = _FINISH_REASONS.get(stop_reason, "stop")
-    return "function_call" if reason == "tool_calls" and options.function_call else reason
+    if reason != "tool_calls":
+        return reason
+    if options.named_call:
+        return "stop"
+    return "function_call" if options.function_call else reason
 
 
 def to_refusal(stop_reason: str | None, details: StopDetails | None) -> str | None:

@@ -200,11 +200,10 @@ class ChatCompletionStream:
     def _call_encoder(self, block: ContentBlock) -> _BlockEncoder | None:
         options, index = self._options, self._calls
         self._calls += 1
-        name = options.original_name(block["name"])
         if options.function_call:  # holds one call; the request did not allow parallel calls
-            return None if index else LegacyFunctionCallEncoder(index, block, name)
+            return None if index else LegacyFunctionCallEncoder(index, block, options)
         encoder = CustomToolCallEncoder if block["name"] in options.custom else FunctionCallEncoder
-        return encoder(index, block, name)
+        return encoder(index, block, options)
 
     def _open(self, index: int, block: _BlockEncoder | None) -> list[ChatCompletionChunk]:
         if not block:

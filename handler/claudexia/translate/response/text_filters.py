@@ -1,21 +1,28 @@
-"""Filters of streamed text: a custom tool's input out of its JSON, and a JSON object out of prose.
+"""Filters of streamed text: a custom tool's input, a JSON object in prose, the keys of a JSON object.
 
 CustomToolInput: OpenAI's input of a custom tool is a plain string, which Claude writes as `{"input": "..."}`.
+ObjectText: the names of some arguments are not those that Claude was given.
 JSONObjectText: if the prompt asks for JSON, Claude may write a sentence or a code fence around the object, but
 OpenAI's clients parse the content as it is.
 """
 
 import re
+from collections.abc import Mapping
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 # Patterns that are compiled on first use: few requests have custom tools, and imports are part of a cold start.
 _HEAD = r'\s*\{\s*"input"\s*:\s*"'
 _HEAD_SIZE = 64
 _LOW = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_CODE = r"\\u[0-9a-fA-F]{4}"
+# Not JSON. It is sent as it stands, so that no more than one escape waits for its end.
+_NO_CODE = r"\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
 # One complete escape. Half of a surrogate pair is complete only if its other half does not follow.
-_ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|\\u[0-9a-fA-F]{{4}})|(?!{_HIGH})\\u[0-9a-fA-F]{{4}}|\\[^u]"
+_ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|{_CODE}|{_NO_CODE})|(?!{_HIGH}){_CODE}|{_NO_CODE}|\\[^u]"
+# The same in text that ends with a complete one.
+_COMPLETE = rf"{_HIGH}{_LOW}|{_CODE}|\\."
 _CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*'
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -57,11 +64,13 @@ class CustomToolInput:
         end = characters.end() if characters else 0
         self._rest = text[end:]
         self._ended = self._rest.startswith('"')
-        return re.sub(_ESCAPE, _unescape, text[:end])
+        return re.sub(_COMPLETE, _unescape, text[:end], flags=re.DOTALL)
 
 
 def _unescape(escape: re.Match[str]) -> str:
     code = escape[0]
+    if code == "\\u":
+        return code
     if code[1] != "u":
         return _NAMED.get(code[1], code[1])
     # UTF-16, so that a surrogate pair becomes one character. Half of a pair becomes U+FFFD.
@@ -152,3 +161,91 @@ class JSONObjectText:
                 self._ended = True
                 return text[:position]
         return text
+
+
+_STRUCTURE = re.compile(r'["{}\[\],]')
+_NO_NAMES: Mapping[str, str] = {}
+
+
+class ObjectText:
+    """feed() takes the JSON of an object, split at any position, and returns it up to its end.
+
+    Keys of the outermost object that are in `names` are replaced. `ended` is true once the object is complete,
+    and `rest` is then what followed in the same piece. close() returns what is held of an object that is cut
+    off.
+    """
+
+    def __init__(self, names: Mapping[str, str] = _NO_NAMES) -> None:
+        self.ended = False
+        self.rest = ""
+        self._names = names
+        self._depth = 0
+        self._in_string = self._escaped = False
+        self._key_follows = False  # whether the next string is a key of the outermost object
+        self._key: list[str] | None = None  # a key that may be replaced, as far as it was received
+
+    def feed(self, text: str) -> str:
+        sent: list[str] = []
+        position = 0
+        while position < len(text):
+            if self.ended:
+                self.rest = text[position:]
+                break
+            start = position
+            if self._in_string:
+                position, ended = self._string_end(text, position)
+                piece = text[start:position]
+                if self._key is not None:
+                    self._key.append(piece)
+                    piece = self._take_key() if ended else ""
+            else:
+                found = _STRUCTURE.search(text, position)
+                position = found.end() if found else len(text)
+                piece = text[start:position]
+                if found and self._step(found[0]):
+                    piece, self._key = piece[:-1], [found[0]]
+            sent.append(piece)
+        return "".join(sent)
+
+    def close(self) -> str:
+        held, self._key = "".join(self._key or ()), None
+        return held
+
+    def _string_end(self, text: str, position: int) -> tuple[int, bool]:
+        """The position after the string's closing quote, or the end of `text`, and whether the string ended."""
+        if self._escaped:
+            position += 1
+            self._escaped = False
+        while found := _INSIDE.search(text, position):
+            position = found.end()
+            if found[0] == '"':
+                self._in_string = False
+                return position, True
+            self._escaped = position == len(text)
+            position += 1
+        return len(text), False
+
+    def _step(self, character: str) -> bool:
+        """Whether `character` begins a key that may be replaced."""
+        match character:
+            case '"':
+                self._in_string = True
+                is_key, self._key_follows = self._key_follows, False
+                return is_key and bool(self._names)
+            case "{" | "[":
+                self._depth += 1
+                self._key_follows = self._depth == 1
+            case "}" | "]":
+                self._depth -= 1
+                self.ended = not self._depth
+            case _:
+                self._key_follows = self._depth == 1
+        return False
+
+    def _take_key(self) -> str:
+        key = self.close()
+        try:
+            name = self._names.get(from_json(key))
+        except ValueError:
+            name = None
+        return key if name is None else to_json(name).decode()

@@ -12,7 +12,9 @@ already: closed, it could only be empty.
 
     adapter         builds the adapted schema
     alternatives    expands $ref, allOf, anyOf and oneOf
+    drafts          older drafts and nearly valid schemas -> draft 2020-12
     keywords        the keywords of JSON Schema, and which of them Claude enforces
+    property_names  names of arguments that Claude does not accept
     references      $ref
     tool_input      to_input_schema
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         adapt,
         adapt_tool,
         fit_strict,
+        fits_limits,
         has_object_root,
     )
 
@@ -40,6 +43,7 @@ __all__ = [
     "adapt",
     "adapt_tool",
     "fit_strict",
+    "fits_limits",
     "has_object_root",
     "to_input_schema",
 ]

@@ -16,17 +16,19 @@ from claudexia.translate.schema.alternatives import (
     split_by_type,
     unenforced,
 )
+from claudexia.translate.schema.drafts import to_current_draft
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     FORMATS,
     MAX_STRICT_TOOLS,
+    SCALARS,
+    UNENFORCED,
     annotations,
     complexity,
     constrains,
     description,
     is_false,
     is_supported_pattern,
-    normalize,
     strings,
     subschemas,
     with_constraints,
@@ -35,6 +37,9 @@ from claudexia.translate.schema.references import Location, References, Schema, 
 from claudexia.translate.types.anthropic import JSONSchema
 
 Body = dict[str, Any]
+
+# The keywords with which a scalar has one alternative, whose values are not listed.
+_ONE_ALTERNATIVE = frozenset({"type", "pattern", "format", *UNENFORCED} - {"not", "if", "then", "else"})
 
 # How many strict tools are adapted, some of which may not fit.
 _MAX_TRIED = 3 * MAX_STRICT_TOOLS
@@ -64,7 +69,10 @@ class AdaptedSchema:
 
 def adapt(schema: JSONSchema) -> AdaptedSchema:
     """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
-    return _adapt(schema, MAX_STEPS)[0]
+    draft = to_current_draft(schema)
+    # What no draft allows does not fit as it stands.
+    adapted = _adapt(schema if draft.problem else draft.schema, MAX_STEPS)[0]
+    return adapted if adapted.fits else replace(adapted, schema=schema)
 
 
 def _adapt(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
@@ -135,6 +143,11 @@ def fit_strict(
     return fitted
 
 
+def fits_limits(schema: JSONSchema) -> bool:
+    """Whether one request may have this adapted schema."""
+    return not complexity(schema).exceeded_limit
+
+
 def has_object_root(schema: JSONSchema) -> bool:
     """Whether the types allow objects only. OpenAI accepts no other root."""
     try:
@@ -178,9 +191,12 @@ class SchemaAdapter:
         self.context.visit(schema)
         if isinstance(schema, bool):
             return self._expand({}, location) if schema else None
-        schema = normalize(schema, location.path)
+        schema = self.context.normalize(schema, location)
         text = description(schema)
-        match [keyword for keyword in schema if keyword in CONSTRAINTS]:
+        constraints = [keyword for keyword in schema if keyword in CONSTRAINTS]
+        if schema.get("type") in SCALARS and _ONE_ALTERNATIVE.issuperset(constraints):
+            return self._one_scalar(schema, text, location)
+        match constraints:
             case ["$ref"] if location.depth and not text:
                 return self._reference(schema["$ref"], location)
             case ["allOf"] if location.depth and not text and len(schema["allOf"]) == 1:
@@ -191,6 +207,14 @@ class SchemaAdapter:
                 options = [self._adapt(option, location.descend()) for option in schema[union]]
                 return self._any_of(options, annotations(schema))
         return self._expand(schema, location)
+
+    def _one_scalar(self, schema: Schema, text: str, location: Location) -> Body | None:
+        """What _expand() returns for a scalar without alternatives, as most schemas are, in less time."""
+        self.context.visit(schema)
+        self.context.spend(1)
+        typed = TypedConjunction([Conjunct(schema, location.refs)], [schema["type"]])
+        body = self._build(typed, text, location)
+        return {**body, "default": schema["default"]} if body and "default" in schema else body
 
     def _reference(self, ref: str, location: Location) -> Body | None:
         pointer, target, inside = self.context.references.follow(ref, location)
@@ -206,7 +230,7 @@ class SchemaAdapter:
             for conjuncts in alternatives(schema, location, self.context)
             for typed in split_by_type(conjuncts, location, self.context)
         ]
-        outer = annotations(normalize(schema, location.path))
+        outer = annotations(self.context.normalize(schema, location))
         self.context.spend(sum(len(typed.conjuncts) for typed in found))
         if len(found) == 1:
             body = self._build(found[0], _description(found[0].conjuncts), location)
@@ -230,19 +254,24 @@ class SchemaAdapter:
         lost = [*unenforced(typed), *lost]
         for keyword, _ in lost:
             self.context.relaxed[f"{location.path}: {keyword}"] = None
-        text = with_constraints(text, lost)
+        if lost:
+            text = with_constraints(text, lost)
         return {**body, "description": text} if text else body
 
     def _object(self, typed: TypedConjunction, location: Location) -> Body | None:
         required = {name for names in typed.given("required") for name in strings(names)}
-        declared = [name for conjunct in typed.conjuncts for name in conjunct.schema.get("properties", ())]
+        # By the name of a property, the conjuncts that declare it.
+        declaring: dict[str, list[int]] = {}
+        for index, conjunct in enumerate(typed.conjuncts):
+            for name in conjunct.schema.get("properties", ()):
+                declaring.setdefault(name, []).append(index)
         # Sorted, because a set has no order and the same schema must give the same bytes.
-        names = list(dict.fromkeys([*declared, *sorted(required)]))
+        names = list(dict.fromkeys([*declaring, *sorted(required)]))
         self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
         properties: Body = {}
         for name in names:
-            found = self._property(typed, name, location)
+            found = self._property(typed, name, declaring.get(name, ()), location)
             if found is not None:
                 properties[name] = found
             elif name in required:
@@ -265,17 +294,19 @@ class SchemaAdapter:
         if patterns or (extra and not closed):
             self.context.narrowed[f"{location.path}: additional properties"] = None
 
-    def _property(self, typed: TypedConjunction, name: str, location: Location) -> Body | None:
+    def _property(
+        self, typed: TypedConjunction, name: str, declaring: Sequence[int], location: Location
+    ) -> Body | None:
         """The adapted schema of property `name` in all conjuncts; None if no value is valid.
 
-        A conjunct that does not declare the property can forbid it.
+        `declaring` are the indices of the conjuncts that declare it. One that does not can forbid it.
         """
-        undeclared = not any(name in conjunct.schema.get("properties", ()) for conjunct in typed.conjuncts)
-        if undeclared and any(map(is_false, typed.given("unevaluatedProperties"))):
+        if not declaring and any(map(is_false, typed.given("unevaluatedProperties"))):
             return None
         schemas: list[Schema | bool] = []
         refs = frozenset[str]()
-        for conjunct in typed.conjuncts:
+        for index in sorted({*declaring, *typed.restricting}):
+            conjunct = typed.conjuncts[index]
             given = conjunct.schema.get("properties", {}).get(
                 name, conjunct.schema.get("additionalProperties", True)
             )

@@ -5,10 +5,11 @@ closed, so with a union beside `properties` each would exclude what the other de
 a conjunction are merged into one.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -29,6 +30,7 @@ from claudexia.translate.schema.references import (
     References,
     Schema,
     UnsupportedSchemaError,
+    are_strings,
 )
 
 MAX_ALTERNATIVES = 64
@@ -68,12 +70,23 @@ class AdaptationContext:
     _spent: int = 0
     _budget: int = 0
     _costs: dict[int, tuple[Schema | bool, int]] = field(default_factory=dict)
+    _normalized: dict[int, tuple[Schema, Schema]] = field(default_factory=dict)
     _comparisons: int = MAX_COMPARISONS
     # By id() of the options of a oneOf, with the options themselves so that no others get their id.
     _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._budget = MIN_BUDGET + VISITS * len(to_json(self.references.root))
+
+    def normalize(self, schema: Schema, location: Location) -> Schema:
+        """normalize() of keywords, once for each schema."""
+        known = self._normalized.get(id(schema))
+        if known is None:
+            normalized = normalize(schema, location.path)
+            # With the schema itself so that no other one gets its id.
+            known = self._normalized[id(schema)] = schema, normalized
+            self._normalized[id(normalized)] = normalized, normalized
+        return known[1]
 
     def visit(self, schema: Schema | bool) -> None:
         """Counts one step, and its cost.
@@ -84,9 +97,10 @@ class AdaptationContext:
         self.steps += 1
         if self.steps > self.max_steps:
             raise UnsupportedSchemaError("too large")
-        if id(schema) not in self._costs:
-            self._costs[id(schema)] = schema, 1 if isinstance(schema, bool) else cost(schema)
-        self.spend(self._costs[id(schema)][1])
+        known = self._costs.get(id(schema))
+        if known is None:
+            known = self._costs[id(schema)] = schema, 1 if isinstance(schema, bool) else cost(schema)
+        self.spend(known[1])
 
     def spend(self, cost: int) -> None:
         """Raises UnsupportedSchemaError if the work for one schema exceeds its limit."""
@@ -112,7 +126,7 @@ def alternatives(schema: Schema | bool, location: Location, context: AdaptationC
     context.visit(schema)
     if isinstance(schema, bool):
         return [[Conjunct({}, location.refs)]] if schema else []
-    schema = normalize(schema, location.path)
+    schema = context.normalize(schema, location)
     found = [[Conjunct(schema, location.refs)]]
     if "$ref" in schema:
         _, target, inside = context.references.follow(schema["$ref"], location)
@@ -142,7 +156,7 @@ def _too_many_alternatives(location: Location) -> UnsupportedSchemaError:
     return UnsupportedSchemaError(f"{location.path}: more than {MAX_ALTERNATIVES} combinations of alternatives")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class TypedConjunction:
     """A conjunction for the values of one kind: objects, arrays or scalars.
 
@@ -153,6 +167,12 @@ class TypedConjunction:
     conjuncts: Conjunction
     types: list[str]
     values: list[object] | None = None
+
+    @cached_property
+    def restricting(self) -> list[int]:
+        """The indices of the conjuncts that restrict the properties that they do not declare."""
+        given = [conjunct.schema.get("additionalProperties", True) for conjunct in self.conjuncts]
+        return [index for index, schema in enumerate(given) if schema is not True]
 
     def given(self, keyword: str) -> list[object]:
         """The value of `keyword` in each conjunct that has it."""
@@ -170,11 +190,9 @@ def split_by_type(
         return []
     allowed = common_types(conjuncts)
     if (values := _common_values(conjuncts, allowed)) is not None:
-        if any(json_type(value) in ("object", "array") for value in values):
+        if not {"object", "array"}.isdisjoint(_types_of(values)):
             raise UnsupportedSchemaError(f"{location.path}: an enum of objects or arrays")
-        return (
-            [TypedConjunction(conjuncts, list(dict.fromkeys(map(json_type, values))), values)] if values else []
-        )
+        return [TypedConjunction(conjuncts, _types_of(values), values)] if values else []
     if allowed is None:
         allowed = _implied_types(conjuncts)
     if not allowed and not any(types(conjunct.schema) for conjunct in conjuncts):
@@ -216,11 +234,14 @@ def _common_values(conjuncts: Conjunction, allowed: list[str] | None) -> list[ob
     common: dict[Hashable, object] | None = None
     for conjunct in conjuncts:
         for given in _value_lists(conjunct.schema):
-            keyed = {equality_key(value): value for value in given}
+            keyed = _by_equality(given)
             common = keyed if common is None else {key: value for key, value in common.items() if key in keyed}
     if common is None:
         return None
-    return [value for value in common.values() if allowed is None or _has_type(value, allowed)]
+    values = list(common.values())
+    if allowed is None or ("string" in allowed and are_strings(values)):
+        return values
+    return [value for value in values if _has_type(value, allowed)]
 
 
 def _value_lists(schema: Schema) -> list[list[object]]:
@@ -280,8 +301,8 @@ class _Option:
         self.unknown = isinstance(schema, bool) or "nullable" in schema
         self._schema: Schema = {} if isinstance(schema, bool) else schema
         values = _values(self._schema)
-        self._values = None if values is None else frozenset(map(equality_key, values))
-        names = types(self._schema) if values is None else map(json_type, values)
+        self._values = None if values is None else frozenset(_by_equality(values))
+        names = types(self._schema) if values is None else _types_of(values)
         # Integers count as numbers.
         self._types = {"number" if name == "integer" else name for name in names}
         self._properties = _mapping(self._schema.get("properties"))
@@ -334,6 +355,19 @@ _JSON_TYPES: Mapping[type, str] = {
     list: "array",
     dict: "object",
 }
+
+
+def _types_of(values: Collection[object]) -> list[str]:
+    """The types of the values, each once."""
+    if values and are_strings(values):
+        return ["string"]
+    return list(dict.fromkeys(map(json_type, values)))
+
+
+def _by_equality(values: Sequence[object]) -> dict[Hashable, object]:
+    """The values by equality_key()."""
+    keys = values if are_strings(values) else map(equality_key, values)
+    return dict(zip(cast("Iterable[Hashable]", keys), values, strict=True))
 
 
 def json_type(value: object) -> str:

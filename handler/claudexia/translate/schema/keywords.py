@@ -62,6 +62,8 @@ def _are_schemas(value: object) -> bool:
 
 
 def _is_type(value: object) -> bool:
+    if isinstance(value, str):
+        return value in TYPES
     names = value if isinstance(value, list) else [value]
     return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
 
@@ -89,9 +91,10 @@ def normalize(schema: Schema, path: str) -> Schema:
 
     Raises UnsupportedSchemaError if a keyword's value is malformed; `path` is for the message.
     """
-    for keyword, well_formed in _WELL_FORMED.items():
-        if keyword in schema and not well_formed(schema[keyword]):
-            raise UnsupportedSchemaError(f"{path}: {keyword} is malformed")
+    malformed = {key for key in schema if key in _WELL_FORMED and not _WELL_FORMED[key](schema[key])}
+    if malformed:
+        first = next(keyword for keyword in _WELL_FORMED if keyword in malformed)
+        raise UnsupportedSchemaError(f"{path}: {first} is malformed")
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
         raise UnsupportedSchemaError(f"{path}: recursion")
     if isinstance(schema.get("items"), list):
@@ -190,6 +193,7 @@ def text_left(value: object, limit: int) -> int:
 
 
 _MAX_PHRASE = 200
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 # The keywords whose schemas are visited on their own.
 _VISITED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"})
 _IGNORED = frozenset({"$defs", "definitions"})
@@ -211,7 +215,7 @@ def cost(schema: Schema) -> int:
 def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
     """The description `text` with `constraints` appended, except those longer than 200 characters."""
     phrases = [
-        f"{keyword}: {json.dumps(value, ensure_ascii=False)}"
+        f"{keyword}: {value if type(value) is int else _encode(value)}"
         for keyword, value in constraints
         if text_left(value, _MAX_PHRASE) > 0
     ]
@@ -251,19 +255,30 @@ class Complexity:
 
 def complexity(schema: JSONSchema) -> Complexity:
     """The complexity of an adapted schema. A definition counts once, however often it is referenced."""
-    properties, required = _members(schema, "properties"), schema.get("required")
-    optional = len(properties) - (len(required) if isinstance(required, list) else 0)
-    total = Complexity(optional, int("anyOf" in schema or isinstance(schema.get("type"), list)))
-    for inner in subschemas(schema):
-        total += complexity(inner)
-    return total
+    optional = unions = 0
+    pending = [schema]
+    while pending:
+        current = pending.pop()
+        properties, required = _members(current, "properties"), current.get("required")
+        optional += len(properties) - (len(required) if isinstance(required, list) else 0)
+        unions += "anyOf" in current or isinstance(current.get("type"), list)
+        pending += subschemas(current)
+    return Complexity(optional, unions)
+
+
+_WITH_SUBSCHEMAS = frozenset({"properties", "$defs", "items", "anyOf"})
 
 
 def subschemas(schema: JSONSchema) -> list[dict[str, Any]]:
     """The schemas one level inside an adapted schema, including its definitions."""
-    options, items = schema.get("anyOf"), schema.get("items")
-    inner = [*_members(schema, "properties").values(), *_members(schema, "$defs").values(), items]
-    inner += options if isinstance(options, list) else []
+    if _WITH_SUBSCHEMAS.isdisjoint(schema):
+        return []
+    inner: list[object] = [schema["items"]] if "items" in schema else []
+    for keyword in ("properties", "$defs"):
+        if keyword in schema:
+            inner += _members(schema, keyword).values()
+    if isinstance(options := schema.get("anyOf"), list):
+        inner += options
     return [each for each in inner if isinstance(each, dict)]
 
 

@@ -1,9 +1,9 @@
 """References: resolves a $ref, and names its target in the adapted schema's $defs."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 Schema = Mapping[str, Any]
@@ -15,6 +15,11 @@ _MAX_DIGITS = 9
 # Of a path and of one name in it, in characters. Longer ones are shortened in messages.
 _MAX_PATH, _MAX_NAME = 400, 100
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]")
+
+
+def are_strings(values: Collection[object]) -> bool:
+    """Whether all values are strings, as those of most enums are; there may be thousands."""
+    return set(map(type, values)) <= {str}
 
 
 class Interner:
@@ -34,10 +39,17 @@ class Interner:
             return self._numbers.setdefault((type(value), value), len(self._numbers))
         known = self._known.get(id(value))
         if known is None:
-            items = [*value, *value.values()] if isinstance(value, dict) else value
-            key = (type(value), *map(self.number, items))
-            known = self._known[id(value)] = value, self._numbers.setdefault(key, len(self._numbers))
+            known = self._known[id(value)] = (
+                value,
+                self._numbers.setdefault(self._key(value), len(self._numbers)),
+            )
         return known[1]
+
+    def _key(self, value: dict[str, object] | list[object]) -> tuple[object, ...]:
+        """Names and strings stand for themselves, which is faster than to number each of them."""
+        if isinstance(value, dict):
+            return (dict, *value, *map(self.number, value.values()))
+        return (list, str, *value) if are_strings(value) else (list, *map(self.number, value))
 
 
 class UnsupportedSchemaError(Exception):
@@ -66,11 +78,10 @@ def resolve(reference: str, root: object) -> object:
 
 def _unescape(step: str) -> str:
     """https://www.rfc-editor.org/rfc/rfc6901#section-4"""
-    return step.replace("~1", "/").replace("~0", "~")
+    return step.replace("~1", "/").replace("~0", "~") if "~" in step else step
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A location in the client's schema.
 
     path     for messages: `person.tags[]`; the outermost schema is `root`
@@ -86,7 +97,7 @@ class Location:
         """One level down. Raises UnsupportedSchemaError below MAX_DEPTH."""
         if self.depth >= MAX_DEPTH:
             raise UnsupportedSchemaError(f"nested deeper than {MAX_DEPTH} levels")
-        return replace(self, path=path or self.path, refs=self.refs | refs, depth=self.depth + 1)
+        return Location(path or self.path, self.refs | refs if refs else self.refs, self.depth + 1)
 
     def property_path(self, name: str) -> str:
         """The path of the property `name` of this object."""
@@ -102,6 +113,8 @@ class References:
     """The references of the schema `root`, by pointer."""
 
     root: Schema
+    # The pointer and the target of each reference that was followed.
+    _targets: dict[str, tuple[str, Schema | bool]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
     # The last number of each name that several targets have.
@@ -112,18 +125,26 @@ class References:
 
         Raises UnsupportedSchemaError for a reference that is external, dangling or recursive.
         """
-        pointer = unquote(reference)
-        if pointer in location.refs or pointer in ("#", ""):
+        if reference not in self._targets:
+            self._targets[reference] = self._target(reference, location.path)
+        pointer, target = self._targets[reference]
+        if pointer in location.refs:
             raise UnsupportedSchemaError(f"{location.path}: recursion")
+        return pointer, target, location.descend(refs=frozenset({pointer}))
+
+    def _target(self, reference: str, path: str) -> tuple[str, Schema | bool]:
+        pointer = unquote(reference)
+        if pointer in ("#", ""):
+            raise UnsupportedSchemaError(f"{path}: recursion")
         if not pointer.startswith("#/"):
-            raise UnsupportedSchemaError(f"{location.path}: a $ref to outside the schema")
+            raise UnsupportedSchemaError(f"{path}: a $ref to outside the schema")
         try:
             target = resolve(reference, self.root)
         except LookupError:
-            raise UnsupportedSchemaError(f"{location.path}: a $ref without a target") from None
+            raise UnsupportedSchemaError(f"{path}: a $ref without a target") from None
         if not isinstance(target, dict | bool):
-            raise UnsupportedSchemaError(f"{location.path}: a $ref to something that is not a schema")
-        return pointer, target, location.descend(refs=frozenset({pointer}))
+            raise UnsupportedSchemaError(f"{path}: a $ref to something that is not a schema")
+        return pointer, target
 
     def name(self, pointer: str) -> str:
         """The target's name in $defs: the pointer's last step, numbered if taken. The same in every run."""

@@ -1,6 +1,7 @@
 """to_input_schema: the parameters of a function as the input_schema of a tool that is not strict.
 
-The client's schema is sent unchanged unless its root has a union, which the API refuses:
+The client's schema is sent unchanged unless the API would refuse it: for a union at its root, for the name of a
+property, or because it is not one of draft 2020-12.
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
 """
 
@@ -8,11 +9,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
 from claudexia.errors import shorten
 from claudexia.translate.report import Report
+from claudexia.translate.schema.drafts import to_current_draft
+from claudexia.translate.schema.property_names import (
+    NO_NAMES,
+    PropertyNames,
+    property_names,
+    rename_rule,
+    with_property_names,
+)
 from claudexia.translate.schema.references import Interner, resolve
 from claudexia.translate.types.anthropic import JSONSchema
 
@@ -38,20 +48,40 @@ class _Object:
     required: dict[str, None] = field(default_factory=dict)
 
 
-def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) -> tuple[JSONSchema, str]:
-    """The input schema, and the sentences that the tool's description needs about it, or "".
+class InputSchema(NamedTuple):
+    """`rule` holds the sentences that the tool's description needs about `schema`, or "".
 
-    `report` is located at the schema. Raises APIError 400 if the schema of the function `name` allows no
-    object.
+    `names` are the names of top-level properties that were replaced, with their replacements.
+    """
+
+    schema: JSONSchema
+    rule: str = ""
+    names: PropertyNames = NO_NAMES
+
+
+def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) -> InputSchema:
+    """`report` is located at the schema.
+
+    Raises APIError 400 if the schema of the function `name` allows no object or is no JSON Schema.
     """
     if not parameters:
-        return NO_PARAMETERS, ""
+        return InputSchema(NO_PARAMETERS)
+    draft = to_current_draft(parameters)
+    if draft.problem:
+        raise _invalid_schema(name, report, draft.problem)
+    parameters = draft.schema
     if not _may_be_object(parameters):
         raise _no_object(name, report, f"'type: {json.dumps(parameters['type'])}'")
     unions = [union for union in _UNIONS if union in parameters]
-    if not unions:
-        typed = parameters.get("type") == "object"
-        return parameters if typed else {**parameters, "type": "object"}, ""
+    schema = _merge_unions(parameters, unions, name, report) if unions else parameters
+    if schema.get("type") != "object":
+        schema = {**schema, "type": "object"}
+    names = property_names(schema)
+    rules = "\n".join(_rule(union, rename_rule(parameters[union], names)) for union in unions)
+    return InputSchema(with_property_names(schema, names), rules, names)
+
+
+def _merge_unions(parameters: JSONSchema, unions: Sequence[str], name: str, report: Report) -> JSONSchema:
     too_complex = _no_object(name, report, f"'{unions[0]}' that is too complex to be taken apart")
     merged = _Reader(parameters, too_complex).read(parameters)
     if merged is None:
@@ -61,8 +91,7 @@ def to_input_schema(parameters: JSONSchema | None, name: str, report: Report) ->
             f"Claude takes no {union} at the top of a tool's schema, so the properties were put into one "
             "object and the rule into the tool's description",
         )
-    rules = "\n".join(_rule(union, parameters[union]) for union in unions)
-    return _with_merged(parameters, merged), rules
+    return _with_merged(parameters, merged)
 
 
 def _with_merged(parameters: JSONSchema, merged: _Object) -> JSONSchema:
@@ -94,10 +123,14 @@ def _redirected(node: object) -> object:
 
 
 def _no_object(name: str, report: Report, got: str) -> Exception:
+    return _invalid_schema(
+        name, report, f"schema must be a JSON Schema of 'type: \"object\"', got {shorten(got)}"
+    )
+
+
+def _invalid_schema(name: str, report: Report, problem: str) -> Exception:
     return report.error(
-        f"Invalid schema for function '{shorten(name)}': schema must be a JSON Schema of 'type: \"object\"', "
-        f"got {shorten(got)}.",
-        "invalid_function_parameters",
+        f"Invalid schema for function '{shorten(name)}': {problem}.", "invalid_function_parameters"
     )
 
 

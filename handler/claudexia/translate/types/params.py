@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -115,7 +115,25 @@ class JSONSchemaFormat(Params):
     json_schema: JSONSchemaObject
 
 
-ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
+_SCHEMA_FIELDS = ("name", "description", "schema", "strict")
+
+
+def _spelled_out(given: object) -> object:
+    """A format with its schema beside `type`, as some clients send it, in the form of json_schema."""
+    if not isinstance(given, dict) or not isinstance(given.get("schema"), dict) or "json_schema" in given:
+        return given
+    if given.get("type") not in ("json_object", "json_schema"):
+        return given
+    nested = {"name": "response", **{key: given[key] for key in _SCHEMA_FIELDS if key in given}}
+    others = {key: value for key, value in given.items() if key not in _SCHEMA_FIELDS}
+    return {**others, "type": "json_schema", "json_schema": nested}
+
+
+ResponseFormat = Annotated[
+    TextFormat | JSONObjectFormat | JSONSchemaFormat,
+    Field(discriminator="type"),
+    BeforeValidator(_spelled_out),
+]
 
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -177,6 +195,11 @@ LogitBias = Annotated[
     BeforeValidator(lambda v: dict(islice(v.items(), _MAX_BIASES)) if isinstance(v, dict) else v),
 ]
 
+# The Messages API takes no more. Its limit of tools is stated for tool search:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool#limits
+MAX_MESSAGES, MAX_TOOLS = 100_000, 10_000
+_ItemT = TypeVar("_ItemT")
+_Tools = Annotated[Items[_ItemT], Field(max_length=MAX_TOOLS)]
 _Count = Annotated[int, Field(ge=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 
@@ -186,7 +209,9 @@ class CompletionCreateParams(Params):
 
     model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
-    messages: Annotated[Items[ChatMessage], Field(min_length=1), Composed("messages, system")]
+    messages: Annotated[
+        Items[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES), Composed("messages, system")
+    ]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
     max_completion_tokens: Annotated[
@@ -201,7 +226,7 @@ class CompletionCreateParams(Params):
     stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
-    tools: Annotated[Items[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
+    tools: Annotated[_Tools[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[
@@ -220,7 +245,7 @@ class CompletionCreateParams(Params):
     prompt_cache_retention: Annotated[
         Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
     ] = None
-    functions: Annotated[Items[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
+    functions: Annotated[_Tools[FunctionObject] | None, Composed("tools", "answered with function_call")] = None
     function_call: Annotated[Literal["none", "auto"] | ToolName | None, Composed("tool_choice")] = None
     safety_identifier: Annotated[str | None, Native("metadata.user_id", user_id)] = None
     user: Annotated[str | None, Native("metadata.user_id", user_id, yields_to="safety_identifier")] = None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from claudexia.translate.types.base import Cacheable, Items, Params
 
@@ -23,10 +23,16 @@ class FunctionObject(Cacheable):
     strict: bool | None = None
 
 
-class CustomToolFormat(Params):
-    """A grammar's own fields are not modelled: grammars are rejected."""
+class Grammar(Params):
+    syntax: str | None = None
+    definition: str | None = None
+
+
+class CustomToolFormat(Grammar):
+    """A grammar's fields are in `grammar` or, in the form of the Responses API, beside `type`."""
 
     type: Literal["text", "grammar"]
+    grammar: Grammar | None = None
 
 
 class CustomObject(Cacheable):
@@ -79,7 +85,8 @@ _NESTED_FIELDS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _nested(given: object) -> object:
+def nested(given: object) -> object:
+    """The form of chat completions for that of the Responses API; anything else unchanged."""
     if not isinstance(given, dict) or "input_schema" in given:
         return given
     kind = given.get("type") or "function"
@@ -90,9 +97,23 @@ def _nested(given: object) -> object:
     return {**others, kind: nested} if nested else given
 
 
+class FlatFunctionTool(FunctionTool):
+    """In the form of the Responses API: the function's fields stand in the tool."""
+
+    _nest = model_validator(mode="before")(nested)
+
+
+class FlatCustomTool(CustomTool):
+    """In the form of the Responses API, like FlatFunctionTool."""
+
+    _nest = model_validator(mode="before")(nested)
+
+
 def _tool_tag(tool: object) -> str:
     if not isinstance(tool, dict):
         return "FunctionTool"
+    if nested(tool) is not tool:
+        return "FlatCustomTool" if tool.get("type") == "custom" else "FlatFunctionTool"
     kind = tool.get("type")
     if isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind):
         return "ServerTool"
@@ -104,11 +125,12 @@ def _tool_tag(tool: object) -> str:
 # No tag is a field of a tool, so parse.py can distinguish tags from fields in the location of an error.
 Tool = Annotated[
     Annotated[FunctionTool, Tag("FunctionTool")]
+    | Annotated[FlatFunctionTool, Tag("FlatFunctionTool")]
     | Annotated[CustomTool, Tag("CustomTool")]
+    | Annotated[FlatCustomTool, Tag("FlatCustomTool")]
     | Annotated[AnthropicTool, Tag("AnthropicTool")]
     | Annotated[ServerTool, Tag("ServerTool")],
     Discriminator(_tool_tag),
-    BeforeValidator(_nested),
 ]
 
 
@@ -129,7 +151,7 @@ class CustomToolChoice(Params):
 class AllowedTools(Params):
     mode: Literal["auto", "required"]
     tools: Items[
-        Annotated[NamedToolChoice | CustomToolChoice, Field(discriminator="type"), BeforeValidator(_nested)]
+        Annotated[NamedToolChoice | CustomToolChoice, Field(discriminator="type"), BeforeValidator(nested)]
     ]
 
 
@@ -150,5 +172,5 @@ ToolChoice = Annotated[
         NamedToolChoice | AllowedToolsChoice | CustomToolChoice | AnthropicToolChoice,
         Field(discriminator="type"),
     ],
-    BeforeValidator(_nested),
+    BeforeValidator(nested),
 ]

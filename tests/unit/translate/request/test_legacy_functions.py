@@ -46,11 +46,13 @@ def test_choices(fields: Any, sent: Any, reported: list[str]) -> None:
     assert [warning.param for warning in request.warnings] == reported
 
 
-def test_a_choice_the_model_refuses_becomes_an_instruction() -> None:
+def test_a_choice_the_model_refuses_becomes_structured_output() -> None:
     request = translate(REFUSES, functions=FUNCTIONS, function_call={"name": "f"})
-    assert request.params["tool_choice"] == ONE_AT_MOST
-    assert "the tool `f`" in request.params["system"][0]["text"]
-    assert [warning.param for warning in request.warnings] == ["function_call"]
+    assert request.params["tool_choice"] == {"type": "none"}
+    assert request.params["output_config"]["format"]["type"] == "json_schema"
+    assert request.options.function_call
+    assert request.options.named_call
+    assert not request.warnings
 
 
 LEGACY = [
@@ -95,7 +97,11 @@ REFUSED = [
     pytest.param({"function_call": {"name": "f"}}, "function_call", id="named-without-functions"),
     pytest.param({"functions": FUNCTIONS, "function_call": {"name": "x"}}, "function_call", id="unknown-name"),
     pytest.param({"functions": FUNCTIONS, "function_call": "required"}, "function_call", id="unknown-word"),
-    pytest.param({"functions": [{"name": "f"}, {"name": "f"}]}, "functions[1].name", id="same-name-twice"),
+    pytest.param(
+        {"functions": [{"name": "f"}, {"name": "f", "description": "d"}]},
+        "functions[1].name",
+        id="same-name-twice",
+    ),
     pytest.param(
         {"functions": [{"name": "f", "parameters": {"type": "string"}}]},
         "functions[0].parameters",

@@ -11,7 +11,7 @@ from claudexia.translate.report import Report
 from claudexia.translate.request.build import MessageRequest, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.request.tool_calls import ToolNames
-from claudexia.translate.request.tools import ToolConfig, to_tool_config
+from claudexia.translate.request.tools import ToolConfig, to_tool_config, tool_definitions
 from tests.fakes.anthropic.rules import assert_accepted
 
 FORCES, REFUSES = "claude-haiku-5-5", "claude-sonnet-5-5"
@@ -32,7 +32,9 @@ def translate(model: str = FORCES, messages: list[Any] = MESSAGES, **fields: Any
 
 def tooling(model: str = FORCES, **fields: Any) -> ToolConfig:
     params = parse_params(json.dumps({"model": model, "messages": MESSAGES, **fields}).encode())
-    return to_tool_config(params, find_model(model, {}), ToolNames(), Report())
+    names, report = ToolNames(), Report()
+    definitions = tool_definitions(params, names, report)
+    return to_tool_config(params, find_model(model, {}), names, definitions, report)
 
 
 def custom(name: str = "c", **fields: Any) -> dict[str, Any]:
@@ -79,7 +81,7 @@ DEFINITIONS = [
     ),
     pytest.param(
         function(parameters={"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {}}}),
-        {"name": "f", "input_schema": {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": {"$ref": "#/definitions/A"}}, "definitions": {"A": {}}}},
+        {"name": "f", "input_schema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {}}}},
         id="draft-07",
     ),
     pytest.param(
@@ -244,6 +246,9 @@ def test_choices(choice: Any, sent: Any, names: str) -> None:
     assert "".join(tool["name"] for tool in params["tools"]) == names
 
 
+OPEN = {"type": "object", "properties": {"a": {"type": "object"}}}
+
+
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
@@ -255,19 +260,22 @@ def test_choices(choice: Any, sent: Any, names: str) -> None:
     ],
     ids=["required", "named", "allowed-required", "anthropics-any", "anthropics-tool"],
 )
-def test_a_forced_choice_the_model_refuses_becomes_an_instruction(choice: Any, words: str) -> None:
+def test_a_forced_choice_is_an_instruction_if_the_schema_cannot_be_enforced(choice: Any, words: str) -> None:
     system = {"role": "system", "content": "s"}
-    tools = [function("f"), function("g")]
+    tools = [function("f"), function("g", parameters=OPEN)]
     request = translate(REFUSES, [system, *MESSAGES], tools=tools, tool_choice=choice)
     assert request.params["tool_choice"] == {"type": "auto"}
     assert request.params["system"][0]["text"] == "s"
     assert words in request.params["system"][1]["text"]
-    assert [warning.param for warning in request.warnings] == ["tool_choice"]
+    assert request.forced_call
+    assert request.forced_call.names == (("f", "g") if choice in ("required", {"type": "any"}) else ("g",))
+    assert not request.forced_call.schema
+    assert not request.warnings
 
 
 def test_parallel_calls_stay_off_without_the_forced_choice() -> None:
     choice = {"type": "any", "disable_parallel_tool_use": True}
-    params = translate(REFUSES, tools=[function()], tool_choice=choice).params
+    params = translate(REFUSES, tools=[function(parameters=OPEN)], tool_choice=choice).params
     assert params["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
 
 
@@ -340,7 +348,6 @@ def test_calls_in_the_history_without_tools_define_tools_with_choice_none() -> N
 
 
 REFUSED = [
-    pytest.param({"tools": [custom(format={"type": "grammar", "grammar": {"syntax": "regex", "definition": "a"}})]}, "tools[0].custom.format", id="grammar"),
     pytest.param({"tools": [{"type": "custom"}]}, "tools[0].custom", id="empty-custom"),
     pytest.param({"tools": [{"type": "custom", "name": ""}]}, "tools[0].name", id="empty-flat-name"),
     pytest.param({"tools": [{"type": "retrieval"}]}, "tools[0].type", id="unknown-type"),
@@ -350,7 +357,7 @@ REFUSED = [
     pytest.param({"tools": [function("bash"), {"type": "bash_20250124", "name": "bash"}]}, "tools[1].name", id="same-name-as-a-server-tool"),
     pytest.param({"tools": [{"type": "function"}]}, "tools[0].function", id="no-function"),
     pytest.param({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", id="no-name"),
-    pytest.param({"tools": [function(), function()]}, "tools[1].function.name", id="same-name-twice"),
+    pytest.param({"tools": [function(), function(description="d")]}, "tools[1].function.name", id="same-name-twice"),
     pytest.param({"tools": [function(parameters={"type": "string"})]}, "tools[0].function.parameters", id="root-type"),
     pytest.param({"tools": [function(parameters={"anyOf": []})]}, "tools[0].function.parameters", id="root-union"),
     pytest.param({"tools": [function(cache_control={"type": "x"})]}, "tools[0].function.cache_control.type", id="no-mark"),
@@ -370,3 +377,107 @@ def test_refused(fields: Any, param: str) -> None:
     with pytest.raises(APIError) as caught:
         translate(**fields)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+FLAT: dict[str, Any] = {"type": "function", "name": "f"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "param"),
+    [
+        pytest.param([{**FLAT, "parameters": {"type": 0}}], "tools[0].parameters", id="root-type"),
+        pytest.param([{"name": "f", "parameters": {"anyOf": []}}], "tools[0].parameters", id="without-type"),
+        pytest.param([function(), {**FLAT, "description": "d"}], "tools[1].name", id="same-name"),
+        pytest.param([function(), {"type": "custom", "name": "f"}], "tools[1].name", id="same-custom-name"),
+        pytest.param([{**FLAT, "name": 5}], "tools[0].name", id="type-of-name"),
+    ],
+)
+def test_an_error_of_a_flat_tool_names_the_field_where_it_stands(tools: list[Any], param: str) -> None:
+    with pytest.raises(APIError) as caught:
+        translate(tools=tools)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"parameters": {"anyOf": [{"type": "object"}]}}, "tools[0].parameters.anyOf"),
+        (
+            {"strict": True, "parameters": {"properties": {"a": {"type": "string", "minLength": 2}}}},
+            "tools[0].strict",
+        ),
+        ({"x": 1}, "tools[0].x"),
+    ],
+    ids=["union", "strict", "unknown-field"],
+)
+def test_a_warning_about_a_flat_tool_names_the_field_where_it_stands(
+    fields: dict[str, Any], param: str
+) -> None:
+    assert [warning.param for warning in translate(tools=[{**FLAT, **fields}]).warnings] == [param]
+
+
+LARK = 'start: "a"'
+GRAMMARS = [
+    pytest.param({"type": "grammar", "syntax": "lark", "definition": LARK}, id="flat"),
+    pytest.param({"type": "grammar", "grammar": {"syntax": "lark", "definition": LARK}}, id="nested"),
+]
+
+
+@pytest.mark.parametrize("form", GRAMMARS)
+@pytest.mark.parametrize("flat", [False, True], ids=["custom", "flat-tool"])
+def test_a_grammar_goes_into_the_description(form: Any, flat: bool) -> None:
+    fields = {"name": "c", "description": "d", "format": form}
+    request = translate(tools=[{"type": "custom", **fields} if flat else custom(**fields)])
+    (tool,) = request.params["tools"]
+    assert tool["description"] == f"d\n\nThe input must match this lark grammar:\n{LARK}"  # type: ignore[typeddict-item]
+    assert [warning.param for warning in request.warnings] == [
+        "tools[0].format" if flat else "tools[0].custom.format"
+    ]
+
+
+def test_a_tool_given_twice_is_one_tool() -> None:
+    assert translate(tools=[function("f"), function("g"), function("f")]).params["tools"] == [
+        {"name": name, "input_schema": {"type": "object", "properties": {}}} for name in "fg"
+    ]
+
+
+PATCH = "*** Begin Patch\n*** End Patch"
+CUSTOM_CALLS = [
+    pytest.param({"type": "custom", "custom": {"name": "c", "input": PATCH}}, id="nested"),
+    pytest.param({"type": "custom", "name": "c", "input": PATCH}, id="flat"),
+    pytest.param(
+        {"type": "function", "function": {"name": "c", "arguments": PATCH}}, id="function-with-raw-text"
+    ),
+    pytest.param(
+        {"type": "function", "function": {"name": "c", "arguments": json.dumps({"input": PATCH})}},
+        id="function-with-json",
+    ),
+    pytest.param({"type": "function", "name": "c", "arguments": PATCH}, id="flat-function"),
+]
+
+
+@pytest.mark.parametrize("call", CUSTOM_CALLS)
+def test_calls_of_custom_tools_in_a_history(call: Any) -> None:
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", **call}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+    ]
+    request = translate(messages=history, tools=[custom("c")])
+    (use,) = request.params["messages"][1]["content"]
+    assert use["input"] == {"input": PATCH}  # type: ignore[typeddict-item]
+    assert not request.warnings
+
+
+@pytest.mark.parametrize("arguments", ["[]", "null", "", " ", "{}"])
+def test_arguments_that_mean_none(arguments: str) -> None:
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"},
+    ]
+    request = translate(messages=history, tools=[function("f")])
+    (use,) = request.params["messages"][1]["content"]
+    assert use["input"] == {}  # type: ignore[typeddict-item]
+    assert not request.warnings

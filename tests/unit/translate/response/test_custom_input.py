@@ -5,6 +5,7 @@ import json
 import pytest
 
 from claudexia.translate.response.text_filters import CustomToolInput
+from tests.helpers.steps import count_steps
 
 TEXTS = {
     "plain": "ls -l",
@@ -43,6 +44,8 @@ def test_written_input_is_read(name: str, ascii_only: bool) -> None:
         pytest.param('{"input": "ls \\u00', "ls ", id="cut-in-a-code"),
         pytest.param('{"input": "\\ud83d', "", id="cut-in-a-pair"),
         pytest.param('{"input": "\\ud83d!\\ude00\\ud83d\\u0041"}', "�!��A", id="halves-of-pairs"),
+        pytest.param('{"input": "a\\u12G4b\\u\\n\\ud83d\\u12"}', "a\\u12G4b\\u\n�\\u12", id="no-codes"),
+        pytest.param('{"input": "\\ud83d"}', "�", id="half-of-a-pair-at-the-end"),
         pytest.param('{"input": {"a": 1}}', '{"input": {"a": 1}}', id="no-string"),
         pytest.param('{"command": "ls"}', '{"command": "ls"}', id="another-key"),
         pytest.param("[1", "[1", id="no-object"),
@@ -52,6 +55,35 @@ def test_written_input_is_read(name: str, ascii_only: bool) -> None:
 def test_unexpected_json(written: str, text: str) -> None:
     for step in range(1, len(written) + 2):
         assert read(written, step) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "word ",
+        "\\n",
+        "\\",
+        "\\u00e9 ",
+        "\\ud83d\\ude00",
+        "\\ud83d",
+        "\\u12 ",
+        "\\ud83d\\uzz",
+        '"',
+        '", "more": "',
+    ],
+)
+@pytest.mark.parametrize("head", ['{"input": "', '{"note": "', "  ", '{"input": "\\u'], ids=repr)
+def test_the_work_for_a_delta_does_not_grow_with_what_came_before(head: str, piece: str) -> None:
+    def cost(deltas: int) -> tuple[int, int]:
+        decoder = CustomToolInput()
+        decoder.feed(head)
+        for _ in range(deltas):
+            decoder.feed(piece)
+        return count_steps(lambda: decoder.feed(piece)), len(decoder._rest)
+
+    steps, held = cost(100)
+    assert cost(2000) == (steps, held)
+    assert held < 20
 
 
 def test_text_is_returned_as_it_arrives() -> None:
