@@ -9,7 +9,7 @@ The rooms, from top to bottom. Imports only point down this list:
                     share (`completions`), server-sent events, the model list, the middleware around every
                     request
     generation      one request to Claude, whatever API the client uses: start, resume, stream, bill
-    upstream        where Claude runs, behind the Protocol Upstream: AnthropicUpstream
+    upstream        where Claude runs, behind the Protocol Upstream: one host, or several with failover
     access          keys, limits, prices, the ledger, the thinking store
     observability   the record of a request, the log, the metrics
     storage         one table: in DynamoDB or in memory

@@ -33,8 +33,8 @@ from claudexia.settings import Settings, read_origins
 from claudexia.storage.table import Table
 from claudexia.translate.types.anthropic import ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Model, ModelList
-from claudexia.upstream import Upstream
-from claudexia.upstream.anthropic import AnthropicUpstream
+from claudexia.upstream.failover import open_upstream
+from claudexia.upstream.hosts import price_factors
 
 _HIDDEN: Any = {"response_model": None, "include_in_schema": False}
 KeyOf = Callable[[Request], Awaitable[Key]]
@@ -53,8 +53,8 @@ def create_app(
     """
     metrics = Metrics(settings)
     stores = open_stores(settings, table, now, metrics.table_failed)
-    upstream: Upstream = AnthropicUpstream(settings, transport)
-    prices = Prices(settings.prices)
+    upstream = open_upstream(settings, transport)
+    prices = Prices(settings.prices, price_factors(settings))
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
     models = ModelCatalog(upstream, settings.model_aliases, now)

@@ -34,12 +34,43 @@ _RETIREMENT_NOTICE_DAYS = 60
 
 
 @dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What a host of the Messages API takes of a model. `name` is for error messages.
+
+    url_sources        images and documents as URLs
+    server_tools       tools that the host runs, such as web search
+    structured_output  output_config.format
+    strict_tools       `strict` in a tool's definition
+    """
+
+    name: str = "Anthropic"
+    url_sources: bool = True
+    server_tools: bool = True
+    structured_output: bool = True
+    strict_tools: bool = True
+
+
+ALL_FEATURES = HostLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class BedrockModel:
+    """A model on Amazon Bedrock. `id` is without an inference profile's prefix."""
+
+    id: str
+    structured_output: bool = False
+    strict_tools: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClaudeModel:
     """One row of models.json, whose `fields` explain the values. None means not known.
 
-    id                    the model id that is sent upstream
+    id                    the model id, as Anthropic's API and clients have it
     default_max_tokens    max_tokens of a request without it: as with OpenAI, the model's maximum
     prices                USD per million tokens by kind of token; empty if not known
+    bedrock               the model on Amazon Bedrock
+    host                  what the host that is called takes; the upstream sets it
     """
 
     id: str
@@ -58,6 +89,8 @@ class ClaudeModel:
     min_cache_tokens: int
     retires: str | None = None
     prices: Mapping[str, float] = field(default_factory=dict, hash=False)
+    bedrock: BedrockModel = BedrockModel("")
+    host: HostLimits = ALL_FEATURES
 
 
 def _model(name: str, row: Mapping[str, Any]) -> ClaudeModel:
@@ -66,8 +99,13 @@ def _model(name: str, row: Mapping[str, Any]) -> ClaudeModel:
         **row,
         "thinking": tuple(row["thinking"]),
         "effort": tuple(row["effort"]),
+        "bedrock": BedrockModel(**{"id": _bedrock_id(name), **row.get("bedrock", {})}),
     }
     return ClaudeModel(id=name, **own)
+
+
+def _bedrock_id(model_id: str) -> str:
+    return f"anthropic.{model_id}"
 
 
 _DATA = json.loads(Path(__file__).with_name("models.json").read_text("utf-8"))
@@ -83,19 +121,22 @@ def find_model(name: str, aliases: Mapping[str, str]) -> ClaudeModel:
     """The model for `name`, which is an alias, an id with or without its date, an id with a dotted version, or
     the id of another host of Claude.
 
-    A Claude id without a row gets the row `unknown`. Any other name raises APIError 404 `model_not_found`.
+    A Claude id without a row gets
+    the row `unknown`. Any other name raises APIError 404 `model_not_found`.
     """
-    model_id = _without_host(_resolve_alias(name.strip(), aliases).lower()).replace(".", "-")
+    model_id = claude_id(_resolve_alias(name.strip(), aliases).lower()).replace(".", "-")
     if len(model_id) > _MAX_ID:
         raise model_not_found(name)
     if not _ID.fullmatch(model_id):
         known = _ID.match(model_id)
         raise model_not_found(name, f"the suffix '{shorten(model_id[known.end() :])}'" if known else "")
-    model = KNOWN.get(model_id) or KNOWN.get(undated(model_id)) or _UNKNOWN
+    model = KNOWN.get(model_id) or KNOWN.get(undated(model_id))
+    if model is None:
+        return replace(_UNKNOWN, id=model_id, bedrock=BedrockModel(_bedrock_id(model_id)))
     return model if model.id == model_id else replace(model, id=model_id)
 
 
-def _without_host(name: str) -> str:
+def claude_id(name: str) -> str:
     """`name` without what hosts other than Anthropic's API add to an id; a date behind an @ is kept."""
     prefix = _HOST_PREFIX.match(name)
     own = name[prefix.end() :] if prefix else name

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +11,10 @@ from claudexia.models import find_model
 
 KEY_PREFIX = "sk_cdx_"
 OnFailure = Literal["open", "closed"]
+HostName = Literal["anthropic", "aws", "bedrock"]
 UnpricedModels = Literal["dearest", "refuse"]
+# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+INFERENCE_PROFILES = ("global", "us", "eu", "apac", "jp", "au", "us-gov", "none")
 
 
 # A scheme and a host, perhaps with a port; apps have schemes of their own.
@@ -24,9 +27,38 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
+class AWSHosts:
+    """Where Claude runs in AWS: Claude Platform on AWS and Amazon Bedrock. Secrets are not in `repr`.
+
+    The names of the variables are those of Anthropic's SDKs. Requests are signed with the process's AWS
+    credentials, unless there is an API key (Claude Platform) or a Bedrock API key (`bedrock_token`).
+
+    region                  for both, and for the default URLs
+    workspace_id, api_key   of Claude Platform on AWS
+    bedrock_endpoint        "runtime" or "mantle"
+    inference_profile       the prefix of the model's id on bedrock-runtime, "none" for no profile
+    """
+
+    region: str = ""
+    workspace_id: str = ""
+    api_key: str = field(default="", repr=False)
+    base_url: str = ""
+    bedrock_token: str = field(default="", repr=False)
+    bedrock_base_url: str = ""
+    bedrock_mantle_base_url: str = ""
+    bedrock_endpoint: str = "runtime"
+    inference_profile: str = "global"
+
+
+@dataclass(frozen=True)
 class Settings:
     """The gateway's configuration. `repr` omits secrets.
 
+    upstream                    where Claude runs, in the order in which the hosts are tried
+    aws                         the hosts in AWS
+    upstream_retry              one retry of an overloaded host that asks to wait for a moment only
+    upstream_max_wait           if a host asks for a longer wait, in seconds, the next host is tried
+    model_fallbacks             model id -> the model that answers while it is overloaded or retired
     anthropic_api_key_secret    the AWS Secrets Manager secret with the key; `anthropic_api_key` overrides it
     api_keys                    client keys, name -> secret; if there are any, no others are accepted
     table                       the DynamoDB table for keys, limits, usage, thinking; if empty, memory is used
@@ -53,6 +85,11 @@ class Settings:
     max_body                    the largest request body, in bytes
     """
 
+    upstream: tuple[HostName, ...] = ("anthropic",)
+    aws: AWSHosts = AWSHosts()
+    upstream_retry: bool = True
+    upstream_max_wait: int = 5
+    model_fallbacks: Mapping[str, str] = field(default_factory=dict)
     anthropic_api_key: str = field(default="", repr=False)
     anthropic_api_key_secret: str = ""
     anthropic_base_url: str = "https://api.anthropic.com"
@@ -84,8 +121,12 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
         """Reads ANTHROPIC_API_KEY, ANTHROPIC_API_KEY_SECRET, ANTHROPIC_BASE_URL, ANTHROPIC_VERSION,
         CLAUDEXIA_API_KEYS, CLAUDEXIA_METRICS, CLAUDEXIA_TABLE, CORS_ORIGIN, COST_HEADERS, KEYS_ON_FAILURE,
-        LIMITS_ON_FAILURE, MAX_CHOICES, MESSAGES_PROMPT_CACHING, METRICS_PER_KEY, MODEL_ALIASES, PRICES,
-        PROMPT_CACHING, RESPONSES_DAYS, SERVE_DOCS, SERVE_PAGE and UNPRICED_MODELS.
+        LIMITS_ON_FAILURE, MAX_CHOICES, MESSAGES_PROMPT_CACHING, METRICS_PER_KEY, MODEL_ALIASES,
+        MODEL_FALLBACKS, PRICES, PROMPT_CACHING, RESPONSES_DAYS, SERVE_DOCS, SERVE_PAGE, UNPRICED_MODELS,
+        UPSTREAM, UPSTREAM_MAX_WAIT and UPSTREAM_RETRY; for hosts in AWS also ANTHROPIC_AWS_API_KEY,
+        ANTHROPIC_AWS_BASE_URL, ANTHROPIC_AWS_WORKSPACE_ID, AWS_BEARER_TOKEN_BEDROCK,
+        ANTHROPIC_BEDROCK_BASE_URL, ANTHROPIC_BEDROCK_MANTLE_BASE_URL, AWS_REGION or AWS_DEFAULT_REGION,
+        BEDROCK_ENDPOINT and BEDROCK_INFERENCE_PROFILE.
 
         On Lambda, where AWS_LAMBDA_FUNCTION_NAME is set, metrics are on and docs are off by default. Under
         `sam local`, which sets AWS_SAM_LOCAL, CLAUDEXIA_TABLE is ignored. Raises SettingsError if a value is
@@ -94,7 +135,13 @@ class Settings:
         read = _Environment(environ)
         on_lambda = bool(read.text("AWS_LAMBDA_FUNCTION_NAME"))
         emulated = read.text("AWS_SAM_LOCAL") == "true"
+        upstream = _upstream(read.text("UPSTREAM", "anthropic"))
         return cls(
+            upstream=upstream,
+            aws=_aws_hosts(read, upstream),
+            upstream_retry=read.switch("UPSTREAM_RETRY", cls.upstream_retry),
+            upstream_max_wait=read.count("UPSTREAM_MAX_WAIT", cls.upstream_max_wait),
+            model_fallbacks=_model_fallbacks(read.text("MODEL_FALLBACKS")),
             anthropic_api_key=read.text("ANTHROPIC_API_KEY"),
             anthropic_api_key_secret=read.text("ANTHROPIC_API_KEY_SECRET"),
             anthropic_base_url=read.text("ANTHROPIC_BASE_URL", cls.anthropic_base_url),
@@ -103,7 +150,7 @@ class Settings:
             table="" if emulated else read.text("CLAUDEXIA_TABLE"),
             keys_on_failure=read.on_failure("KEYS_ON_FAILURE", cls.keys_on_failure),
             limits_on_failure=read.on_failure("LIMITS_ON_FAILURE", cls.limits_on_failure),
-            model_aliases=_model_aliases(read.text("MODEL_ALIASES")),
+            model_aliases=_model_names("MODEL_ALIASES", read.text("MODEL_ALIASES"), "="),
             prices=read.text("PRICES"),
             unpriced_models=read.unpriced_models("UNPRICED_MODELS", cls.unpriced_models),
             shows_cost=read.switch("COST_HEADERS", cls.shows_cost),
@@ -142,18 +189,18 @@ class _Environment:
         return int(text)
 
     def switch(self, name: str, default: bool) -> bool:
-        return self._one_of(name, "on", "off", "on" if default else "off") == "on"
+        return self.one_of(name, ("on", "off"), "on" if default else "off") == "on"
 
     def on_failure(self, name: str, default: OnFailure) -> OnFailure:
-        return "open" if self._one_of(name, "open", "closed", default) == "open" else "closed"
+        return "open" if self.one_of(name, ("open", "closed"), default) == "open" else "closed"
 
     def unpriced_models(self, name: str, default: UnpricedModels) -> UnpricedModels:
-        return "refuse" if self._one_of(name, "dearest", "refuse", default) == "refuse" else "dearest"
+        return "refuse" if self.one_of(name, ("dearest", "refuse"), default) == "refuse" else "dearest"
 
-    def _one_of(self, name: str, one: str, other: str, default: str) -> str:
+    def one_of(self, name: str, accepted: Sequence[str], default: str) -> str:
         text = self.text(name, default).lower()
-        if text not in (one, other):
-            raise SettingsError(f"{name}: expected '{one}' or '{other}'.")
+        if text not in accepted:
+            raise SettingsError(f"{name}: expected {' or '.join(map(repr, accepted))}.")
         return text
 
 
@@ -184,16 +231,63 @@ def _api_keys(text: str) -> dict[str, str]:
     return keys
 
 
-def _model_aliases(text: str) -> dict[str, str]:
-    aliases = _pairs("MODEL_ALIASES", text, "=")
-    for name, target in aliases.items():
+_HOSTS: tuple[HostName, ...] = ("anthropic", "aws", "bedrock")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+
+
+def _upstream(text: str) -> tuple[HostName, ...]:
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in _HOSTS or names.count(name) > 1:
+            raise SettingsError("UPSTREAM: expected anthropic, aws, bedrock, or several of them, each once.")
+    return tuple(host for name in names for host in _HOSTS if host == name)
+
+
+def _aws_hosts(read: _Environment, upstream: Sequence[HostName]) -> AWSHosts:
+    """Raises SettingsError if a host that is used lacks what it needs."""
+    region = read.text("AWS_REGION") or read.text("AWS_DEFAULT_REGION")
+    hosts = AWSHosts(
+        region=region,
+        workspace_id=read.text("ANTHROPIC_AWS_WORKSPACE_ID"),
+        api_key=read.text("ANTHROPIC_AWS_API_KEY"),
+        base_url=read.text("ANTHROPIC_AWS_BASE_URL"),
+        bedrock_token=read.text("AWS_BEARER_TOKEN_BEDROCK"),
+        bedrock_base_url=read.text("ANTHROPIC_BEDROCK_BASE_URL"),
+        bedrock_mantle_base_url=read.text("ANTHROPIC_BEDROCK_MANTLE_BASE_URL"),
+        bedrock_endpoint=read.one_of("BEDROCK_ENDPOINT", ("runtime", "mantle"), AWSHosts.bedrock_endpoint),
+        inference_profile=read.one_of(
+            "BEDROCK_INFERENCE_PROFILE", INFERENCE_PROFILES, AWSHosts.inference_profile
+        ),
+    )
+    if set(upstream) == {"anthropic"}:
+        return hosts
+    if not _REGION.fullmatch(region):
+        raise SettingsError("AWS_REGION: UPSTREAM needs a region, such as us-east-1.")
+    if "aws" in upstream and not hosts.workspace_id:
+        raise SettingsError("ANTHROPIC_AWS_WORKSPACE_ID: UPSTREAM aws needs the workspace, wrkspc_...")
+    return hosts
+
+
+def _model_fallbacks(text: str) -> dict[str, str]:
+    """Ids without a date, as in models.json."""
+    pairs = _model_names("MODEL_FALLBACKS", text, ">")
+    try:
+        return {find_model(name, {}).id: find_model(target, {}).id for name, target in pairs.items()}
+    except APIError:
+        raise SettingsError("MODEL_FALLBACKS: expected model>model, both Claude model ids.") from None
+
+
+def _model_names(setting: str, text: str, separator: str) -> dict[str, str]:
+    """Parses `name=model,name=model`."""
+    names = _pairs(setting, text, separator)
+    for name, target in names.items():
         try:
             find_model(target, {})
         except APIError:
             raise SettingsError(
-                f"MODEL_ALIASES: {target!r}, the target of {name!r}, is not a Claude model id."
+                f"{setting}: {target!r}, the target of {name!r}, is not a Claude model id."
             ) from None
-    return aliases
+    return names
 
 
 def _pairs(setting: str, text: str, separator: str) -> dict[str, str]:

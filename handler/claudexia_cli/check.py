@@ -213,14 +213,16 @@ def command(context: click.Context, url: str, key: str, model: str, as_json: boo
     failed = sum(not result.passed for result in results)
     if as_json:
         gateway = {"url": url, "model": model, "passed": not failed}
-        spent = {"tokens": client.tokens, "cost_usd": client.cost}
+        spent = {"tokens": client.tokens, "cost_usd": client.cost, "upstreams": client.upstreams}
         print_json({**gateway, "checks": [asdict(result) for result in results], **spent})
     else:
         verdict = (
             f"{failed} of {len(results)} checks failed." if failed else f"All {len(results)} checks passed."
         )
         cost = "" if client.cost is None else f" and ${client.cost:.4f}"
-        click.echo(f"\n{verdict} They used {client.tokens:,} tokens{cost}.")
+        hosts = printable(" and ".join(client.upstreams))
+        upstream = f" Claude ran on: {hosts}." if hosts else ""
+        click.echo(f"\n{verdict} They used {client.tokens:,} tokens{cost}.{upstream}")
     if failed:
         context.exit(1)
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 TIMEOUT = 60.0  # seconds without a byte
 _MAX_TOKENS = 2000  # leaves room for thinking
 _COST = "x-claudexia-cost"
+_UPSTREAM = "x-claudexia-upstream"
 
 
 class _Shape(BaseModel):
@@ -144,12 +145,16 @@ class Streamed:
 
 
 class CheckClient:
-    """`url` ends with /v1. `tokens` and `cost` are totals; `cost` is in US dollars, None if it is unknown."""
+    """`url` ends with /v1. `tokens` and `cost` are totals; `cost` is in US dollars, None if it is unknown.
+
+    `upstreams` are the hosts that answered, as the gateway names them; empty if it does not.
+    """
 
     def __init__(self, url: str, key: str, model: str) -> None:
         self.model = model
         self.tokens = 0
         self.cost: float | None = None
+        self.upstreams: list[str] = []
         self._url = url
         self._client = httpx.Client(headers={"authorization": f"Bearer {key}"}, timeout=TIMEOUT)
 
@@ -177,6 +182,7 @@ class CheckClient:
         except httpx.RequestError as error:
             raise _network_error(error) from error
         completion = _read(response, Completion, 200)
+        self._note_upstream(response)
         self._add(completion.usage, response.headers.get(_COST))
         return completion
 
@@ -188,6 +194,7 @@ class CheckClient:
         try:
             with self._client.stream("POST", f"{self._url}/chat/completions", json=request) as response:
                 _expect_event_stream(response)
+                self._note_upstream(response)
                 for lines in _lines(response):
                     count = len(streamed.chunks)
                     _parse_lines(lines, streamed)
@@ -202,6 +209,11 @@ class CheckClient:
 
     def _request(self, body: Body) -> Body:
         return {"model": self.model, "max_completion_tokens": _MAX_TOKENS, **body}
+
+    def _note_upstream(self, response: httpx.Response) -> None:
+        name = response.headers.get(_UPSTREAM)
+        if name and name not in self.upstreams:
+            self.upstreams.append(name)
 
     def _add(self, usage: Usage, cost_header: str | None) -> None:
         self.tokens += usage.total_tokens

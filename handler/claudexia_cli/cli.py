@@ -19,6 +19,7 @@ SUBCOMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("claudexia_cli.keys", "Manage the API keys of a deployed gateway."),
     "usage": ("claudexia_cli.usage", "Show tokens and cost per key, model and day."),
     "check": ("claudexia_cli.check", "Test a running gateway with a few short requests."),
+    "doctor": ("claudexia_cli.doctor", "Find what a deployed gateway lacks to call Claude."),
 }
 # Shorter than API Gateway's longest integration timeout of 900 s, so that the function notices its end first.
 _DEFAULT_TIMEOUT = 890
@@ -59,7 +60,7 @@ class _LazyGroup(click.Group):
 @click.option(
     "--upstream",
     metavar="URL|echo",
-    show_default="Claude if ANTHROPIC_API_KEY is set, else echo",
+    show_default="Claude if ANTHROPIC_API_KEY or UPSTREAM is set, else echo",
     help="Base URL of a server with Anthropic's Messages API, or the built-in echo.",
 )
 @click.option(
@@ -90,6 +91,11 @@ class _LazyGroup(click.Group):
     metavar="PATH",
     help="With --lambda: base path of a custom domain that is mapped to the API, such as 'claude'.",
 )
+@click.option(
+    "--function-url",
+    is_flag=True,
+    help="With --lambda: a local function URL instead of API Gateway.",
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
@@ -101,9 +107,12 @@ def command(context: click.Context, /, **options: Any) -> None:
         if any(_is_given(context, name) for name in options):
             raise click.UsageError(f"Options before {context.invoked_subcommand!r} have no effect.")
         return
-    for name in ("timeout", "concurrency", "base_path"):
+    for name in ("timeout", "concurrency", "base_path", "function_url"):
         if _is_given(context, name) and not options["as_lambda"]:
-            raise StartError(f"--{name.replace('_', '-')} configures a Lambda function; use it with --lambda.")
+            option = name.replace("_", "-")
+            raise StartError(f"--{option} configures a Lambda function; use it with --lambda.")
+    if options["base_path"] and options["function_url"]:
+        raise StartError("--base-path is of API Gateway; it has no effect with --function-url.")
     local_gateway = import_module("claudexia_cli.local_gateway")
     local_gateway.run(local_gateway.Options(**options))
 

@@ -95,6 +95,11 @@ def table_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_location
 
 
+def open_session(location: TableLocation) -> Any:
+    """A boto3 session with credentials and a region. Raises CommandError."""
+    return _session(location)
+
+
 def open_table(location: TableLocation) -> DynamoTable:
     """Raises CommandError."""
     session = _session(location)

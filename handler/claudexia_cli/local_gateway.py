@@ -20,14 +20,15 @@ from claudexia_cli.serve import ListenError, base_url, listen, serve
 _EXAMPLE_BODY = (
     '{"model": "claude-sonnet-5-5", "stream": true, "messages": [{"role": "user", "content": "Hello there"}]}'
 )
-_LAMBDA_NOTE = "Requests go through the Lambda runtime, in a process of its own, behind a local API Gateway."
+_LAMBDA_NOTE = "Requests go through the Lambda runtime, in a process of its own, behind a local {front}."
+_HOSTS = {"anthropic": "Anthropic's API", "aws": "Claude Platform on AWS", "bedrock": "Amazon Bedrock"}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The options of the command line. `upstream` is a URL, `echo` or None; `timeout` is in seconds.
 
-    `timeout`, `concurrency` and `base_path` apply if `as_lambda` is true.
+    `timeout`, `concurrency`, `base_path` and `function_url` apply if `as_lambda` is true.
     """
 
     host: str
@@ -37,6 +38,7 @@ class Options:
     timeout: int
     concurrency: int
     base_path: str = ""
+    function_url: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _serve(options: Options) -> None:
     with listen(options.host, options.port) as listener:
         mapping = f"/{options.base_path.strip('/')}".rstrip("/")
         url = base_url(listener).removesuffix("/v1") + f"{mapping}/v1"
-        greeting = _greeting(upstream, key, url, as_lambda=options.as_lambda)
+        greeting = _greeting(upstream, key, url, options)
         if options.as_lambda:
             function = FunctionConfiguration(
                 {**os.environ, **_environ(key.settings)},
@@ -83,6 +85,7 @@ def _serve(options: Options) -> None:
                 options.concurrency,
                 upstream.transport,
                 mapping,
+                options.function_url,
             )
             serve_lambda(function, listener, partial(click.echo, greeting))
         else:
@@ -93,6 +96,7 @@ def _serve(options: Options) -> None:
 def _environ(settings: Settings) -> Mapping[str, str]:
     """The settings that were chosen here, as environment variables for the function's process."""
     return {
+        "UPSTREAM": ",".join(settings.upstream),
         "ANTHROPIC_API_KEY": settings.anthropic_api_key,
         "ANTHROPIC_API_KEY_SECRET": settings.anthropic_api_key_secret,
         "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
@@ -103,6 +107,10 @@ def _environ(settings: Settings) -> Mapping[str, str]:
 def _choose_upstream(option: str | None, settings: Settings) -> _Upstream:
     if option == "echo":
         return _echo("Answers come from the built-in echo, not from Claude, because of --upstream.", settings)
+    if option is None and settings.upstream != ("anthropic",):
+        names = ", then ".join(_HOSTS[name] for name in settings.upstream)
+        return _Upstream(f"Answers come from {names}.", settings)
+    settings = replace(settings, upstream=("anthropic",))
     if option is None and not (settings.anthropic_api_key or settings.anthropic_api_key_secret):
         return _echo(
             "Answers come from the built-in echo, not from Claude; set ANTHROPIC_API_KEY to call Claude.",
@@ -152,8 +160,9 @@ def _choose_key(settings: Settings) -> _ApiKey:
     )
 
 
-def _greeting(upstream: _Upstream, key: _ApiKey, url: str, *, as_lambda: bool) -> str:
-    lambda_line = f"{_LAMBDA_NOTE}\n" if as_lambda else ""
+def _greeting(upstream: _Upstream, key: _ApiKey, url: str, options: Options) -> str:
+    note = _LAMBDA_NOTE.format(front="function URL" if options.function_url else "API Gateway")
+    lambda_line = f"{note}\n" if options.as_lambda else ""
     return f"""{upstream.description}
 {lambda_line}
 Base URL: {url}

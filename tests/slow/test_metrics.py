@@ -102,6 +102,9 @@ CASES: list[tuple[str, RecordFields, dict[str, str], MetricSums]] = [
     ("upstream's limit", {**OWN_LIMIT, "limited": None}, WARM, {ALL: {**ZEROS, "Errors": 1, "UpstreamThrottles": 1}, (("type", "rate_limit_error"),): {"Errors": 1}}),
     ("a name that is not ASCII", {"key": "J\u00fcrgen", "key_id": "k1"}, WARM, {ALL: ZEROS, (("key", "k1"),): {"Requests": 1}}),
     ("a name with a colon first", {"key": ":x", "key_id": "k1"}, WARM, {ALL: ZEROS, (("key", "k1"),): {"Requests": 1}}),
+    ("one host only", {"upstream": "anthropic"}, WARM, {ALL: ZEROS}),
+    ("several hosts", {"upstream": "aws", "failed_upstreams": ["bedrock failed"]}, {**WARM, "UPSTREAM": "bedrock,aws", "AWS_REGION": "us-east-1", "ANTHROPIC_AWS_WORKSPACE_ID": "w"},
+     {ALL: ZEROS, (("upstream", "aws"),): {"Requests": 1, "Errors": 0, "FailedAttempts": 1}}),
     ("another route", {"endpoint": "/health"}, WARM, {}),
     ("another route, cold", {"endpoint": "/health"}, {}, {ALL: {"ColdStarts": 1}}),
 ]  # fmt: skip

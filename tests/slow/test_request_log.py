@@ -22,10 +22,11 @@ RECORD_FIELDS = {
     "request_id", "upstream_request_id", "correlation_id", "trace_id", "key", "key_id", "model", "api", "endpoint", "streamed",
     "choices", "status", "outcome", "error_type", "error_code", "input_tokens", "cached_tokens", "cache_write_tokens",
     "output_tokens", "thinking_tokens", "cost_micros", "first_token_ms", "duration_ms", "warnings", "cold_start", "limited",
+    "upstream", "failed_upstreams",
 }  # fmt: skip
 OPTIONAL_FIELDS = {
     "upstream_request_id", "correlation_id", "trace_id", "key", "key_id", "model", "error_type", "error_code", "cost_micros",
-    "first_token_ms", "limited",
+    "first_token_ms", "limited", "upstream",
 }  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def test_a_request_is_one_log_line() -> None:
     known = {
         "level": "INFO", "service": "team-gateway", "upstream_request_id": "req_upstream", "correlation_id": "batch-7",
         "trace_id": TRACE, "api": "chat", "endpoint": "/chat/completions", "status": 200, "outcome": "ok", "cold_start": True,
+        "upstream": "anthropic", "failed_upstreams": [],
     }  # fmt: skip
     assert known.items() <= line.items()
     assert process.stderr == ""
@@ -160,7 +162,7 @@ ALL_FIELDS = {
     "model": "claude-opus-5-5", "streamed": True, "choices": 2, "status": 429, "outcome": "error",
     "error_type": "rate_limit_error", "error_code": "rate_limit_exceeded", "input_tokens": 7, "cached_tokens": 5,
     "cache_write_tokens": 4, "output_tokens": 3, "thinking_tokens": 2, "cost_micros": 2_500_000, "first_token_ms": 120,
-    "warnings": ["seed"], "limited": "requests_per_minute",
+    "warnings": ["seed"], "limited": "requests_per_minute", "upstream": "aws", "failed_upstreams": ["bedrock failed"],
 }  # fmt: skip
 
 

@@ -31,13 +31,20 @@ ALIASES = {"gpt-4o": "claude-sonnet-5.5", "gpt-*": "claude-haiku-5-5", "fast": "
         ("gpt-4o", "claude-sonnet-5-5"),
         ("gpt-5.2-mini", "claude-haiku-5-5"),
         ("fast", "claude-haiku-4-5"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+        ("anthropic.claude-opus-4-6-v1", "claude-opus-4-6"),
+        ("global.anthropic.claude-opus-5-5", "claude-opus-5-5"),
+        ("us-gov.anthropic.claude-haiku-5-5", "claude-haiku-5-5"),
     ],
 )
 def test_accepted_spellings_of_ids(written: str, sent: str) -> None:
     assert find_model(written, ALIASES).id == sent
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "sonnet", "", "claude", "anthropic/gpt"])
+@pytest.mark.parametrize(
+    "name",
+    ["gpt-4o", "sonnet", "", "claude", "anthropic/gpt", "us.anthropic.gpt", "a.b.anthropic.claude-opus-5-5"],
+)
 def test_other_names_are_not_found(name: str) -> None:
     with pytest.raises(APIError) as caught:
         find_model(name, {})
@@ -140,3 +147,17 @@ def test_the_data_is_consistent() -> None:
 def test_models_without_thinking_do_not_think_by_default(name: str) -> None:
     model = find_model(name, {})
     assert not (model.thinking or model.effort or model.thinks_by_default or model.shows_thinking)
+
+
+@pytest.mark.parametrize(
+    ("model", "id_"),
+    [
+        ("claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("claude-haiku-4-5-20251001", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("claude-opus-4-6", "anthropic.claude-opus-4-6-v1"),
+        ("claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
+        ("claude-opus-9", "anthropic.claude-opus-9"),
+    ],
+)
+def test_ids_on_bedrock(model: str, id_: str) -> None:
+    assert find_model(model, {}).bedrock.id == id_

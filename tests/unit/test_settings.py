@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.settings import Settings, SettingsError, read_origins
+from claudexia.settings import AWSHosts, Settings, SettingsError, read_origins
 
 READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({}, {}),
@@ -18,6 +18,24 @@ READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"SERVE_DOCS": "off"}, {"docs": False}),
     ({"METRICS_PER_KEY": "off"}, {"metrics_per_key": False}),
     ({"MODEL_ALIASES": "gpt-4o=claude-opus-5.5"}, {"model_aliases": {"gpt-4o": "claude-opus-5.5"}}),
+    (
+        {"MODEL_FALLBACKS": "claude-opus-5.5>claude-sonnet-5.5"},
+        {"model_fallbacks": {"claude-opus-5-5": "claude-sonnet-5-5"}},
+    ),
+    ({"UPSTREAM": "Anthropic"}, {"upstream": ("anthropic",)}),
+    ({"UPSTREAM_RETRY": "off", "UPSTREAM_MAX_WAIT": "9"}, {"upstream_retry": False, "upstream_max_wait": 9}),
+    (
+        {"UPSTREAM": "bedrock, anthropic", "AWS_REGION": "us-east-1", "AWS_BEARER_TOKEN_BEDROCK": "t"},
+        {"upstream": ("bedrock", "anthropic"), "aws": AWSHosts("us-east-1", bedrock_token="t")},
+    ),
+    (
+        {"UPSTREAM": "aws", "AWS_DEFAULT_REGION": "eu-west-1", "ANTHROPIC_AWS_WORKSPACE_ID": "wrkspc_1"},
+        {"upstream": ("aws",), "aws": AWSHosts("eu-west-1", workspace_id="wrkspc_1")},
+    ),
+    (
+        {"BEDROCK_ENDPOINT": "mantle", "BEDROCK_INFERENCE_PROFILE": "EU"},
+        {"aws": AWSHosts(bedrock_endpoint="mantle", inference_profile="eu")},
+    ),
 ]
 
 
@@ -35,6 +53,16 @@ def test_valid_settings_are_read(environ: dict[str, str], expected: dict[str, An
         ({"CLAUDEXIA_API_KEYS": "a:sk_cdx_secret,a:sk_cdx_secret2"}, "'a' is given twice"),
         ({"CLAUDEXIA_METRICS": "yes"}, "CLAUDEXIA_METRICS: expected 'on' or 'off'"),
         ({"METRICS_PER_KEY": "secret"}, "METRICS_PER_KEY: expected 'on' or 'off'"),
+        ({"UPSTREAM": "vertex"}, "UPSTREAM: expected anthropic, aws, bedrock"),
+        ({"UPSTREAM": "anthropic,anthropic"}, "each once"),
+        ({"UPSTREAM": "bedrock"}, "AWS_REGION"),
+        ({"UPSTREAM": "bedrock", "AWS_REGION": "evil.example/"}, "AWS_REGION"),
+        ({"UPSTREAM": "aws", "AWS_REGION": "us-east-1"}, "ANTHROPIC_AWS_WORKSPACE_ID"),
+        ({"BEDROCK_ENDPOINT": "classic"}, "BEDROCK_ENDPOINT: expected 'runtime' or 'mantle'"),
+        ({"BEDROCK_INFERENCE_PROFILE": "mars"}, "BEDROCK_INFERENCE_PROFILE"),
+        ({"MODEL_FALLBACKS": "claude-opus-5-5>gpt-5"}, "is not a Claude model id"),
+        ({"MODEL_FALLBACKS": "gpt-5>claude-opus-5-5"}, "both Claude model ids"),
+        ({"UPSTREAM_MAX_WAIT": "0"}, "UPSTREAM_MAX_WAIT"),
         ({"MODEL_ALIASES": "gpt-4o"}, "entry 1 does not have the form name=value"),
         ({"MODEL_ALIASES": "gpt-4o=gpt-5"}, "'gpt-5', the target of 'gpt-4o', is not a Claude model id"),
     ],
@@ -46,7 +74,10 @@ def test_refused(environ: dict[str, str], words: str) -> None:
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    shown = repr(Settings(anthropic_api_key="sk-ant-1", api_keys={"a": "sk_cdx_2"}))
+    aws = AWSHosts(api_key="key-3", bedrock_token="token-4")
+    shown = repr(Settings(anthropic_api_key="sk-ant-1", api_keys={"a": "sk_cdx_2"}, aws=aws))
+    assert "key-3" not in shown
+    assert "token-4" not in shown
     assert "sk-ant-1" not in shown
     assert "sk_cdx_2" not in shown
 

@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from claudexia.models import SERVED, find_model, undated
 from claudexia.settings import Settings
 from claudexia.storage.dynamodb import PARTITION_KEY, SORT_KEY
 from claudexia.storage.table import EXPIRES
-from tests.helpers.stack import PARAMETERS, RESOURCES, ROOT, TEMPLATE, TEXT, VARIABLES, Json, of_type, strings
+from tests.helpers.stack import (
+    PARAMETERS,
+    RESOURCES,
+    ROOT,
+    TEMPLATE,
+    TEXT,
+    VARIABLES,
+    Evaluator,
+    Json,
+    of_type,
+    strings,
+)
 
 API = RESOURCES["Api"]["Properties"]
 FUNCTION = RESOURCES["GatewayFunction"]["Properties"]
@@ -52,34 +64,137 @@ def test_the_api_is_regional_and_its_stage_is_the_end_of_the_base_url() -> None:
 
 
 # The function's permissions: action and resource.
-ALLOWED = {
-    ("logs:CreateLogStream", "GatewayLogs.Arn"),
-    ("logs:PutLogEvents", "GatewayLogs.Arn"),
-    ("secretsmanager:GetSecretValue", "AnthropicApiKeySecret"),
-    ("dynamodb:BatchGetItem", "Table.Arn"),
-    ("dynamodb:DeleteItem", "Table.Arn"),
-    ("dynamodb:GetItem", "Table.Arn"),
-    ("dynamodb:PutItem", "Table.Arn"),
-    ("dynamodb:UpdateItem", "Table.Arn"),
+ALWAYS_ALLOWED = {
+    ("logs:CreateLogStream", "<GatewayLogs.Arn>"),
+    ("logs:PutLogEvents", "<GatewayLogs.Arn>"),
+    ("dynamodb:BatchGetItem", "<Table.Arn>"),
+    ("dynamodb:DeleteItem", "<Table.Arn>"),
+    ("dynamodb:GetItem", "<Table.Arn>"),
+    ("dynamodb:PutItem", "<Table.Arn>"),
+    ("dynamodb:UpdateItem", "<Table.Arn>"),
 }
+WORKSPACE = "arn:aws:aws-external-anthropic:eu-west-1:111122223333:workspace/wrkspc_01"
+INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+MODELS = ("anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-opus-5-5")
+ALLOWED_BY_HOST = {
+    "anthropic": {("secretsmanager:GetSecretValue", "<AnthropicApiKeySecret>")},
+    "aws": {
+        (f"aws-external-anthropic:{action}", WORKSPACE)
+        for action in ("CountTokens", "CreateInference", "ListModels")
+    },
+    "bedrock": {
+        (action, f"arn:aws:bedrock:{resource}{model}")
+        for action in INVOKE
+        for model in MODELS
+        for resource in ("*:*:inference-profile/*.", "*::foundation-model/")
+    },
+}
+UPSTREAMS = PARAMETERS["Upstream"]["AllowedValues"]
 
 
-def test_the_function_has_exactly_the_permissions_it_needs() -> None:
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_the_function_has_exactly_the_permissions_it_needs(upstream: str) -> None:
     assert not of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
     assert [*of_type("AWS::IAM::Role")] == ["GatewayRole"]
-    role = RESOURCES["GatewayRole"]["Properties"]
+    evaluator = Evaluator(
+        Upstream=upstream, WorkspaceId="wrkspc_01", BedrockModels=",".join(MODELS), BedrockInferenceProfile="eu"
+    )
+    role = evaluator.value(RESOURCES["GatewayRole"]["Properties"])
     allowed = []
     for policy in role["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
-            assert statement.keys() == {"Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
-            (resource,) = [".".join(strings(value)) for value in statement["Resource"].values()]
-            allowed += [(action, resource) for action in strings(statement["Action"])]
-    assert sorted(allowed) == sorted(ALLOWED)
+            if any("foundation-model" in resource for resource in strings(statement["Resource"])):
+                profile = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.*"
+                assert statement.pop("Condition") == {"StringLike": {"bedrock:InferenceProfileArn": profile}}
+            assert statement.keys() == {"Effect", "Action", "Resource"}
+            allowed += [
+                (action, resource)
+                for action in strings(statement["Action"])
+                for resource in strings(statement["Resource"])
+            ]
+    expected = ALWAYS_ALLOWED.union(*(ALLOWED_BY_HOST[host] for host in upstream.split(",")))
+    assert sorted(allowed) == sorted(expected)
     # X-Ray's actions have no resources; see the comment in the template.
-    assert [*strings(role["ManagedPolicyArns"])] == [
-        "arn:${AWS::Partition}:iam::aws:policy/AWSXRayDaemonWriteAccess"
+    assert role["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"]
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_the_function_gets_what_its_upstream_needs(upstream: str) -> None:
+    evaluator = Evaluator(
+        Upstream=upstream, WorkspaceId="wrkspc_01", ModelFallbacks="claude-opus-5>claude-sonnet-5"
+    )
+    variables = evaluator.value(VARIABLES)
+    settings = Settings.from_env({**variables, "AWS_REGION": "eu-west-1"})
+    assert ",".join(settings.upstream) == upstream
+    uses_anthropic = "anthropic" in settings.upstream
+    assert evaluator.condition(RESOURCES["AnthropicApiKeySecret"]["Condition"]) == uses_anthropic
+    assert bool(settings.anthropic_api_key_secret) == uses_anthropic
+    assert (settings.aws.workspace_id, settings.aws.inference_profile) == ("wrkspc_01", "global")
+
+
+RULES: list[tuple[str, Json, str]] = [
+    ("anthropic", {}, ""),
+    ("aws", {}, "WorkspaceId"),
+    ("aws", {"WorkspaceId": "wrkspc_01"}, ""),
+    ("anthropic,aws", {}, "WorkspaceId"),
+    ("bedrock", {}, ""),
+    ("bedrock", {"BedrockModels": ""}, "BedrockModels"),
+    ("bedrock,aws", {"BedrockModels": "", "WorkspaceId": "wrkspc_01"}, "BedrockModels"),
+]
+
+
+@pytest.mark.parametrize(("upstream", "parameters", "asked"), RULES)
+def test_a_choice_asks_for_what_it_needs_before_the_deployment(
+    upstream: str, parameters: Json, asked: str
+) -> None:
+    broken = Evaluator(Upstream=upstream, **parameters).broken_rules()
+    assert [text for text in broken if asked in text] == broken
+    assert bool(broken) == bool(asked)
+
+
+def test_the_rules_and_conditions_know_every_choice() -> None:
+    conditions = {"anthropic": "UsesAnthropic", "aws": "UsesClaudePlatform", "bedrock": "UsesBedrock"}
+    for upstream in UPSTREAMS:
+        evaluator = Evaluator(Upstream=upstream, BedrockModels="")
+        used = [host for host, condition in conditions.items() if evaluator.condition(condition)]
+        assert used == sorted(upstream.split(","))
+        asked = {"aws": "WorkspaceId", "bedrock": "BedrockModels"}
+        broken = " ".join(evaluator.broken_rules())
+        assert [name for name in asked.values() if name in broken] == [
+            asked[host] for host in used if host in asked
+        ]
+
+
+def test_the_default_models_are_those_of_bedrock() -> None:
+    for id_ in PARAMETERS["BedrockModels"]["Default"].split(","):
+        assert find_model(id_, {}).bedrock.id == id_
+        assert undated(find_model(id_, {}).id) in SERVED
+
+
+@pytest.mark.parametrize(
+    ("choice", "auth", "public"), [("off", None, 0), ("public", "NONE", 2), ("iam", "AWS_IAM", 0)]
+)
+def test_a_function_url_streams_instead_of_api_gateway(choice: str, auth: str | None, public: int) -> None:
+    evaluator = Evaluator(FunctionUrl=choice)
+    (url,) = of_type("AWS::Lambda::Url").values()
+    assert evaluator.condition(url["Condition"]) == (auth is not None)
+    assert url["Properties"]["InvokeMode"] == "RESPONSE_STREAM"
+    if auth:
+        assert evaluator.value(url["Properties"])["AuthType"] == auth
+    permissions = [
+        each
+        for each in of_type("AWS::Lambda::Permission").values()
+        if each.get("Condition") and evaluator.condition(each["Condition"])
     ]
+    assert len(permissions) == public
+    # API Gateway's own endpoint would be a way around IAM.
+    (server,) = evaluator.value(API["Body"]["servers"])
+    configuration = server["x-amazon-apigateway-endpoint-configuration"]
+    assert configuration["disableExecuteApiEndpoint"] is (auth is not None)
+    base_url = evaluator.value(TEMPLATE["Outputs"]["BaseUrl"]["Value"])
+    assert ("execute-api" in base_url) == (auth is None)
+    assert base_url.endswith("v1" if auth else "/<Api.Stage>")
 
 
 def test_the_table_has_the_expected_schema() -> None:
@@ -291,25 +406,23 @@ def test_an_update_keeps_the_anthropic_key() -> None:
     assert secret["UpdateReplacePolicy"] == "Retain"
     assert secret["DeletionPolicy"] == "Delete"
     assert secret["Properties"]["SecretString"] == {"Ref": "AnthropicApiKey"}
-    assert VARIABLES["ANTHROPIC_API_KEY_SECRET"] == {"Ref": "AnthropicApiKeySecret"}
 
 
 def output(name: str) -> str:
-    (text,) = strings(TEMPLATE["Outputs"][name]["Value"])
-    return text
+    return str(Evaluator().value(TEMPLATE["Outputs"][name]["Value"]))
 
 
 def test_outputs_are_valid_commands() -> None:
-    assert output("BaseUrl").endswith("/${Api.Stage}")
+    assert output("BaseUrl").endswith("/<Api.Stage>")
     assert output("TryIt").startswith(f"curl -N {output('BaseUrl')}/chat/completions ")
     body = re.search(r"-d '(.*)'$", output("TryIt"))
     assert body
     assert json.loads(body[1])["stream"] is True
     assert output("Check") == f'uv run claudexia check {output("BaseUrl")} --key "$CLAUDEXIA_KEY"'
-    assert output("CreateKey").startswith("uv run claudexia keys create me --stack ${AWS::StackName} ")
-    assert output("DashboardUrl").startswith("https://${AWS::Region}.console.aws.amazon.com/")
-    for name in ("CreateKey", "SetAnthropicApiKey", "Logs"):
-        assert "--region ${AWS::Region}" in output(name)
+    assert output("CreateKey").startswith("uv run claudexia keys create me --stack claudexia ")
+    assert output("DashboardUrl").startswith("https://eu-west-1.console.aws.amazon.com/")
+    for name in ("CreateKey", "Doctor", "SetAnthropicApiKey", "Logs"):
+        assert "--region eu-west-1" in output(name)
 
 
 def test_sam_needs_no_flags() -> None:

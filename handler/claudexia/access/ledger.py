@@ -22,6 +22,8 @@ class UsageRecord:
 
     Tokens are counted as in Anthropic's API: `input_tokens` excludes tokens read from and written to the cache,
     `output_tokens` includes thinking. `cost_micros` is in micro-dollars; None for a model without a price.
+    `failed_attempts` counts hosts that were called in vain. On hosts other than Anthropic's API, `model` ends
+    in `@` and the host.
     """
 
     at: datetime
@@ -35,11 +37,14 @@ class UsageRecord:
     thinking_tokens: int
     cost_micros: int | None
     outcome: Outcome
+    failed_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over requests. `unpriced` counts the requests of unknown cost, which `cost_micros` excludes."""
+    """Sums over requests. `unpriced` counts the requests of unknown cost, which `cost_micros` excludes,
+    `failed_attempts` the calls of hosts that failed before another one was called.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -50,6 +55,7 @@ class Totals:
     thinking_tokens: int = 0
     cost_micros: int = 0
     unpriced: int = 0
+    failed_attempts: int = 0
 
     @property
     def tokens(self) -> int:
@@ -119,6 +125,7 @@ def _totals_of(record: UsageRecord) -> Totals:
         thinking_tokens=record.thinking_tokens,
         cost_micros=record.cost_micros or 0,
         unpriced=int(record.cost_micros is None),
+        failed_attempts=record.failed_attempts,
     )
 
 

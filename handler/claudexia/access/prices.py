@@ -18,6 +18,7 @@ from claudexia.settings import SettingsError
 
 _KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 _MAX_PRICE = 1_000_000  # a higher price is a typing error
+_ONE = Decimal(1)
 _MICROS_PER_SEARCH = 1000  # per search and USD per thousand searches
 
 ModelPrices = Mapping[str, Decimal]
@@ -39,19 +40,23 @@ class Prices:
     `override` is the setting PRICES: JSON, or the path of a JSON file, of the shape
     `{"models": {"claude-opus-5-5": {"input": 4, ...}}, "web_search": 10}`. Kinds of token are input, output,
     cache_write_5m, cache_write_1h and cache_read. Both keys are optional; a model without standard prices
-    needs all five kinds. Raises SettingsError if the override is invalid.
+    needs all five kinds. Raises SettingsError if the override is invalid. `factors` are the prices of each host
+    that is used, relative to those of the models.
     """
 
-    def __init__(self, override: str = "") -> None:
+    def __init__(self, override: str = "", factors: Mapping[str, float] | None = None) -> None:
         self._override = override.strip()
+        self._factors = {name: Decimal(str(factor)) for name, factor in (factors or {}).items()}
         if self._override:  # an invalid override fails the start, not the first request
             _ = self._prices
 
     def is_known(self, model_id: str) -> bool:
         return self._of(model_id) is not None
 
-    def cost(self, model_id: str, usage: Mapping[str, object], *, dearest: bool = False) -> int | None:
-        """The cost of Anthropic's `usage` in micro-dollars, rounded half up once.
+    def cost(
+        self, model_id: str, usage: Mapping[str, object], host: str | None = None, *, dearest: bool = False
+    ) -> int | None:
+        """The cost of Anthropic's `usage` on `host` in micro-dollars, rounded half up once.
 
         Without a known price, None; with `dearest`, the cost at the highest known price of each kind of token.
 
@@ -68,24 +73,28 @@ class Prices:
         written = max(_count(usage, "cache_creation_input_tokens"), written_5m + written_1h)
         searches = _count(_nested(usage, "server_tool_use"), "web_search_requests")
         return _rounded(
-            price["input"] * _count(usage, "input_tokens")
-            + price["output"] * _count(usage, "output_tokens")
-            + price["cache_read"] * _count(usage, "cache_read_input_tokens")
-            + price["cache_write_5m"] * (written - written_1h)
-            + price["cache_write_1h"] * written_1h
-            + (self._prices.web_search or 0) * _MICROS_PER_SEARCH * searches
+            self._factors.get(host or "", _ONE)
+            * (
+                price["input"] * _count(usage, "input_tokens")
+                + price["output"] * _count(usage, "output_tokens")
+                + price["cache_read"] * _count(usage, "cache_read_input_tokens")
+                + price["cache_write_5m"] * (written - written_1h)
+                + price["cache_write_1h"] * written_1h
+                + (self._prices.web_search or 0) * _MICROS_PER_SEARCH * searches
+            )
         )
 
     def estimate(self, model_id: str, input_tokens: int, max_tokens: int, *, dearest: bool = False) -> int:
         """The micro-dollars to reserve for a request; 0 if the model's price is not known.
 
         With `dearest`, an unknown price is the highest known one. All input is priced as a 5-minute cache
-        write, which costs more than plain input.
+        write, which costs more than plain input, and all of it on the dearest host.
         """
         price = self._of(model_id) or (self._dearest if dearest else None)
         if price is None:
             return 0
-        return _rounded(price["cache_write_5m"] * input_tokens + price["output"] * max_tokens)
+        factor = max(self._factors.values(), default=_ONE)
+        return _rounded(factor * (price["cache_write_5m"] * input_tokens + price["output"] * max_tokens))
 
     def _of(self, model_id: str) -> ModelPrices | None:
         models = self._prices.models

@@ -5,7 +5,7 @@ key -> read body -> check requests per minute -> API.read -> translate -> admit 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,19 +33,25 @@ from claudexia.generation.streaming import (
     collect_messages,
     deadline_exceeded,
 )
-from claudexia.models import ClaudeModel, find_model
+from claudexia.models import ClaudeModel, find_model, undated
 from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
-from claudexia.translate.report import Report, ResponseOptions
+from claudexia.translate.report import FieldWarning, Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, Origin, replay_keys, to_message_params
 from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
+from claudexia.upstream.errors import Fault, HostError
 
 # From this version of the Messages API on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
+# When the setting MODEL_FALLBACKS applies.
+_FALLBACK_REASONS: Mapping[Fault, str] = {
+    "overloaded": "is overloaded",
+    "no_model": "is not available",
+}
 
 
 class Caller(NamedTuple):
@@ -217,19 +223,21 @@ class CompletionHandler:
         body = replace_unpaired_surrogates(body, report)
         async with before_deadline(context.request, context.deadline):
             request = await context.api.read(body, context.caller, report)
+            if request.origin is None:
+                request = replace(request, origin=Origin(request.params, report))
             self._check_choices(request.params.n or 1)
             try:
-                translated = await self._translate(request, context, report)
+                translated = await self._translate(request, context)
             except APIError as error:
                 raise with_existing_param(error, body) from None
             return await self._respond(translated)
 
     async def _translate(
-        self, request: CompletionRequest, context: _RequestContext, report: Report
+        self, request: CompletionRequest, context: _RequestContext, fallback: str | None = None
     ) -> _TranslatedRequest:
-        """`report` has the warnings of the body itself."""
+        """`fallback` replaces the requested model."""
         headers, params = context.request.headers, request.params
-        model, strict = self._model(request, context.key), report.strict
+        model, strict = self._model(request, context.key, fallback), has_flag(headers, "strict")
         price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
@@ -238,7 +246,7 @@ class CompletionHandler:
             caching=self._settings.prompt_caching and not has_flag(headers, "cache", "off"),
             stored_answers=await context.thinking.load(replay_keys(params, model)),
             today=context.now.date(),
-            origin=request.origin or Origin(params, report),
+            origin=request.origin,
         )
         if price_warning:  # no error in strict mode: the request is sent unchanged
             warnings = (*message_request.warnings, price_warning)
@@ -265,16 +273,54 @@ class CompletionHandler:
         usage.answers = generations
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
-            on_events = usage.on_events if usage.limited else None
-            forced_call = translated.message_request.forced_call
-            request = GenerationRequest(self._upstream, message_params, context.now, on_events, forced_call)
-            await start_generations(request, choices, translated.retry_report, generations)
+            translated = await self._start(translated, generations)
             headers = {**await self._headers(translated, generations), **usage.limit_headers()}
             if not params.stream:
                 return await self._whole(translated, generations, headers)
             response = self._streamed(translated, generations, headers)
             stack.pop_all()  # the response closes the generations
             return response
+
+    async def _start(self, translated: _TranslatedRequest, generations: list[Generation]) -> _TranslatedRequest:
+        """Starts the answers. Returns the request that was sent: that of a fallback model if the model cannot
+        answer now. What was reserved for the first one stays reserved until the usage is settled.
+        """
+        context, failed = translated.context, set[str]()
+        on_events = context.usage.on_events if context.usage.limited else None
+        while True:
+            params = translated.message_request.params
+            forced_call = translated.message_request.forced_call
+            request = GenerationRequest(self._upstream, params, context.now, on_events, forced_call)
+            choices = translated.params.n or 1
+            try:
+                await start_generations(request, choices, translated.retry_report, generations)
+            except HostError as error:
+                failed.add(params["model"])
+                following = await self._fallback(translated, error, failed)
+                if generations or following is None:  # an answer that has started is billed
+                    raise
+                translated = following
+            else:
+                context.record.model = params["model"]
+                return translated
+
+    async def _fallback(
+        self, translated: _TranslatedRequest, error: HostError, failed: Collection[str]
+    ) -> _TranslatedRequest | None:
+        """The request for the fallback model; None if there is none or the key may not use it."""
+        model, context = translated.message_request.params["model"], translated.context
+        fallback = self._settings.model_fallbacks.get(undated(model))
+        if error.fault not in _FALLBACK_REASONS or not fallback or fallback in failed:
+            return None
+        try:
+            following = await self._translate(translated.request, context, fallback)
+        except APIError:
+            return None
+        if translated.retry_report.strict:
+            return None
+        warning = FieldWarning("model", f"{model} {_FALLBACK_REASONS[error.fault]}, so {fallback} answers")
+        request = following.message_request
+        return following._replace(message_request=replace(request, warnings=(*request.warnings, warning)))
 
     async def _whole(
         self, translated: _TranslatedRequest, generations: Sequence[Generation], headers: Mapping[str, str]
@@ -311,15 +357,22 @@ class CompletionHandler:
             await context.thinking.delete_loaded()
         warnings = [*translated.message_request.warnings, *retry_warnings]
         context.record.warnings = field_names(warning.param for warning in warnings)
-        return {**generations[0].stream.headers, **warnings_header(warnings)}
+        headers = generations[0].stream.headers
+        context.record.set_upstream(headers)
+        return {**headers, **warnings_header(warnings)}
 
-    def _model(self, request: CompletionRequest, key: Key) -> ClaudeModel:
-        """The requested model, restricted to what this deployment and this key allow. Raises APIError."""
+    def _model(self, request: CompletionRequest, key: Key, fallback: str | None) -> ClaudeModel:
+        """The requested model, or `fallback`, restricted to what this deployment and this key allow.
+
+        Raises APIError.
+        """
         params, origin = request.params, request.origin
-        model = find_model(params.model, self._settings.model_aliases)
-        permit_model(key, params.model, model.id)
+        name = fallback or params.model
+        model = find_model(name, self._settings.model_aliases)
+        permit_model(key, name, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
             model = replace(model, sampling=False)
+        model = self._upstream.adapted(model)
         key_limit = key.limits.max_tokens
         if key_limit is None:
             return model

@@ -104,6 +104,7 @@ class MessagesHandler:
             stack.push_async_callback(_close, relays)
             await self._start(raw, usage, relays)
             relay = relays[0]
+            context.record.set_upstream(relay.response.headers)
             headers = {
                 "request-id": context.record.request_id,
                 **relay.response.headers,

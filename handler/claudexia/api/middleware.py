@@ -17,7 +17,12 @@ from claudexia.api.http import JSONResponse
 from claudexia.errors import INTERNAL_ERROR, APIError, ResponseRefusedError, shorten
 from claudexia.observability.log import log_bug, log_request
 from claudexia.observability.metrics import Metrics
-from claudexia.observability.record import RequestRecord, record_of
+from claudexia.observability.record import (
+    FAILED_UPSTREAMS_HEADER,
+    UPSTREAM_HEADER,
+    RequestRecord,
+    record_of,
+)
 
 # What to use instead of routes that OpenAI or Anthropic have and the gateway does not.
 _CHAT = "use POST /v1/chat/completions"
@@ -151,7 +156,9 @@ def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
             "request-id",
             "retry-after",
             "x-claudexia-cost",
+            FAILED_UPSTREAMS_HEADER,
             "x-claudexia-key",
+            UPSTREAM_HEADER,
             "x-claudexia-warnings",
             "x-correlation-id",
             *(

@@ -197,7 +197,7 @@ class RequestUsage:
 
     def shown_cost(self) -> float | None:
         """The cost so far in US dollars; None if it has no price or the operator does not show costs."""
-        micros = self._cost_micros(self.total()) if self._billing.shows_cost else None
+        micros = self._cost_micros({}) if self._billing.shows_cost else None
         return None if micros is None else micros / MICROS
 
     def cost_headers(self) -> dict[str, str]:
@@ -221,6 +221,7 @@ class RequestUsage:
                 self._record_limit(limit_error)
                 error = limit_error
         if isinstance(error, APIError):
+            self._record.set_upstream(error.headers)
             self._record.fail(error)
         elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):
             self._record.fail(INTERNAL_ERROR)
@@ -241,10 +242,16 @@ class RequestUsage:
         if error.status == 429:  # with another status, the limits could not be read
             self._record.limited = error.code
 
-    def _cost_micros(self, usage: Usage, *, dearest: bool = False) -> int | None:
-        """Micro-dollars; None for a model without a price, unless it counts as the dearest."""
-        model = self._record.model or _NO_MODEL
-        return self._billing.prices.cost(model, usage, dearest=dearest) if usage else 0
+    def _cost_micros(self, without_usage: Usage, *, dearest: bool = False) -> int | None:
+        """Micro-dollars of all answers, each at its host's prices, and of `without_usage`; None for a model
+        without a price, unless it counts as the dearest.
+        """
+        model, prices = self._record.model or _NO_MODEL, self._billing.prices
+        by_host: dict[str | None, Usage] = {None: without_usage} if without_usage else {}
+        for answer in self.answers:
+            by_host[answer.host] = add_usage(by_host.get(answer.host, {}), answer.usage)
+        costs = [prices.cost(model, usage, host, dearest=dearest) for host, usage in by_host.items() if usage]
+        return None if None in costs else sum(cost or 0 for cost in costs)
 
     def _input_without_usage(self) -> Usage:
         """The estimated input of the choices that Claude was working on when the client disconnected."""
@@ -262,8 +269,9 @@ class RequestUsage:
             estimates.add(self._key.id, model, tokens, complete=complete)
 
     async def _close(self) -> None:
-        usage, record = add_usage(self.total(), self._input_without_usage()), self._record
-        record.cost_micros = self._cost_micros(usage)
+        without_usage, record = self._input_without_usage(), self._record
+        usage = add_usage(self.total(), without_usage)
+        record.cost_micros = self._cost_micros(without_usage)
         record.input_tokens = usage.get("input_tokens") or 0
         record.cached_tokens = usage.get("cache_read_input_tokens") or 0
         record.cache_write_tokens = usage.get("cache_creation_input_tokens") or 0
@@ -272,7 +280,7 @@ class RequestUsage:
         if self._is_metered:
             self._learn()
         if self.limited:
-            micros = self._cost_micros(usage, dearest=True) or 0
+            micros = self._cost_micros(without_usage, dearest=True) or 0
             await asyncio.gather(self._billing.ledger.record(self._usage_record()), self._settle(micros))
         else:  # saves a task
             await self._billing.ledger.record(self._usage_record())
@@ -288,7 +296,8 @@ class RequestUsage:
             at=self._now,
             key_id=self._key.id,
             key_name=self._key.name,
-            model=record.model or _NO_MODEL,
+            model=_ledger_model(record),
+            failed_attempts=len(record.failed_upstreams),
             input_tokens=record.input_tokens,
             cached_tokens=record.cached_tokens,
             cache_write_tokens=record.cache_write_tokens,
@@ -297,3 +306,9 @@ class RequestUsage:
             cost_micros=record.cost_micros,
             outcome=record.outcome,
         )
+
+
+def _ledger_model(record: RequestRecord) -> str:
+    """The model, and after `@` the host if it is not Anthropic's API: their bills are separate."""
+    model = record.model or _NO_MODEL
+    return model if record.upstream in (None, "anthropic") else f"{model}@{record.upstream}"

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, cast
 
 from claudexia.errors import APIError, upstream_error
 from claudexia.generation.concurrency import gather_or_cancel
+from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
 from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
@@ -35,7 +36,10 @@ _MAX_RESUMPTIONS = 8
 
 
 class Answer(Protocol):
-    """What billing reads of an answer: the tokens used so far, and whether it is complete."""
+    """What billing reads of an answer: its host, the tokens used so far, and whether it is complete."""
+
+    @property
+    def host(self) -> HostName: ...
 
     @property
     def usage(self) -> Usage: ...
@@ -57,8 +61,8 @@ class GenerationRequest(NamedTuple):
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
     forced_call: ForcedCall | None = None
 
-    async def open(self) -> MessageStream:
-        return await self.upstream.open(self.params, self.now)
+    async def open(self, host: HostName | None = None) -> MessageStream:
+        return await self.upstream.open(self.params, self.now, host)
 
     def can_pause(self) -> bool:
         """Claude pauses only turns with server tools."""
@@ -92,6 +96,10 @@ class Generation:
     @property
     def stream(self) -> MessageStream:
         return self._stream
+
+    @property
+    def host(self) -> HostName:
+        return self._stream.host
 
     @property
     def message(self) -> Message:
@@ -184,7 +192,8 @@ class Generation:
         else:
             request = self._request_for_call()
         self._stopped = False
-        self._stream = await request.open()
+        # Only the host that paused the turn knows its server tools' results.
+        self._stream = await request.open(self._stream.host)
 
     def _request_for_call(self) -> GenerationRequest:
         forced_call = self._request.forced_call

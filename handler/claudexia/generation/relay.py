@@ -14,6 +14,7 @@ from claudexia.generation.billing import RequestUsage
 from claudexia.generation.generation import cut_short
 from claudexia.generation.streaming import recorded_deadline, recorded_failure
 from claudexia.observability.record import RequestRecord
+from claudexia.settings import HostName
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import valid_usage
 from claudexia.translate.sse import EventDecoder, WholeEvents, named_event
@@ -53,6 +54,10 @@ class Relay:
     @property
     def response(self) -> RawResponse:
         return self._response
+
+    @property
+    def host(self) -> HostName:
+        return self._response.host
 
     @property
     def usage(self) -> Usage:

@@ -4,6 +4,7 @@
     -----------------  --------------------------------------------------------------------------------
     service            all of them
     service, model     those of a request, if the model returned output
+    service, upstream  Requests, Errors, FailedAttempts, TimeToFirstToken, if UPSTREAM names hosts in AWS
     service, type      Errors
     service, kind      TableFailures
     service, key       Requests, Cost
@@ -68,6 +69,12 @@ _REQUEST_METRICS = (
     _Metric("Duration", MetricUnit.Milliseconds, lambda record: record.duration_ms),
 )
 _KEY_METRICS = (_REQUESTS, _COST)
+_UPSTREAM_METRICS = (
+    _REQUESTS,
+    _Metric("Errors", MetricUnit.Count, lambda record: record.outcome in _FAILED),
+    _Metric("FailedAttempts", MetricUnit.Count, lambda record: len(record.failed_upstreams)),
+    _Metric("TimeToFirstToken", MetricUnit.Milliseconds, lambda record: record.first_token_ms),
+)
 
 
 class Metrics:
@@ -76,6 +83,7 @@ class Metrics:
     def __init__(self, settings: Settings) -> None:
         self._enabled = settings.metrics
         self._per_key = settings.metrics_per_key
+        self._per_upstream = settings.upstream != ("anthropic",)
 
     def request(self, record: RequestRecord) -> None:
         """Counts a request. Call it once, when the request has ended."""
@@ -91,6 +99,8 @@ class Metrics:
             _emit({"Errors": (MetricUnit.Count, 1)}, {"type": record.error_type})
         if record.limited:
             _emit({"Throttles": (MetricUnit.Count, 1)}, {})
+        if self._per_upstream and record.upstream:
+            _emit(_values(_UPSTREAM_METRICS, record), {"upstream": record.upstream})
         if self._per_key and record.key and record.key_id:
             _emit(_values(_KEY_METRICS, record), {"key": _dimension_value(record.key, record.key_id)})
 

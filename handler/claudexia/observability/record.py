@@ -19,6 +19,9 @@ from claudexia.translate.types.response_params import ResponseCreateParams
 Outcome = Literal["ok", "error", "abandoned", "deadline", "refused"]
 Value = str | int | bool | list[str] | None
 
+# Response headers: the host that answered or failed first, and the hosts that failed, with their reasons.
+UPSTREAM_HEADER = "x-claudexia-upstream"
+FAILED_UPSTREAMS_HEADER = "x-claudexia-failed-upstreams"
 _IN_SCOPE = "claudexia.record"
 
 
@@ -35,6 +38,8 @@ class RequestRecord:
     duration_ms       milliseconds since the request arrived
     warnings          names of request fields, as field_names() returns them
     limited           the code of the key's limit that was reached
+    upstream          the host where Claude ran, as in the setting UPSTREAM
+    failed_upstreams  hosts that were called in vain, and why: `bedrock throttled`
     """
 
     request_id: str
@@ -63,6 +68,8 @@ class RequestRecord:
     warnings: list[str] = field(default_factory=list)
     cold_start: bool = False
     limited: str | None = None
+    upstream: str | None = None
+    failed_upstreams: list[str] = field(default_factory=list)
     _arrived: float = field(default_factory=time.perf_counter, repr=False)
 
     def elapsed_ms(self) -> int:
@@ -72,6 +79,12 @@ class RequestRecord:
         """Sets the time to the first token. Call it for every piece of output; only the first call counts."""
         if self.first_token_ms is None:
             self.first_token_ms = self.elapsed_ms()
+
+    def set_upstream(self, headers: Mapping[str, str]) -> None:
+        """Sets the hosts from the headers of an answer or of an error."""
+        self.upstream = headers.get(UPSTREAM_HEADER, self.upstream)
+        if failed := headers.get(FAILED_UPSTREAMS_HEADER):
+            self.failed_upstreams = failed.split(", ")
 
     def fail(self, error: APIError) -> None:
         """Records the error that the client receives, as the response or within the stream."""

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from claudexia.errors import APIError, invalid_request, missing, shorten, unsupported
+from claudexia.models import ALL_FEATURES, HostLimits
 from claudexia.translate.types.base import Params
 
 # One part of a request's path: the name of a field or the index of an array item.
@@ -44,19 +45,22 @@ class Report:
     """Warnings and errors about one place in a request.
 
     `Report(strict)` is the root. `at()` returns a report for a place below; all reports of one request share
-    one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting.
+    one list of warnings. With `strict`, `warn()` raises APIError 400 instead of collecting. `host` is what the
+    host of the request takes.
     """
 
-    __slots__ = ("_found", "_paths", "_steps", "strict")
+    __slots__ = ("_found", "_paths", "_steps", "host", "strict")
 
     def __init__(
         self,
         strict: bool = False,
+        host: HostLimits = ALL_FEATURES,
         found: dict[_Found, None] | None = None,
         steps: Path = (),
         paths: Paths | None = None,
     ) -> None:
         self.strict = strict
+        self.host = host
         # A dict is a set that keeps the order.
         self._found: dict[_Found, None] = {} if found is None else found
         self._steps = steps
@@ -64,11 +68,15 @@ class Report:
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        return Report(self.strict, self._found, self._steps + steps, self._paths)
+        return Report(self.strict, self.host, self._found, self._steps + steps, self._paths)
 
     def with_paths(self, paths: Paths) -> "Report":
         """The root for a request that was made from the client's body, with the same list of warnings."""
-        return Report(self.strict, self._found, (), paths)
+        return Report(self.strict, self.host, self._found, (), paths)
+
+    def for_host(self, host: HostLimits) -> "Report":
+        """A report of the same place that starts with these warnings, for a request to `host`."""
+        return Report(self.strict, host, dict(self._found), self._steps, self._paths)
 
     @property
     def path(self) -> Path:

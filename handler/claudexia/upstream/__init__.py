@@ -1,6 +1,6 @@
 """Where Claude runs, behind one Protocol: Upstream opens a MessageStream, sends raw requests, lists the models.
 
-`anthropic.AnthropicUpstream` is the implementation.
+`anthropic.AnthropicUpstream` calls one of the `hosts`, `failover.FailoverUpstream` several of them in turn.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from claudexia.errors import APIError
+from claudexia.models import ClaudeModel
+from claudexia.settings import HostName
 from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
 
 
@@ -16,9 +18,10 @@ class MessageStream(Protocol):
 
     `message` is the message as it started: its id and model, its content not yet. `opening` are the events
     read so far, message_start among them; iterate for the events that follow, one list per network read.
-    `headers` are for the client's response.
+    `headers` are for the client's response. `host` is where the answer runs.
     """
 
+    host: HostName
     headers: Mapping[str, str]
     message: Message
     opening: Sequence[MessageStreamEvent]
@@ -59,6 +62,7 @@ class RawResponse(Protocol):
     as they arrive; otherwise read() the whole body.
     """
 
+    host: HostName
     headers: Mapping[str, str]
     is_stream: bool
 
@@ -81,17 +85,24 @@ class RawResponse(Protocol):
 
 
 class Upstream(Protocol):
-    """One Messages API."""
+    """One Messages API, on one host or on several."""
 
-    async def open(self, params: MessageCreateParams, now: datetime) -> MessageStream:
+    def adapted(self, model: ClaudeModel) -> ClaudeModel:
+        """`model` as the first host serves it, for the translation of a request."""
+
+    async def open(
+        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
+    ) -> MessageStream:
         """Sends `params` and returns once the message has started.
 
-        `now` has a time zone; reset times in the response headers become durations from it. Raises APIError
-        for everything that fails before the first event.
+        `now` has a time zone; reset times in the response headers become durations from it. `host` is the only
+        one to call, None for any. Raises APIError for everything that fails before the first event.
         """
 
     async def send(self, request: RawRequest) -> RawResponse:
         """Sends `request` and returns once the response has started.
+
+        A host that lacks what the request needs is not asked if another one has it.
 
         Raises APIError for everything that fails before. Its `original` is the upstream's own error, unless the
         error concerns the gateway itself or is not in Anthropic's envelope.

@@ -1,12 +1,14 @@
-"""AnthropicUpstream: the Messages API over httpx. Every failure is an APIError.
+"""AnthropicUpstream: the Messages API of one host over httpx. Every failure is an APIError.
 
-open() always streams, and returns once the first event has arrived, so that a failure
-before it keeps its HTTP status. send() sends a client's own request, streamed or not. Only a connection that
-could not be made is retried: clients retry already, and a request that reached the API may have been billed.
+open() always streams, and returns once the first event has arrived, so that a failure before it keeps its HTTP
+status. send() sends a client's own request, streamed or not. A connection that could not be made is retried;
+open() also retries an overloaded host that asks to wait for a moment only, once. Nothing else is retried:
+clients do that already, and a request that reached the API may have been billed.
 """
 
 import asyncio
 import contextlib
+import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,124 +20,178 @@ from pydantic_core import from_json, to_json
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
 from claudexia.json_text import dump
-from claudexia.settings import Settings
+from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
+from claudexia.observability.record import UPSTREAM_HEADER
+from claudexia.settings import HostName, Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
-from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
+from claudexia.translate.types.anthropic import (
+    Message,
+    MessageCreateParams,
+    MessageStreamEvent,
+    ModelInfo,
+    ModelInfoList,
+)
 from claudexia.upstream import RawRequest
-from claudexia.upstream.errors import error_from_event, error_from_status
-from claudexia.upstream.headers import native_headers, relayed_headers, retry_headers
-from claudexia.upstream.secret import Secret, SecretsManagerSecret, StaticSecret
+from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
+from claudexia.upstream.headers import host_request_id, native_headers, relayed_headers, retry_headers
+from claudexia.upstream.hosts import Host, to_host
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
+_MAX_RETRY_WAIT = 2.0  # seconds, before one retry of an overloaded host
+_JITTER = 0.5  # seconds
 _FINISH_TIMEOUT = 1.0  # seconds
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
 class AnthropicUpstream:
-    """One connection pool to one Messages API. `transport` replaces the network, for tests and the echo.
+    """One connection pool to one host. `transport` replaces the network, for tests and the echo.
 
     Requests go to httpx's transport directly, not through its client: redirects and authentication are not
     wanted, a cookie jar would carry state from one caller's response to the next request, and the client is a
     tenth of a request's cost.
     """
 
-    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        base_url = settings.anthropic_base_url.rstrip("/").removesuffix("/v1")
+    def __init__(
+        self,
+        settings: Settings,
+        transport: httpx.AsyncBaseTransport | None = None,
+        host: HostName = "anthropic",
+    ) -> None:
+        retries = _CONNECT_RETRIES if settings.upstream_retry else 0
+        self._host = to_host(host, settings)
+        self._transport = transport or _transport(self._host.base_url, retries)
         headers = {
             "accept": "text/event-stream",
             "accept-encoding": "identity",  # compression would delay events
             "anthropic-version": settings.anthropic_version,
             "content-type": "application/json",
             "user-agent": f"claudexia/{__version__}",
+            **self._host.headers,
         }
-        self._base_url = f"{base_url}/v1"
-        self._messages_url = httpx.URL(f"{base_url}/v1/messages")
-        self._models_url = httpx.URL(f"{base_url}/v1/models", params={"limit": 1000})
+        self._messages_url = httpx.URL(f"{self._host.base_url}/v1/messages")
+        self._models_url = httpx.URL(f"{self._host.base_url}/v1/models", params={"limit": 1000})
         self._headers = httpx.Headers(headers)
-        self._sent_key = ""
-        key, secret_name = settings.anthropic_api_key, settings.anthropic_api_key_secret
-        self._key: Secret = SecretsManagerSecret(secret_name) if secret_name and not key else StaticSecret(key)
         timeout = httpx.Timeout(settings.upstream_timeout, connect=_CONNECT_TIMEOUT, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._transport = transport or _transport(base_url)
+        self._retry = settings.upstream_retry
+
+    @property
+    def host(self) -> Host:
+        return self._host
+
+    def adapted(self, model: ClaudeModel) -> ClaudeModel:
+        """See Upstream.adapted()."""
+        return self._host.adapted(model)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def open(self, params: MessageCreateParams, now: datetime) -> "HTTPMessageStream":
-        """See Upstream.open()."""
-        headers = self._headers_with(await self._key.get())
-        response = await self._post(self._messages_url, headers, dump(params))
+    async def open(
+        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
+    ) -> "HTTPMessageStream":
+        """See Upstream.open(). There is one host only."""
+        sent_id = self._host.model_id(find_model(params["model"], {}))
+        body = dump(params if sent_id == params["model"] else {**params, "model": sent_id})
         try:
-            stream = HTTPMessageStream(response, params["model"], now)
-            await stream.start()
-        except BaseException:
-            await _close(response)
+            return await self._open(body, params["model"], now)
+        except HostError as error:
+            wait = error.retry_after
+            if not self._retry or error.fault != "overloaded" or not wait or wait > _MAX_RETRY_WAIT:
+                raise
+        await asyncio.sleep(wait + random.uniform(0, _JITTER))  # noqa: S311  # no secret
+        return await self._open(body, params["model"], now)
+
+    async def _open(self, body: bytes, model: str, now: datetime) -> "HTTPMessageStream":
+        try:
+            response = await self._post(self._messages_url, body)
+            try:
+                stream = HTTPMessageStream(response, model, now, self._host.name)
+                await stream.start()
+            except BaseException:
+                await _close(response)
+                raise
+        except APIError as error:
+            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
             raise
         return stream
 
-    async def send(self, request: RawRequest) -> "HTTPRawResponse":
+    async def send(self, request: RawRequest, host: HostName | None = None) -> "HTTPRawResponse":
         """See Upstream.send()."""
-        headers = self._headers_with(await self._key.get()).copy()
+        if request.path != "/messages" and not self._host.counts_tokens:
+            raise APIError(404, f"{self._host.label} does not count the tokens of a request.")
+        sent_id = self._host.model_id(find_model(request.model, {}))
+        body = request.body if request.params["model"] == sent_id else with_model(request, sent_id)
+        headers = self._headers.copy()
         headers.update({"accept": "application/json", **request.headers})
-        body = request.body if request.params["model"] == request.model else with_model(request)
-        response = await self._post(httpx.URL(self._base_url + request.path), headers, body)
         try:
-            raw = HTTPRawResponse(response, request)
-            await raw.check_status()
-        except BaseException:
-            await _close(response)
+            response = await self._post(httpx.URL(f"{self._host.base_url}/v1{request.path}"), body, headers)
+            try:
+                raw = HTTPRawResponse(response, request, self._host.name)
+                await raw.check_status()
+            except BaseException:
+                await _close(response)
+                raise
+        except APIError as error:
+            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
             raise
         return raw
 
-    async def _post(self, url: httpx.URL, headers: httpx.Headers, body: bytes) -> httpx.Response:
-        request = httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+    async def _post(self, url: httpx.URL, body: bytes, headers: httpx.Headers | None = None) -> httpx.Response:
+        """`headers` replaces those that all requests have."""
+        signed = await self._host.authentication.headers("POST", str(url), headers or self._headers, body)
+        request = httpx.Request("POST", url, headers=signed, content=body, extensions=self._extensions)
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
-        self._forget_refused_key(response)
+        self._forget_refused(response)
         return response
 
     async def list_models(self) -> ModelInfoList:
         """See Upstream.list_models(). Source: https://platform.claude.com/docs/en/api/models/list"""
-        headers = self._headers_with(await self._key.get())
-        request = httpx.Request(
-            "GET",
-            self._models_url,
-            headers={**headers, "accept": "application/json"},
-            extensions=self._extensions,
-        )
+        if not self._host.lists_models:
+            return {"data": [_model_info(self.adapted(model)) for model in SERVED.values()]}
+        headers = self._headers.copy()
+        headers["accept"] = "application/json"
+        headers = await self._host.authentication.headers("GET", str(self._models_url), headers, b"")
+        request = httpx.Request("GET", self._models_url, headers=headers, extensions=self._extensions)
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
             try:
                 body = await response.aread()
             finally:
                 await _close(response)
-        self._forget_refused_key(response)
+        self._forget_refused(response)
         if response.status_code != 200:
             raise error_from_status(response.status_code, body, "", {})
         models: ModelInfoList = from_json(body)
         return models
 
-    def _forget_refused_key(self, response: httpx.Response) -> None:
+    def _forget_refused(self, response: httpx.Response) -> None:
         if response.status_code == 401:
-            self._key.forget()
+            self._host.authentication.forget()
 
-    def _headers_with(self, key: str) -> httpx.Headers:
-        if key != self._sent_key:  # in the first request, and in the first after a rotation
-            self._headers["x-api-key"] = self._sent_key = key
-        return self._headers
+
+def _model_info(model: ClaudeModel) -> ModelInfo:
+    """An entry of a host that has no list."""
+    return {
+        "id": model.id,
+        "capabilities": {
+            "structured_outputs": {"supported": model.host.structured_output},
+            "server_tools": {"web_search": {"supported": model.host.server_tools}},
+        },
+    }
 
 
 class _HTTPResponse:
     """What MessageStreams and RawResponses share. `headers` are for the client's response."""
 
-    def __init__(self, response: httpx.Response, model: str) -> None:
+    def __init__(self, response: httpx.Response, model: str, host: HostName) -> None:
         # A dict, since httpx searches its own headers from end to end for each name.
         self._received = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
         }
+        self.host = host
         self.headers: Mapping[str, str] = {}
         self._response = response
         self._model = model
@@ -144,7 +200,9 @@ class _HTTPResponse:
         """Raises APIError for another status than 200."""
         if self._response.status_code != 200:
             body = await self._whole()
-            raise error_from_status(self._response.status_code, body, self._model, self._failure_headers())
+            aws_type = self._received.get("x-amzn-errortype", "")
+            status = self._response.status_code
+            raise error_from_status(status, body, self._model, self._failure_headers(), aws_type)
 
     def error(self, event: Mapping[str, object]) -> APIError:
         return error_from_event(event, self._model, self._failure_headers())
@@ -166,9 +224,13 @@ class _HTTPResponse:
 class HTTPRawResponse(_HTTPResponse):
     """The RawResponse of an HTTP response. check_status() comes first."""
 
-    def __init__(self, response: httpx.Response, request: RawRequest) -> None:
-        super().__init__(response, request.model)
-        self.headers = native_headers(self._received)
+    def __init__(self, response: httpx.Response, request: RawRequest, host: HostName) -> None:
+        super().__init__(response, request.model, host)
+        self.headers = {
+            **host_request_id(self._received),
+            **native_headers(self._received),
+            UPSTREAM_HEADER: host,
+        }
         is_json = "json" in self._received.get("content-type", "").lower()
         self.is_stream = request.params.get("stream") is True and not is_json
         self._reads = self._read()
@@ -204,9 +266,13 @@ class HTTPRawResponse(_HTTPResponse):
 class HTTPMessageStream(_HTTPResponse):
     """The MessageStream of an HTTP response with server-sent events. start() comes first."""
 
-    def __init__(self, response: httpx.Response, model: str, now: datetime) -> None:
-        super().__init__(response, model)
-        self.headers = relayed_headers(self._received, now)
+    def __init__(self, response: httpx.Response, model: str, now: datetime, host: HostName) -> None:
+        super().__init__(response, model, host)
+        self.headers = {
+            **host_request_id(self._received),
+            **relayed_headers(self._received, now),
+            UPSTREAM_HEADER: host,
+        }
         self.opening: Sequence[MessageStreamEvent] = ()
         self.message: Message
         self._reads = self._read()
@@ -226,6 +292,8 @@ class HTTPMessageStream(_HTTPResponse):
         if first["type"] != "message_start" or not is_message(first.get("message")):
             raise upstream_error("The upstream's answer did not begin with a message.")
         self.message = first["message"]
+        if isinstance(model := self.message.get("model"), str):  # in place: the event is read by others, too
+            self.message["model"] = claude_id(model)
 
     def __aiter__(self) -> AsyncIterator[list[MessageStreamEvent]]:
         return self._reads
@@ -254,8 +322,8 @@ class HTTPMessageStream(_HTTPResponse):
                 yield events
 
 
-def with_model(request: RawRequest) -> bytes:
-    """The body of `request` with its model id, and otherwise with the client's bytes if they can be kept.
+def with_model(request: RawRequest, model_id: str) -> bytes:
+    """The body of `request` with `model_id`, and otherwise with the client's bytes if they can be kept.
 
     They cannot if the name of the field or its value is written with escapes. Then the whole body is written
     anew, which changes white space, escapes and the notation of numbers, but no value.
@@ -263,10 +331,10 @@ def with_model(request: RawRequest) -> bytes:
     body, name = request.body, to_json(request.params["model"])
     for found in _MODEL_FIELD.finditer(body):
         if found[1] == name:
-            changed = b"".join([body[: found.start(1)], to_json(request.model), body[found.end(1) :]])
-            if from_json(changed)["model"] == request.model:  # else it is a nested field of the same name
+            changed = b"".join([body[: found.start(1)], to_json(model_id), body[found.end(1) :]])
+            if from_json(changed)["model"] == model_id:  # else it is a nested field of the same name
                 return changed
-    return to_json({**request.params, "model": request.model})
+    return to_json({**request.params, "model": model_id})
 
 
 async def _close(response: httpx.Response) -> None:
@@ -289,10 +357,10 @@ def _has_trailing_data(response: httpx.Response) -> bool:
         return True
 
 
-def _transport(base_url: str) -> httpx.AsyncHTTPTransport:
+def _transport(url: str, retries: int) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(
-        verify=base_url.startswith("https:"),
-        retries=_CONNECT_RETRIES,
+        verify=url.startswith("https:"),
+        retries=retries,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         trust_env=False,
     )
@@ -304,10 +372,10 @@ def _as_api_errors() -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as error:
-        raise upstream_error("The upstream could not be reached in time.", 504, "timeout") from error
+        raise unreachable("The upstream could not be reached in time.", 504, "timeout") from error
     except httpx.TimeoutException as error:
         raise upstream_error("The upstream sent nothing for too long.", 504, "timeout") from error
     except httpx.ConnectError as error:
-        raise upstream_error("The upstream could not be reached.") from error
+        raise unreachable("The upstream could not be reached.") from error
     except httpx.HTTPError as error:
         raise upstream_error("The connection to the upstream broke.") from error

@@ -33,6 +33,12 @@ def relayed_headers(headers: Mapping[str, str], now: datetime) -> dict[str, str]
     return relayed
 
 
+def host_request_id(headers: Mapping[str, str]) -> dict[str, str]:
+    """The request id of AWS, for a response that has none of Anthropic's."""
+    request_id = _relayable(headers.get("x-amzn-requestid"))
+    return {"x-request-id": request_id} if request_id else {}
+
+
 def native_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """For responses of the Messages API: as received, without those that concern the gateway's own account.
 

@@ -1,6 +1,6 @@
 """LambdaGateway: an API Gateway REST API with response streaming in front of one function, as an ASGI app.
 
-It has the behaviour of API Gateway that a client can observe:
+With another kind of event, it is a function URL. It has the behaviour of API Gateway that a client can observe:
 - The function is not notified when a client disconnects; it runs to its end.
 - A failure before the first byte is a 502. This includes a timeout of the function, because the timeout of the
   integration, which would be a 504, is longer. A later failure closes the connection.
@@ -271,11 +271,24 @@ _NO_MAPPING = APIError(403, "Forbidden: the custom domain has no mapping for thi
 _FAILED = APIError(502, "Internal server error", type="server_error")
 
 
-class LambdaGateway:
-    """`invoke` starts an invocation of the function. `base_path` is the mapping of the custom domain, or ""."""
+# Makes the event of an ASGI HTTP scope, a body, a request id and a trace id.
+MakeEvent = Callable[[Scope, bytes, str, str], Mapping[str, object]]
 
-    def __init__(self, invoke: Callable[[Invocation], None], base_path: str = "") -> None:
+
+class LambdaGateway:
+    """`invoke` starts an invocation of the function with the event of `make_event`.
+
+    `base_path` is the mapping of the custom domain, or "".
+    """
+
+    def __init__(
+        self,
+        invoke: Callable[[Invocation], None],
+        make_event: MakeEvent = rest_event,
+        base_path: str = "",
+    ) -> None:
         self._invoke = invoke
+        self._make_event = make_event
         self._base_path = base_path
         # A failed stream ends without its last message on purpose, which uvicorn logs as an error of the app.
         logging.getLogger("uvicorn.error").addFilter(_is_not_incomplete_response)
@@ -289,7 +302,7 @@ class LambdaGateway:
         if not _is_below(scope["path"], self._base_path):
             await _send_error(send, _NO_MAPPING, invocation)
             return
-        event = rest_event(scope, body, request_id, invocation.trace_id, self._base_path)
+        event = self._make_event(scope, body, request_id, invocation.trace_id)
         invocation.event = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         if len(body) > _BODY_LIMIT or len(invocation.event) > _EVENT_LIMIT:
             await _send_error(send, _TOO_LARGE, invocation)

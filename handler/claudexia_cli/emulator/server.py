@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 import claudexia
 from claudexia_cli.echo import EchoServer
-from claudexia_cli.emulator.gateway import LambdaGateway
+from claudexia_cli.emulator.function_url import function_url_event
+from claudexia_cli.emulator.gateway import LambdaGateway, MakeEvent, rest_event
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation, RuntimeApi
 from claudexia_cli.serve import serve
 
@@ -137,7 +139,8 @@ def _ending(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConfiguration:
-    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None.
+    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None. With `function_url`, a
+    function URL is in front of the function instead of API Gateway.
 
     `base_path` is the custom domain's mapping to the API, like `/claude`, or "".
     """
@@ -147,6 +150,7 @@ class FunctionConfiguration:
     concurrency: int
     upstream: httpx.AsyncBaseTransport | None
     base_path: str = ""
+    function_url: bool = False
 
 
 def serve_lambda(
@@ -167,7 +171,11 @@ class _LocalLambda:
         self._configuration = configuration
         self._on_ready = on_ready
         self._environment = ExecutionEnvironment(configuration.timeout, configuration.concurrency)
-        self._gateway = LambdaGateway(self._environment.invoke, configuration.base_path)
+        base_path = configuration.base_path
+        make_event: MakeEvent = partial(rest_event, base_path=base_path)
+        if configuration.function_url:
+            make_event = function_url_event
+        self._gateway = LambdaGateway(self._environment.invoke, make_event, base_path)
         self.failure: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from claudexia.access.prices import Prices
-from claudexia.settings import Settings, SettingsError
+from claudexia.settings import AWSHosts, Settings, SettingsError
+from claudexia.upstream.hosts import price_factors
 
 ALL = {"input": 1, "output": 2, "cache_write_5m": 3, "cache_write_1h": 4, "cache_read": 5}
 MILLION = 1_000_000
@@ -151,3 +152,24 @@ def test_a_price_file_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     file.write_bytes(b"{\xff}")
     with pytest.raises(SettingsError, match="is not UTF-8"):
         Prices(str(file))
+
+
+def test_a_host_has_prices_of_its_own_and_reservations_take_the_dearest() -> None:
+    prices, usage = Prices("", {"anthropic": 1.0, "bedrock": 1.1}), {"input_tokens": MILLION}
+    costs = [prices.cost("claude-sonnet-5-5", usage, host) for host in ("anthropic", "bedrock", None)]
+    assert costs == [2_000_000, 2_200_000, 2_000_000]
+    assert prices.estimate("claude-sonnet-5-5", 0, MILLION) == 11_000_000
+
+
+@pytest.mark.parametrize(
+    ("upstream", "aws", "factors"),
+    [
+        (("anthropic",), {}, {"anthropic": 1.0}),
+        (("aws", "bedrock"), {}, {"aws": 1.0, "bedrock": 1.0}),
+        (("bedrock",), {"inference_profile": "eu"}, {"bedrock": 1.1}),
+        (("bedrock",), {"bedrock_endpoint": "mantle"}, {"bedrock": 1.1}),
+        (("bedrock",), {"region": "us-gov-west-1"}, {"bedrock": 1.2}),
+    ],
+)
+def test_the_factor_of_each_host(upstream: Any, aws: Any, factors: dict[str, float]) -> None:
+    assert price_factors(Settings(upstream=upstream, aws=AWSHosts(**aws))) == factors

@@ -134,6 +134,7 @@ def test_csv_has_a_row_for_each_day_key_and_model(capsys: pytest.CaptureFixture[
         "output_tokens": "4000",
         "thinking_tokens": "10",
         "unpriced": "0",
+        "failed_attempts": "0",
         "cost_usd": "",
     }
 
@@ -152,6 +153,7 @@ def test_json_has_the_days_and_their_total(capsys: pytest.CaptureFixture[str]) -
         "output_tokens": 12000,
         "thinking_tokens": 20,
         "unpriced": 1,
+        "failed_attempts": 0,
         "cost_usd": 4.5,
     }
 
@@ -164,7 +166,7 @@ def test_json_has_the_days_and_their_total(capsys: pytest.CaptureFixture[str]) -
         pytest.param(
             ["--csv"],
             "day,key_id,key,model,requests,errors,input_tokens,cached_tokens,cache_write_tokens,"
-            "output_tokens,thinking_tokens,unpriced,cost_usd\n",
+            "output_tokens,thinking_tokens,unpriced,failed_attempts,cost_usd\n",
             id="csv",
         ),
     ],

@@ -28,6 +28,8 @@ PIECE = 400  # characters per network read: 100 tokens
 
 
 class FakeGeneration:
+    host = "anthropic"
+
     def __init__(self) -> None:
         self.output_tokens = 0
         self.finished = False

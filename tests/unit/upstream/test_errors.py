@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from claudexia.errors import APIError
-from claudexia.upstream.errors import error_from_event, error_from_status
+from claudexia.upstream.errors import HostError, error_from_event, error_from_status
 from claudexia.upstream.headers import relayed_headers, retry_headers
 from tests.helpers import recordings
 
@@ -108,6 +108,57 @@ def test_recorded(name: str) -> None:
     if error.status == 400:
         assert error.message == recorded["body"]["error"]["message"]
     assert isinstance(error, APIError)
+
+
+AWS_CASES = [
+    ("ThrottlingException", 429, "Too many requests", 429, "rate_limit_exceeded", "throttled"),
+    ("ServiceQuotaExceededException", 400, "m", 429, "rate_limit_exceeded", "throttled"),
+    ("AccessDeniedException", 403, "You don't have access to the model with the specified model ID.", 502,
+     "model_access_denied", "no_model"),
+    ("AccessDeniedException", 403, "Model access is denied due to IAM user or service role", 502,
+     "model_access_denied", "no_model"),
+    ("AccessDeniedException", 403, "is not authorized to perform: bedrock:InvokeModel", 502,
+     "upstream_credential_refused", "account"),
+    ("ExpiredTokenException", 403, "m", 502, "upstream_credential_refused", "account"),
+    ("UnrecognizedClientException", 403, "m", 502, "upstream_credential_refused", "account"),
+    ("ModelNotReadyException", 429, "m", 503, "server_is_overloaded", "overloaded"),
+    ("ServiceUnavailableException", 503, "m", 503, "server_is_overloaded", "overloaded"),
+    ("InternalServerException", 500, "m", 500, None, "failed"),
+    ("ModelErrorException", 424, "m", 500, None, "failed"),
+    ("ModelTimeoutException", 408, "m", 504, "timeout", "failed"),
+    ("ResourceNotFoundException", 404, "m", 404, "model_not_found", "no_model"),
+    ("ValidationException", 400, "The provided model identifier is invalid.", 404, "model_not_found", "no_model"),
+    ("ValidationException", 400, "This model version has reached the end of its life.", 404, "model_not_found",
+     "no_model"),
+    ("ValidationException", 400, "Retry with the ID or ARN of an inference profile", 502,
+     "inference_profile_required", "no_model"),
+    ("ValidationException", 400, "Input is too long for requested model.", 400, "context_length_exceeded", None),
+    ("ValidationException", 400, "messages.0: all messages must have content", 400, None, None),
+    ("SomethingNewException", 418, "m", 400, None, None),
+    ("SomethingNewException", 500, "m", 500, None, "failed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status", "message", "told", "code", "fault"), AWS_CASES)
+@pytest.mark.parametrize("shape", ["header", "__type"])
+def test_errors_of_aws(
+    shape: str, kind: str, status: int, message: str, told: int, code: str | None, fault: str | None
+) -> None:
+    content = {"message": message}
+    if shape == "__type":
+        content["__type"] = f"com.amazon.coral.service#{kind}"
+    aws_type = f"{kind}:http://internal.amazon.com/coral/com.amazon.bedrock/" if shape == "header" else ""
+    error = error_from_status(status, json.dumps(content).encode(), "claude-x", {}, aws_type)
+    assert (error.status, error.code, getattr(error, "fault", None)) == (told, code, fault)
+    if code == "model_access_denied":
+        assert "claude-x" in error.message
+
+
+def test_the_wait_that_a_host_asks_for_is_kept() -> None:
+    for headers, wait in (({"retry-after": "7"}, 7.0), ({"retry-after-ms": "250"}, 0.25), ({}, None)):
+        error = error_from_status(429, body("rate_limit_error"), "m", headers)
+        assert isinstance(error, HostError)
+        assert (error.retry_after, error.headers) == (wait, headers)
 
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

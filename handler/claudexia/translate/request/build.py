@@ -124,14 +124,12 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     origin          the body that `params` were made from, unless `params` are the body
     """
     fields, report = origin or Origin(params, Report(strict))
+    report = report.for_host(model.host)
     sent_fields = _single_fields(fields, report)
     names = _tool_names(params)
     definitions = tool_definitions(params, names, report)
     conversation = Conversation(model, names, report, stored_answers or {})
-    conversation.add_system(params.system)
-    conversation.label_speakers(params.messages)
-    for index, message in enumerate(params.messages):
-        conversation.add(index, message)
+    conversation.add_all(params.system, params.messages)
     tools = to_tool_config(params, model, names, definitions, report)
     forced_call = tools.forced_call
     # A forced call is the whole answer.

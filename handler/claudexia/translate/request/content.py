@@ -16,6 +16,7 @@ from claudexia.translate.request.media import (
     document_from_base64,
     image_from_base64,
     image_or_document,
+    reject_url,
     to_file,
     to_image,
 )
@@ -360,6 +361,7 @@ def _check_inner(part: TextPart | ImageBlock, report: Report) -> None:
 def _checked_url(url: str, report: Report) -> str:
     if not url.strip().lower().startswith(("https://", "http://")):
         raise report.invalid("expected an https URL")
+    reject_url(report)
     return url.strip()
 
 

@@ -110,6 +110,13 @@ class Conversation:
         """Whether the last turn holds results of tool calls, and no thinking precedes those calls."""
         return self._turns.ends_with_results_without_thinking
 
+    def add_all(self, system: str | list[TextPart] | None, messages: Sequence[ChatMessage]) -> None:
+        """Adds the whole conversation; `system` is a system prompt that is not among the messages."""
+        self.add_system(system)
+        self.label_speakers(messages)
+        for index, message in enumerate(messages):
+            self.add(index, message)
+
     def add_system(self, system: str | list[TextPart] | None) -> None:
         """Adds a system prompt that is not among the messages; call it before add()."""
         if system:

@@ -42,6 +42,7 @@ def to_image(part: ImagePart, report: Report) -> ImageBlockParam | DocumentBlock
     scheme, _, rest = part.image_url.url.strip().partition(":")
     match scheme.lower():
         case "https" | "http":
+            reject_url(report)
             return {"type": "image", "source": {"type": "url", "url": f"{scheme.lower()}:{rest}"}}
         case "data":
             return image_or_document(
@@ -86,13 +87,20 @@ def to_file(part: FilePart, report: Report) -> DocumentBlockParam | ImageBlockPa
         raise report.at("file_id").unsupported(FILES_NOT_STORED)
     if not given:
         raise report.at("file_data").missing()
-    block = _from_url(given) if _WEB_URL.match(given) else _from_data(given, report.at(field))
+    place = report.at(field)
+    block = _from_url(given, place) if _WEB_URL.match(given) else _from_data(given, place)
     name = (file.filename or "").strip()
     if name and block["type"] == "document":
         block["title"] = name
     elif name:
         report.at("filename").warn("Claude's images have no name")
     return block
+
+
+def reject_url(report: Report) -> None:
+    """Raises APIError 400 if the host downloads nothing. The gateway does not either."""
+    if not report.host.url_sources:
+        raise report.unsupported(f"{report.host.name} downloads no URLs; send the content itself as base64")
 
 
 def document_from_base64(encoded: str, report: Report) -> DocumentBlockParam:
@@ -112,8 +120,9 @@ def _document(data: str, content: bytes) -> DocumentBlockParam | None:
     return _text_document(text) if text and text.strip() else None
 
 
-def _from_url(url: str) -> DocumentBlockParam:
+def _from_url(url: str, report: Report) -> DocumentBlockParam:
     """The API downloads it and takes only PDFs from a URL."""
+    reject_url(report)
     scheme, _, rest = url.partition(":")
     return {"type": "document", "source": {"type": "url", "url": f"{scheme.lower()}:{rest}"}}
 

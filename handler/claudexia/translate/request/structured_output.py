@@ -97,14 +97,15 @@ def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFor
     reject_non_finite(schema, report)
     if given.description and not schema.get("description"):
         schema = {**schema, "description": given.description}
-    adapted = adapt(schema)
-    if adapted.fits:
+    adapted, enforced = adapt(schema), report.host.structured_output
+    if adapted.fits and enforced:
         _warn_of_phrases("requested by description, not enforced", adapted.relaxed, report)
         _warn_of_phrases("Claude cannot answer with", adapted.narrowed, report)
         return OutputFormat({"type": "json_schema", "schema": adapted.schema})
-    report.warn(
-        f"the API cannot enforce it ({shorten(adapted.reason)}), so an instruction asks Claude to follow it"
-    )
+    reason = f"the API cannot enforce it ({shorten(adapted.reason)})"
+    if not enforced:
+        reason = f"{report.host.name} enforces no schema for this model"
+    report.warn(f"{reason}, so an instruction asks Claude to follow it")
     is_object = has_object_root(schema)
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return OutputFormat(

@@ -17,6 +17,7 @@ from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.forced_call import ForcedCall, to_forced_call
+from claudexia.translate.request.host_limits import is_server_run
 from claudexia.translate.request.numbers import reject_non_finite
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
@@ -176,6 +177,10 @@ def enforce_strict(
     strict = [definition for definition in definitions if definition.is_strict]
     if not strict:
         return
+    if not strict[0].name_report.host.strict_tools:
+        final = {str(each.name): _not_enforced(each) for each in strict}
+        config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
+        return
     from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
 
     # Where the call is the constrained text, a tool that loses `strict` loses nothing.
@@ -191,9 +196,9 @@ def enforce_strict(
 
 
 def _replace_force(config: ToolConfig, choice: ToolChoiceParam, report: Report, model: ClaudeModel) -> None:
-    """A forced choice without the parameter: as structured output or, as a last resort, by instruction."""
+    """A forced choice without the parameter: as structured output, if the host has it, or by instruction."""
     chosen = [tool for tool in config.tools if tool.get("name") == choice.get("name", tool.get("name"))]
-    if any("input_schema" in tool for tool in chosen):
+    if model.host.structured_output and any("input_schema" in tool for tool in chosen):
         one_call = bool(choice.get("disable_parallel_tool_use"))
         config.forced_call = to_forced_call(choice, config.tools, one_call)
     else:
@@ -334,6 +339,8 @@ def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> De
 
 
 def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
+    if not report.host.server_tools and is_server_run(tool.type):
+        raise report.at("type").unsupported(f"{report.host.name} does not run this tool")
     given = tool.model_dump(exclude_unset=True)
     param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _CACHE_FIELDS})
     _set_cache_control(param, tool, report)
@@ -380,6 +387,12 @@ def _strict_tool(definition: Definition, adapted: "AdaptedSchema", *, is_called:
     return {**tool, "input_schema": adapted.schema, "strict": True}
 
 
+def _not_enforced(definition: Definition) -> ToolUnionParam:
+    report = definition.strict_report or definition.name_report
+    report.warn(f"{report.host.name} enforces no schema for this model, so the tool was sent without strict")
+    return _without_strict(definition.param)
+
+
 def _without_strict(tool: ToolUnionParam) -> ToolUnionParam:
     return cast("ToolUnionParam", {key: value for key, value in tool.items() if key != "strict"})
 
@@ -393,6 +406,8 @@ def _web_search_tools(params: CompletionCreateParams, report: Report) -> list[We
     if options is None:
         return []
     report = report.at("web_search_options")
+    if not report.host.server_tools:
+        raise report.unsupported(f"{report.host.name} has no web search for Claude")
     if _has_own_web_search(params):
         report.warn("the web search among the tools was used instead")
         return []
