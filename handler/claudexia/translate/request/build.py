@@ -5,15 +5,17 @@ messages, tools, thinking and token limit, sampling, and last the cache breakpoi
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import NamedTuple
 
+from claudexia.errors import APIError
 from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
-from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.conversation import Conversation, has_other_ids
 from claudexia.translate.request.conversation import replay_keys as conversation_keys
 from claudexia.translate.request.forced_call import ForcedCall, constrained
 from claudexia.translate.request.parse import NO_LIMIT
@@ -99,7 +101,13 @@ class Origin(NamedTuple):
 def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]:
     """The keys of the earlier answers in this request whose thinking may be needed."""
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
-    return conversation_keys(params.messages, ToolCalls(_tool_names(params))) if may_think else []
+    if not may_think:
+        return []
+    names = _tool_names(params)
+    if has_other_ids(params.messages):  # their keys are made of the calls, so `names` has to know the tools
+        with suppress(APIError):  # to_message_params() raises it again
+            tool_definitions(params, names, Report())
+    return conversation_keys(params.messages, ToolCalls(names))
 
 
 def _tool_names(params: CompletionCreateParams) -> ToolNames:

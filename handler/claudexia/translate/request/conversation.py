@@ -285,6 +285,15 @@ def _has_only_content(message: UserMessage) -> bool:
     return is_plain(message) and not message.name
 
 
+def has_other_ids(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a call in `messages` has no id, or one that is not Claude's."""
+    return any(
+        bool(message.function_call) or not all(map(is_own_id, client_ids(message)))
+        for message in messages
+        if isinstance(message, AssistantMessage)
+    )
+
+
 def _speaker(message: ChatMessage) -> str:
     if isinstance(message, SystemMessage | UserMessage | AssistantMessage):
         return (message.name or "").strip()

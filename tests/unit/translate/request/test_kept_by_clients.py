@@ -8,8 +8,9 @@ import pytest
 
 from claudexia.errors import APIError
 from claudexia.models import find_model
-from claudexia.translate.request.build import MessageRequest, to_message_params
+from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
 from claudexia.translate.request.parse import parse_params
+from claudexia.translate.request.thinking_replay import replay_keys as stored_keys
 
 MODEL = "claude-sonnet-5-5"
 USER = {"role": "user", "content": "hi"}
@@ -151,9 +152,10 @@ CUSTOM = {
 }
 
 
+@pytest.mark.parametrize("tool", [PATCH, {"type": "custom", "name": "patch"}], ids=["nested-tool", "flat-tool"])
 @pytest.mark.parametrize("name", CUSTOM)
-def test_calls_of_custom_tools(name: str) -> None:
-    turns, warned = sent(assistant(CUSTOM[name]), result())
+def test_calls_of_custom_tools(name: str, tool: Any) -> None:
+    turns, warned = sent(assistant(CUSTOM[name]), result(), tools=[TOOL, tool])
     assert turns[1]["content"] == [use({"input": "*** Begin"}, name="patch")]
     assert not warned
 
@@ -304,3 +306,22 @@ def test_no_limit_where_the_model_has_none(value: int) -> None:
     request = translate({"top_k": value})
     assert "top_k" not in request.params
     assert not request.warnings
+
+
+def test_thinking_before_a_call_with_renamed_arguments_is_found_without_its_id() -> None:
+    parameters = {"type": "object", "properties": {"$filter": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "w", "parameters": parameters}}
+    history = [USER, assistant(call('{"$filter": "a"}', "call_1")), result(call_id="call_1")]
+    body = json.dumps({"model": MODEL, "messages": history, "tools": [tool]}).encode()
+    model = find_model(MODEL, {})
+    (calls,) = [
+        block
+        for block in to_message_params(parse_params(body), model).params["messages"][1]["content"]
+        if block["type"] == "tool_use"
+    ]
+    assert calls["input"].keys() != {"$filter"}
+    answer: list[Any] = [{"type": "thinking", "thinking": "t", "signature": "s"}, {**calls, "id": "toolu_1"}]
+    stored = dict.fromkeys(stored_keys(answer), answer)
+    found = {key: stored[key] for key in replay_keys(parse_params(body), model) if key in stored}
+    request = to_message_params(parse_params(body), model, stored_answers=found)
+    assert request.params["messages"][1]["content"] == [answer[0], calls]
