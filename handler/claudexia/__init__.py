@@ -22,6 +22,7 @@ The rooms, from top to bottom. Imports only point down this list:
     settings        Settings: what an operator can configure
     models          the Claude models: names, limits, capabilities
     errors          APIError and the error envelopes of both vendors
+    json_text       JSON that every line reader can read
 
 A streamed request:
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
@@ -20,21 +20,23 @@ from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
+from claudexia.api.http import JSONResponse
 from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
-from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origin, speaks_anthropic
+from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origins, speaks_anthropic
 from claudexia.api.models import ModelCatalog, page_of
 from claudexia.api.page import page, prefers_html
 from claudexia.api.responses import Responses, StoredResponseRoute, StoredResponses
 from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
-from claudexia.settings import Settings
+from claudexia.settings import Settings, read_origins
 from claudexia.storage.table import Table
 from claudexia.translate.types.anthropic import ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream import Upstream
 from claudexia.upstream.anthropic import AnthropicUpstream
 
+_HIDDEN: Any = {"response_model": None, "include_in_schema": False}
 KeyOf = Callable[[Request], Awaitable[Key]]
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
@@ -76,6 +78,7 @@ def create_app(
     _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
     _add_model_routes(routes, models, key_of)
 
+    @routes.head("/health", **_HIDDEN)
     @routes.get("/health", response_model=None, summary="Check that the gateway runs")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
@@ -85,6 +88,7 @@ def create_app(
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
+        default_response_class=JSONResponse,
         openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
     _add_root(app, serves_page=settings.page)
@@ -92,7 +96,7 @@ def create_app(
     app.include_router(routes, include_in_schema=False)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
     if settings.cors_origin:
-        allow_origin(app, settings.cors_origin)
+        allow_origins(app, read_origins(settings.cors_origin))
     add_error_handlers(app)
     _describe_on_request(app)
     return app
@@ -129,12 +133,15 @@ def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: Ke
 
 def _add_model_routes(routes: APIRouter, models: ModelCatalog, key_of: KeyOf) -> None:
     @routes.get("/models", response_model=None, summary="List models")
+    @routes.get("/models/", **_HIDDEN)
+    @routes.head("/models", **_HIDDEN)
     async def list_models(request: Request) -> ModelList | ModelInfoPage:
         key = await key_of(request)
         if speaks_anthropic(request.scope):
             return page_of(await models.infos_for(key), request.query_params)
         return {"object": "list", "data": await models.list_for(key)}
 
+    @routes.head("/models/{model:path}", **_HIDDEN)
     @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
     async def retrieve_model(request: Request) -> Model | ModelInfo:
         key, name = await key_of(request), request.path_params["model"]

@@ -160,11 +160,12 @@ def unsupported(param: str, reason: str) -> APIError:
     return invalid_request(f"'{shorten(param)}' is not supported: {reason}", param, "unsupported_parameter")
 
 
-def model_not_found(model: str) -> APIError:
-    """A 404 that names the model."""
+def model_not_found(model: str, unknown: str = "") -> APIError:
+    """A 404 that names the model, and the part of its name that is `unknown`."""
+    cause = f" ({unknown} is not understood)" if unknown else ""
     return APIError(
         404,
-        f"The model `{shorten(model)}` does not exist or you do not have access to it. "
+        f"The model `{shorten(model)}` does not exist or you do not have access to it{cause}. "
         "GET /v1/models lists the models of this gateway; its setting MODEL_ALIASES maps other names to them.",
         code="model_not_found",
     )

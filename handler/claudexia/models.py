@@ -16,11 +16,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from claudexia.errors import model_not_found
+from claudexia.errors import model_not_found, shorten
 
 _DATE_SUFFIX = re.compile(r"-(\d{8}|latest)$")
 _MAX_ID = 200  # characters; no id is near it, and warnings quote the id
-_VENDOR_PREFIX = "anthropic/"
+# What other hosts and routers put before and behind an id: bedrock/us.anthropic.ID-v1:0,
+# openrouter/anthropic/ID, vertex_ai/ID@20250929, arn:aws:bedrock:...:inference-profile/us.anthropic.ID-v1:0.
+_HOST_PREFIX = re.compile(
+    r"(?:arn:aws[a-z-]*:bedrock:[a-z0-9:-]*:(?:foundation-model|inference-profile)/)?"
+    r"(?:(?:bedrock|converse|invoke|converse_like|openrouter|vertex_ai|vertex|litellm|anthropic|claude)/)*"
+    r"(?:(?:us|eu|apac|au|ca|jp|us-gov|global)\.)?(?:anthropic\.)?"
+)
+_HOST_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$")
+_HOST_DATE = re.compile(r"(?:-v\d+)?@(\d{8}|latest|default)$")
+_ID = re.compile(r"claude-[a-z0-9-]+")
 _RETIREMENT_NOTICE_DAYS = 60
 
 
@@ -71,15 +80,27 @@ _UNKNOWN = _model("", _DATA["unknown"])
 
 
 def find_model(name: str, aliases: Mapping[str, str]) -> ClaudeModel:
-    """The model for `name`, which is an alias, an id with or without its date, or an id with a dotted version.
+    """The model for `name`, which is an alias, an id with or without its date, an id with a dotted version, or
+    the id of another host of Claude.
 
     A Claude id without a row gets the row `unknown`. Any other name raises APIError 404 `model_not_found`.
     """
-    model_id = _resolve_alias(name.strip(), aliases).lower().removeprefix(_VENDOR_PREFIX).replace(".", "-")
-    if not model_id.startswith("claude-") or len(model_id) > _MAX_ID:
+    model_id = _without_host(_resolve_alias(name.strip(), aliases).lower()).replace(".", "-")
+    if len(model_id) > _MAX_ID:
         raise model_not_found(name)
+    if not _ID.fullmatch(model_id):
+        known = _ID.match(model_id)
+        raise model_not_found(name, f"the suffix '{shorten(model_id[known.end() :])}'" if known else "")
     model = KNOWN.get(model_id) or KNOWN.get(undated(model_id)) or _UNKNOWN
     return model if model.id == model_id else replace(model, id=model_id)
+
+
+def _without_host(name: str) -> str:
+    """`name` without what hosts other than Anthropic's API add to an id; a date behind an @ is kept."""
+    prefix = _HOST_PREFIX.match(name)
+    own = name[prefix.end() :] if prefix else name
+    dated = _HOST_DATE.sub(lambda date: "" if date[1] == "default" else f"-{date[1]}", own)
+    return _HOST_VERSION.sub("", dated)
 
 
 def undated(model_id: str) -> str:

@@ -1,6 +1,7 @@
 """Settings: what the operator configures, read once from environment variables."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,11 @@ from claudexia.models import find_model
 KEY_PREFIX = "sk_cdx_"
 OnFailure = Literal["open", "closed"]
 UnpricedModels = Literal["dearest", "refuse"]
+
+
+# A scheme and a host, perhaps with a port; apps have schemes of their own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(:\d{1,5})?")
+_DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 
 
 class SettingsError(ValueError):
@@ -37,11 +43,11 @@ class Settings:
     messages_prompt_caching     the same for requests of the Messages API
     max_choices                 the largest `n`
     responses_days              how many days responses of the Responses API are kept, 0 for none, at most 30
-    cors_origin                 the web origin that may call the gateway, or `*`
+    cors_origin                 the origins of web pages and apps that may call the gateway, with commas between
+                                them, or `*`
     metrics, metrics_per_key    write metrics; also write metrics per key
     upstream_timeout            the longest pause between two reads from the upstream, in seconds
-    keepalive                   the longest pause in a client's stream before a comment or a ping is sent, in
-                                seconds
+    keepalive                   the longest pause in a client's stream before an empty frame is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
     page                        serve a page at / to browsers
     max_body                    the largest request body, in bytes
@@ -105,7 +111,7 @@ class Settings:
             messages_prompt_caching=read.switch("MESSAGES_PROMPT_CACHING", cls.messages_prompt_caching),
             max_choices=read.count("MAX_CHOICES", cls.max_choices),
             responses_days=read.days("RESPONSES_DAYS", cls.responses_days),
-            cors_origin=read.text("CORS_ORIGIN"),
+            cors_origin=",".join(read_origins(read.text("CORS_ORIGIN"))),
             metrics=read.switch("CLAUDEXIA_METRICS", on_lambda),
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
@@ -149,6 +155,25 @@ class _Environment:
         if text not in (one, other):
             raise SettingsError(f"{name}: expected '{one}' or '{other}'.")
         return text
+
+
+def read_origins(text: str) -> list[str]:
+    """The origins of the setting CORS_ORIGIN as browsers send them: in lower case, no slash, no default port.
+
+    Raises SettingsError for what is not an origin. https://fetch.spec.whatwg.org/#origin-header
+    """
+    origins: list[str] = []
+    for entry in filter(None, map(str.strip, text.split(","))):
+        origin = entry.lower().removesuffix("/")
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"CORS_ORIGIN: {entry!r} is not an origin like https://chat.example.com or app://obsidian.md."
+            )
+        scheme = origin.partition(":")[0]
+        origins.append(origin.removesuffix(_DEFAULT_PORTS.get(scheme, "/")))
+    if "*" in origins and len(origins) > 1:
+        raise SettingsError("CORS_ORIGIN: '*' allows every origin, so it stands alone.")
+    return list(dict.fromkeys(origins))
 
 
 def _api_keys(text: str) -> dict[str, str]:

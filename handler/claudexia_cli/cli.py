@@ -84,6 +84,12 @@ class _LazyGroup(click.Group):
     metavar="N",
     help="With --lambda: concurrent requests in the one process, as on Managed Instances.",
 )
+@click.option(
+    "--base-path",
+    default="",
+    metavar="PATH",
+    help="With --lambda: base path of a custom domain that is mapped to the API, such as 'claude'.",
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
@@ -95,9 +101,9 @@ def command(context: click.Context, /, **options: Any) -> None:
         if any(_is_given(context, name) for name in options):
             raise click.UsageError(f"Options before {context.invoked_subcommand!r} have no effect.")
         return
-    for name in ("timeout", "concurrency"):
+    for name in ("timeout", "concurrency", "base_path"):
         if _is_given(context, name) and not options["as_lambda"]:
-            raise StartError(f"--{name} configures a Lambda function; use it with --lambda.")
+            raise StartError(f"--{name.replace('_', '-')} configures a Lambda function; use it with --lambda.")
     local_gateway = import_module("claudexia_cli.local_gateway")
     local_gateway.run(local_gateway.Options(**options))
 

@@ -27,7 +27,7 @@ _LAMBDA_NOTE = "Requests go through the Lambda runtime, in a process of its own,
 class Options:
     """The options of the command line. `upstream` is a URL, `echo` or None; `timeout` is in seconds.
 
-    `timeout` and `concurrency` apply if `as_lambda` is true.
+    `timeout`, `concurrency` and `base_path` apply if `as_lambda` is true.
     """
 
     host: str
@@ -36,6 +36,7 @@ class Options:
     as_lambda: bool
     timeout: int
     concurrency: int
+    base_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,16 @@ def _serve(options: Options) -> None:
     upstream = _choose_upstream(options.upstream, Settings.from_env(os.environ))
     key = _choose_key(upstream.settings)
     with listen(options.host, options.port) as listener:
-        greeting = _greeting(upstream, key, base_url(listener), as_lambda=options.as_lambda)
+        mapping = f"/{options.base_path.strip('/')}".rstrip("/")
+        url = base_url(listener).removesuffix("/v1") + f"{mapping}/v1"
+        greeting = _greeting(upstream, key, url, as_lambda=options.as_lambda)
         if options.as_lambda:
             function = FunctionConfiguration(
                 {**os.environ, **_environ(key.settings)},
                 options.timeout,
                 options.concurrency,
                 upstream.transport,
+                mapping,
             )
             serve_lambda(function, listener, partial(click.echo, greeting))
         else:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -71,24 +71,35 @@ def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProc
 
 
 def _python(client: Client) -> list[str]:
-    packages = [part for package in client.packages for part in ("--with", package)]
-    script = str(SCRIPTS / client.script)
-    return ["uv", "run", "--quiet", "--no-project", "--isolated", *packages, "python", script]
+    return python_command(SCRIPTS / client.script, client.packages)
 
 
 def _node(client: Client) -> list[str]:
-    """Node searches packages next to the script, so the scripts are copied to npm's directory."""
     place = _node_packages()
     return [str(place / "node_modules" / ".bin" / "node"), str(place / client.script)]
 
 
 @cache
 def _node_packages() -> Path:
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "claudexia-clients"
+    wanted = {name for each in CLIENTS if each.script.endswith(".mjs") for name in each.packages}
+    return node_project("claudexia-clients", wanted, SCRIPTS.glob("*.mjs"))
+
+
+def python_command(script: Path, packages: Iterable[str]) -> list[str]:
+    """Runs `script` with `packages`, given as uv takes them, in an environment of its own."""
+    options = [part for package in packages for part in ("--with", package)]
+    return ["uv", "run", "--quiet", "--no-project", "--isolated", *options, "python", str(script)]
+
+
+def node_project(name: str, packages: Iterable[str], scripts: Iterable[Path]) -> Path:
+    """A folder in the user's cache with Node, `packages` and a copy of `scripts`.
+
+    Node looks for packages beside the script, so the scripts are copied to where npm puts them.
+    """
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name
     place.mkdir(parents=True, exist_ok=True)
-    wanted = {_NODE, *(name for each in CLIENTS if each.script.endswith(".mjs") for name in each.packages)}
     command = ["npm", "install", "--prefix", str(place), "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run([*command, *sorted(wanted)], check=True, stdout=subprocess.DEVNULL)
-    for script in SCRIPTS.glob("*.mjs"):
+    subprocess.run([*command, *sorted({_NODE, *packages})], check=True, stdout=subprocess.DEVNULL)
+    for script in scripts:
         shutil.copy(script, place)
     return place

@@ -424,3 +424,44 @@ def test_a_table_that_fails() -> None:
         deployed.table.fault = ""
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(lost.id)
+
+
+RENAMED: Any = {
+    "type": "function",
+    "name": "find",
+    "parameters": {
+        "type": "object",
+        "properties": {"$filter": {"type": "string"}},
+        "required": ["$filter"],
+        "additionalProperties": False,
+    },
+    "strict": False,
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"tool_choice": {"type": "function", "name": "find"}}, id="named"),
+        pytest.param({"tool_choice": "required"}, id="required"),
+        pytest.param({"tool_choice": "required", "parallel_tool_calls": False}, id="required, one call"),
+    ],
+)
+@pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5"])
+def test_a_forced_call_has_the_clients_argument_names(
+    client: OpenAI, model: str, fields: dict[str, Any], streamed: bool
+) -> None:
+    response = respond(client, streamed, model=model, input="Hello", tools=[RENAMED], **fields)
+    calls = [item for item in response.output if item.type == "function_call"]
+    assert calls
+    for call in calls:
+        assert (call.name, call.status) == ("find", "completed")
+        assert json.loads(call.arguments).keys() == {"$filter"}
+    results: Any = [
+        {"type": "function_call_output", "call_id": call.call_id, "output": "fine"} for call in calls
+    ]
+    following = client.responses.create(
+        model=model, input=results, tools=[RENAMED], previous_response_id=response.id
+    )
+    assert "fine" in following.output_text

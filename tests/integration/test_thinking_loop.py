@@ -292,7 +292,7 @@ def test_tools_removed_later_do_not_break_the_loop() -> None:
         assert raw.parse().choices[0].message.content == "Result: get_weather: fine; get_time: fine"
 
 
-def test_thinking_before_legacy_function_calls_is_not_restored() -> None:
+def test_thinking_before_legacy_function_calls_is_restored() -> None:
     upstream = FakeAnthropic(bound=True)
     functions: Any = [tool["function"] for tool in TOOLS]
     with openai_clients(upstream, memory_table()) as (client,):
@@ -307,7 +307,8 @@ def test_thinking_before_legacy_function_calls_is_not_restored() -> None:
         )
         messages.append({"role": "function", "name": message.function_call.name, "content": "fine"})
         raw = create(model="claude-sonnet-5-5", messages=messages, functions=functions)
-    assert "messages[1]: the thinking" in raw.headers["x-claudexia-warnings"]
+    assert "x-claudexia-warnings" not in raw.headers
+    assert thinking_sent(upstream.bodies[-1])[0]
     assert raw.parse().choices[0].message.content == "Result: fine"
 
 

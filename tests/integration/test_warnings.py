@@ -58,6 +58,21 @@ WITHOUT_WARNINGS: dict[str, dict[str, Any]] = {
     "instructions": {"messages": [{"role": "developer", "content": "s"}, {"role": "user", "content": "hi"}]},
     "a schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": SCHEMA}}},
     "some reasoning": {"reasoning_effort": "medium"},
+    "reasoning with a summary": {"reasoning": {"effort": "medium", "summary": "auto"}},
+    "one name": {"messages": [{"role": "user", "name": "ada", "content": "hi"}]},
+    "a role in a part": {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "role": "user"}]}]},
+    "another model's history": {
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {
+                "role": "assistant", "content": None, "refusal": None, "annotations": [],
+                "reasoning_details": [{"type": "reasoning.encrypted", "data": "x", "format": "openai-responses-v1"}],
+                "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+        ],
+        "tools": TOOLS,
+    },
     "a search": {"web_search_options": {}},
 }  # fmt: skip
 

@@ -33,6 +33,7 @@ LEVELS = (
     {"settings"},
     {"models"},
     {"errors"},
+    {"json_text"},
     {""},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

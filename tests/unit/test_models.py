@@ -44,6 +44,45 @@ def test_other_names_are_not_found(name: str) -> None:
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
+HOSTS = [
+    ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+    ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+    ("apac.anthropic.claude-sonnet-4-5", "claude-sonnet-4-5"),
+    ("global.anthropic.claude-opus-5-5-v1:0", "claude-opus-5-5"),
+    ("us-gov.anthropic.claude-haiku-4-5-v1", "claude-haiku-4-5"),
+    ("anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet-20241022"),
+    ("anthropic.claude-3-sonnet-20240229-v1:0:200k", "claude-3-sonnet-20240229"),
+    ("bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+    ("bedrock/converse/anthropic.claude-haiku-4-5-v1:0", "claude-haiku-4-5"),
+    ("openrouter/anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+    ("anthropic/claude-sonnet-4-5", "claude-sonnet-4-5"),
+    ("vertex_ai/claude-sonnet-4-5@20250929", "claude-sonnet-4-5-20250929"),
+    ("claude-3-5-sonnet-v2@20241022", "claude-3-5-sonnet-20241022"),
+    ("claude-opus-5-5@default", "claude-opus-5-5"),
+    ("claude-opus-5-5@latest", "claude-opus-5-5-latest"),
+    ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+    ("arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-haiku-4-5-v1:0", "claude-haiku-4-5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "sent"), HOSTS)
+def test_ids_of_other_hosts(written: str, sent: str) -> None:
+    assert find_model(written, {}).id == sent
+    assert find_model(f" {written.upper()} ", {}).id == sent
+
+
+@pytest.mark.parametrize("suffix", [":thinking", ":beta", "[1m]", "@tomorrow", ":free", "/x"])
+def test_a_suffix_that_is_not_understood_is_named(suffix: str) -> None:
+    with pytest.raises(APIError) as caught:
+        find_model(f"claude-sonnet-5-5{suffix}", {})
+    assert (caught.value.status, caught.value.code) == (404, "model_not_found")
+    assert f"'{suffix}' is not understood" in caught.value.message
+    assert (
+        find_model(f"claude-sonnet-5-5{suffix}", {f"claude-sonnet-5-5{suffix}": "claude-opus-5-5"}).id
+        == "claude-opus-5-5"
+    )
+
+
 def test_a_dated_id_has_the_models_capabilities() -> None:
     dated, known = find_model("claude-sonnet-4-5-20250929", {}), find_model("claude-sonnet-4-5", {})
     assert (dated.max_output_tokens, dated.prefill, dated.sampling) == (64_000, True, True)

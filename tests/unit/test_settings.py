@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claudexia.settings import Settings, SettingsError
+from claudexia.settings import Settings, SettingsError, read_origins
 
 READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({}, {}),
@@ -49,3 +49,29 @@ def test_secrets_are_not_in_the_repr() -> None:
     shown = repr(Settings(anthropic_api_key="sk-ant-1", api_keys={"a": "sk_cdx_2"}))
     assert "sk-ant-1" not in shown
     assert "sk_cdx_2" not in shown
+
+
+ORIGINS = [
+    ("", []),
+    ("*", ["*"]),
+    ("https://Chat.Example.com/", ["https://chat.example.com"]),
+    ("https://a.example:443, http://a.example:80,http://a.example:8080", ["https://a.example", "http://a.example", "http://a.example:8080"]),
+    ("app://obsidian.md,chrome-extension://abc/", ["app://obsidian.md", "chrome-extension://abc"]),
+    ("tauri://localhost, capacitor://localhost,", ["tauri://localhost", "capacitor://localhost"]),
+    ("http://[::1]:3000,http://[::1]:3000", ["http://[::1]:3000"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "origins"), ORIGINS)
+def test_origins(text: str, origins: list[str]) -> None:
+    assert read_origins(text) == origins
+    assert Settings.from_env({"CORS_ORIGIN": text}).cors_origin == ",".join(origins)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["chat.example.com", "https://*.example.com", "https://a.example/page", "null", "*, https://a.example", "https://a.example https://b.example", "://x"],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="CORS_ORIGIN"):
+        Settings.from_env({"CORS_ORIGIN": text})

@@ -173,7 +173,7 @@ def test_api_gateway_errors_have_openais_shape(kind: str, status: int | None) ->
 def test_api_gateway_errors_have_cors_headers(kind: str) -> None:
     headers = RESPONSES[kind]["responseParameters"]
     origin = headers["gatewayresponse.header.Access-Control-Allow-Origin"]
-    assert origin == {"Fn::If": ["HasCors", {"Fn::Sub": "'${CorsOrigin}'"}, {"Ref": "AWS::NoValue"}]}
+    assert origin == {"Fn::If": ["HasCors", "'*'", {"Ref": "AWS::NoValue"}]}
     # Otherwise a changed origin is deployed only with the next change of the API: SAM's hash ignores parameter values.
     assert TEMPLATE["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
@@ -202,7 +202,13 @@ VALUES = [
     ("CorsOrigin", "*", True),
     ("CorsOrigin", "https://chat.example.com", True),
     ("CorsOrigin", "http://localhost:5173", True),
-    ("CorsOrigin", "https://chat.example.com/", False),
+    ("CorsOrigin", "https://chat.example.com/", True),
+    ("CorsOrigin", "https://chat.example.com,app://obsidian.md, tauri://localhost", True),
+    ("CorsOrigin", "chrome-extension://abcdefghijklmnop", True),
+    ("CorsOrigin", "https://chat.example.com/page", False),
+    ("CorsOrigin", "https://*.example.com", False),
+    ("CorsOrigin", "chat.example.com", False),
+    ("CorsOrigin", "*,https://chat.example.com", False),
     ("CorsOrigin", "https://it's.example.com", False),
     ("AlarmEmail", "", True),
     ("AlarmEmail", "ops@example.com", True),

@@ -1,8 +1,9 @@
 """ThinkingStore: keeps assistant turns with tool calls, for clients that drop the thinking in them.
 
 In a tool loop, Claude requires its signed thinking back, byte for byte. Clients of OpenAI's API have no field
-for it, but all of them return the ids of the tool calls. So the content of a turn is stored under one of these
-ids (its replay key), for one day, and separately for each API key.
+for it, but most of them return the ids of the tool calls, and all of them the calls. So the content of a turn
+is stored under one of these ids and under a digest of the calls (its replay keys), for one day, and separately
+for each API key.
 
 Thinking improves the next response but is not required for it. If the table fails, requests work without it.
 
@@ -19,7 +20,7 @@ from typing import Protocol
 from pydantic_core import from_json, to_json
 
 from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, TableError, int_of
-from claudexia.translate.request.thinking_replay import replay_key
+from claudexia.translate.request.thinking_replay import replay_keys
 from claudexia.translate.response.accumulator import replay_content
 from claudexia.translate.types.anthropic import Message
 
@@ -173,6 +174,7 @@ class CallerThinking:
         await self._store.delete(self._key_id, self._loaded)
 
     async def save(self, message: Message) -> None:
-        """Stores the content of the message, if it has tool calls."""
-        if key := replay_key(message):
-            await self._store.save(self._key_id, key, replay_content(message), self._now)
+        """Stores the content of the message, if it has tool calls, under each of its keys."""
+        content = replay_content(message)
+        keys = replay_keys(content)
+        await asyncio.gather(*(self._store.save(self._key_id, key, content, self._now) for key in keys))

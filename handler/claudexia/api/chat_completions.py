@@ -5,10 +5,9 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from collections.abc import Callable, Sequence
 
-from pydantic_core import to_json
-
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError
+from claudexia.json_text import dump
 from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.response.completion import to_chat_completion, to_completion_id
@@ -29,7 +28,7 @@ class ChatCompletions:
         return CompletionRequest(parse_params(body))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
-        return to_json(completion_with_cost(messages, context, cost))
+        return dump(completion_with_cost(messages, context, cost))
 
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "ChatCompletionEncoder":
         return ChatCompletionEncoder(messages, context)
@@ -56,6 +55,7 @@ class ChatCompletionEncoder:
         ]
 
     _frame: Callable[[ChatCompletionChunk], bytes] = staticmethod(encode)
+    _empty_frame: Callable[[ChatCompletionChunk], bytes] = staticmethod(encode)
 
     def feed(self, index: int, event: MessageStreamEvent) -> bytes:
         chunks = self._choices[index].feed(event)
@@ -73,6 +73,10 @@ class ChatCompletionEncoder:
 
     def error(self, error: APIError) -> bytes:
         return encode(error.body())
+
+    def keep_alive(self) -> bytes:
+        unfinished = next((choice for choice in self._choices if not choice.finished), None)
+        return self._empty_frame(unfinished.keep_alive_chunk()) if unfinished else b""
 
 
 def completion_with_cost(

@@ -19,7 +19,7 @@ from claudexia.access.limits import bounded_max_tokens
 from claudexia.access.thinking_store import CallerThinking, ThinkingStore
 from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
-from claudexia.errors import invalid_request
+from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.generation.generation import (
     Generation,
@@ -38,6 +38,8 @@ from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, Origin, replay_keys, to_message_params
+from claudexia.translate.request.parse import with_existing_param
+from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import Upstream
@@ -212,14 +214,22 @@ class CompletionHandler:
         body = await read_body(context.request, self._settings.max_body)
         await context.usage.check_requests()
         report = Report(has_flag(context.request.headers, "strict"))
+        body = replace_unpaired_surrogates(body, report)
         async with before_deadline(context.request, context.deadline):
             request = await context.api.read(body, context.caller, report)
             self._check_choices(request.params.n or 1)
-            return await self._respond(await self._translate(request, context))
+            try:
+                translated = await self._translate(request, context, report)
+            except APIError as error:
+                raise with_existing_param(error, body) from None
+            return await self._respond(translated)
 
-    async def _translate(self, request: CompletionRequest, context: _RequestContext) -> _TranslatedRequest:
+    async def _translate(
+        self, request: CompletionRequest, context: _RequestContext, report: Report
+    ) -> _TranslatedRequest:
+        """`report` has the warnings of the body itself."""
         headers, params = context.request.headers, request.params
-        model, strict = self._model(request, context.key), has_flag(headers, "strict")
+        model, strict = self._model(request, context.key), report.strict
         price_warning = context.usage.check_price(model.id)
         message_request = to_message_params(
             params,
@@ -228,7 +238,7 @@ class CompletionHandler:
             caching=self._settings.prompt_caching and not has_flag(headers, "cache", "off"),
             stored_answers=await context.thinking.load(replay_keys(params, model)),
             today=context.now.date(),
-            origin=request.origin,
+            origin=request.origin or Origin(params, report),
         )
         if price_warning:  # no error in strict mode: the request is sent unchanged
             warnings = (*message_request.warnings, price_warning)

@@ -1,7 +1,7 @@
 """EventStreamResponse: server-sent events to a client that may disconnect at any moment."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol, cast
 
@@ -17,12 +17,13 @@ _HEADERS = {
 
 
 class FrameSource(Protocol):
-    """What the frames of a response are read from. `keepalive_frame` fills its pauses."""
-
-    keepalive_frame: bytes
+    """What the frames of a response are read from."""
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
+
+    def keep_alive_frame(self) -> bytes:
+        """A frame without content; b"" if there can be none any more."""
 
     async def aclose(self) -> None: ...
 
@@ -59,14 +60,14 @@ class _BatchingSender:
 
     The caller of put() does not suspend while it has more to read, so a turn of the loop means that there is no
     more. The first frame of a turn is sent immediately: it may be the only one, and it may be the first token.
-    The others are sent when the loop turns, by a task. The same task sends `keepalive_frame` after `keepalive`
-    seconds without a send.
+    The others are sent when the loop turns, by a task. The same task sends a frame of `keep_alive` after
+    `keepalive` seconds without a send.
     """
 
-    def __init__(self, send: Send, keepalive: float, keepalive_frame: bytes) -> None:
+    def __init__(self, send: Send, keepalive: float, keep_alive: Callable[[], bytes]) -> None:
         self._send = send
         self._keepalive = keepalive
-        self._keepalive_frame = keepalive_frame
+        self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._last_send = self._loop.time()
         self._batch: list[bytes] = []
@@ -80,14 +81,12 @@ class _BatchingSender:
         if self._task.done():
             self._task.result()
         self._batch.append(frame)
-        if self._is_first and not frame.startswith(b":"):  # a comment can wait for the frame after it
+        if self._is_first:
             self._is_first = False
             self._loop.call_soon(self._on_turn)
             await self.flush()
         elif len(self._batch) >= _MAX_BATCH:
             await self.flush()
-        elif self._is_first:
-            self._flush_due.set()
 
     async def flush(self) -> None:
         async with self._send_lock:
@@ -112,13 +111,16 @@ class _BatchingSender:
                     await self._flush_due.wait()
             except TimeoutError:
                 if self._loop.time() - self._last_send >= self._keepalive:
-                    self._batch.append(self._keepalive_frame)
+                    self._last_send = self._loop.time()  # also if there is nothing to send
+                    if frame := self._keep_alive():
+                        self._batch.append(frame)
             self._flush_due.clear()
             await self.flush()
 
 
 class EventStreamResponse(Response):
-    """Sends each item of `frames` at once, and `source.keepalive_frame` after `keepalive` seconds without one.
+    """Sends each item of `frames` at once, and the source's keep_alive_frame() after `keepalive` seconds
+    without one.
 
     `source` is closed in any case. `frames` alone would not do: closing a generator that was never started does
     not run its cleanup. At `deadline`, in the event loop's time, the stream ends with the source's
@@ -146,7 +148,7 @@ class EventStreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self._source), aclosing(self._frames), while_connected(receive):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            sender = _BatchingSender(send, self._keepalive, self._source.keepalive_frame)
+            sender = _BatchingSender(send, self._keepalive, self._source.keep_alive_frame)
             try:
                 try:
                     async with asyncio.timeout_at(self._deadline):

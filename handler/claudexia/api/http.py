@@ -1,31 +1,49 @@
-"""HTTP helpers: the request's body, its `x-claudexia-*` headers and its deadline; the warnings header."""
+"""HTTP helpers: the request's body, its `x-claudexia-*` headers and its deadline; JSON, the warnings header."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 
 from fastapi import Request
+from fastapi.responses import Response
 from starlette.types import Scope
 
-from claudexia.errors import APIError
+from claudexia.api.request_body import decompressed, in_utf8, too_large
+from claudexia.json_text import dump
 from claudexia.translate.report import MORE, FieldWarning
 
 _MAX_HEADER = 4000  # characters
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 # How long before the end of the Lambda invocation a response ends: a second, at most a tenth of the time left.
 _RESERVED_SECONDS, _RESERVED_SHARE = 1.0, 0.1
 
 
+class JSONResponse(Response):
+    """`content` as the JSON of json_text.dump()."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return dump(content)
+
+
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises APIError 413 if the body has more than `limit` bytes."""
+    """The body in UTF-8.
+
+    Raises APIError 413 if it has more than `limit` bytes, as sent or decompressed, 415 or 400 if it cannot be
+    decoded.
+    """
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise APIError(
-                413, f"The request is larger than {limit // 2**20} MB, the limit.", code="request_too_large"
-            )
+            raise too_large(limit)
         parts.append(part)
-    return b"".join(parts)
+    body, headers = b"".join(parts), request.headers
+    if coding := headers.get("content-encoding"):
+        body = decompressed(body, coding, limit)
+    return in_utf8(body, headers.get("content-type", ""))
 
 
 def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool:
@@ -36,6 +54,7 @@ def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool
 def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
     """`x-claudexia-warnings`: what was left out or changed, in printable ASCII and of limited length.
 
+    Other characters are escaped as in JSON.
     If there are more warnings than a request keeps, their number comes at the end, whatever else is cut off.
     """
     if not warnings:
@@ -43,10 +62,15 @@ def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
     text = "; ".join(
         f"{warning.param[:100]}: {warning.reason}" for warning in warnings if warning.param != MORE
     )
-    printable = "".join(char if " " <= char <= "~" else "?" for char in text[: _MAX_HEADER + 1])
+    printable = _NOT_PRINTABLE.sub(_escape, text[: _MAX_HEADER + 1])
     shortened = printable if len(printable) <= _MAX_HEADER else f"{printable[:_MAX_HEADER]}..."
     more = "".join(f"; {MORE}: {warning.reason}" for warning in warnings if warning.param == MORE)
     return {"x-claudexia-warnings": shortened + more}
+
+
+def _escape(character: re.Match[str]) -> str:
+    units = character[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(rf"\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
 def request_deadline(scope: Scope) -> float | None:

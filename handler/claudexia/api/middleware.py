@@ -2,17 +2,18 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from claudexia.api.http import JSONResponse
 from claudexia.errors import INTERNAL_ERROR, APIError, ResponseRefusedError, shorten
 from claudexia.observability.log import log_bug, log_request
 from claudexia.observability.metrics import Metrics
@@ -79,6 +80,8 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 _add_headers(MutableHeaders(scope=message), record)
+            if scope["method"] == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 record.end()
@@ -132,14 +135,16 @@ def _add_headers(headers: MutableHeaders, record: RequestRecord) -> None:
     headers["openai-processing-ms"] = str(record.elapsed_ms())
 
 
-def allow_origin(app: FastAPI, origin: str) -> None:
-    """Allows web pages of `origin` to call (CORS).
+def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Allows web pages and apps of `origins` to call (CORS), also from a public page to a private network.
 
+    https://wicg.github.io/private-network-access/
     Add it last, so that error responses have its headers too.
     """
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=[origin],
+        allow_origins=origins,
+        allow_private_network=True,
         allow_methods=["DELETE", "GET", "POST"],
         allow_headers=["*"],
         expose_headers=[
@@ -189,7 +194,8 @@ def add_error_handlers(app: FastAPI) -> None:
         if error.status_code == 405:
             message, code = f"Method not allowed {location}.", "method_not_allowed"
         else:
-            message, code = f"Invalid URL {location}.{unsupported_route_hint(request.url.path)}", None
+            route = request.url.path.removeprefix(request.scope.get("root_path", ""))
+            message, code = f"Invalid URL {location}.{unsupported_route_hint(route)}", None
         api_error = APIError(error.status_code, message, code=code, headers=error.headers or {})
         return await on_api_error(request, api_error)
 

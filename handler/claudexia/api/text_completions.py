@@ -8,11 +8,12 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypedDict
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from claudexia.api.chat_completions import ChatCompletionEncoder, completion_with_cost
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, missing, unsupported
+from claudexia.json_text import dump
 from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.sse import encode
@@ -72,7 +73,7 @@ class TextCompletions:
         return CompletionRequest(parse_params(to_chat_body(body)))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
-        return to_json(to_text_completion(completion_with_cost(messages, context, cost)))
+        return dump(to_text_completion(completion_with_cost(messages, context, cost)))
 
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "TextCompletionEncoder":
         return TextCompletionEncoder(messages, context)
@@ -88,6 +89,10 @@ class TextCompletionEncoder(ChatCompletionEncoder):
     def _frame(chunk: ChatCompletionChunk) -> bytes:
         text_chunk = to_text_chunk(chunk)
         return encode(text_chunk) if text_chunk else b""
+
+    @staticmethod
+    def _empty_frame(chunk: ChatCompletionChunk) -> bytes:
+        return encode(to_text_chunk(chunk, keep_empty=True))
 
 
 def rejected_fields() -> Sequence[str]:
@@ -111,7 +116,7 @@ def to_chat_body(body: bytes) -> bytes:
         if not _is_one_of(fields.pop(name, None), accepted):
             raise unsupported(name, reason)
     prompt = _prompt(fields.pop("prompt", None))
-    return to_json({**fields, "messages": [{"role": "user", "content": prompt}]})
+    return dump({**fields, "messages": [{"role": "user", "content": prompt}]})
 
 
 def to_text_completion(completion: ChatCompletion) -> TextCompletion:
@@ -122,31 +127,28 @@ def to_text_completion(completion: ChatCompletion) -> TextCompletion:
         "created": completion["created"],
         "model": completion["model"],
         "choices": [
-            {
-                "text": choice["message"]["content"] or choice["message"]["refusal"] or "",
-                "index": choice["index"],
-                "logprobs": None,
-                "finish_reason": _finish_reason(choice["finish_reason"]),
-            }
+            _text_choice(
+                choice["message"]["content"] or choice["message"]["refusal"] or "",
+                choice["index"],
+                choice["finish_reason"],
+            )
             for choice in completion["choices"]
         ],
         "usage": completion["usage"],
     }
 
 
-def to_text_chunk(chunk: ChatCompletionChunk) -> TextCompletionChunk | None:
-    """None if nothing of the chunk has a place in a text completion, as for the role alone."""
+def to_text_chunk(chunk: ChatCompletionChunk, *, keep_empty: bool = False) -> TextCompletionChunk | None:
+    """None if nothing of the chunk has a place in a text completion, as for the role alone.
+
+    With `keep_empty`, such a chunk has an empty text.
+    """
     choices: list[TextChoice] = []
     for choice in chunk["choices"]:
         delta, reason = choice["delta"], choice["finish_reason"]
         text = delta.get("content") or delta.get("refusal") or ""
-        if text or reason:
-            choices.append({
-                "text": text,
-                "index": choice["index"],
-                "logprobs": None,
-                "finish_reason": _finish_reason(reason) if reason else None,
-            })  # fmt: skip
+        if text or reason or keep_empty:
+            choices.append(_text_choice(text, choice["index"], reason))
     if not choices and not chunk.get("usage"):
         return None
     text_chunk: TextCompletionChunk = {
@@ -159,6 +161,11 @@ def to_text_chunk(chunk: ChatCompletionChunk) -> TextCompletionChunk | None:
     if "usage" in chunk:
         text_chunk["usage"] = chunk["usage"]
     return text_chunk
+
+
+def _text_choice(text: str, index: int, reason: FinishReason | None) -> TextChoice:
+    finish_reason = _finish_reason(reason) if reason else None
+    return {"text": text, "index": index, "logprobs": None, "finish_reason": finish_reason}
 
 
 def _prompt(prompt: object) -> str:

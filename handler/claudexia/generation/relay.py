@@ -126,10 +126,11 @@ class Relay:
         return read
 
 
+_PING = named_event({"type": "ping"})
+
+
 class RelayStreamer:
     """A streamed response of the Messages API. aclose() closes the relay and records the usage."""
-
-    keepalive_frame = named_event({"type": "ping"})
 
     def __init__(self, relay: Relay, usage: RequestUsage, record: RequestRecord) -> None:
         self._relay = relay
@@ -145,6 +146,9 @@ class RelayStreamer:
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
         return self._error_frame(recorded_deadline(self._record))
+
+    def keep_alive_frame(self) -> bytes:
+        return _PING
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """The upstream's events. After a failure that the upstream did not report, the last one is an error."""

@@ -13,10 +13,7 @@ from claudexia.generation.concurrency import gather_or_cancel, merge
 from claudexia.generation.generation import Generation, close_generations, cut_short
 from claudexia.observability.log import log_bug
 from claudexia.observability.record import RequestRecord
-from claudexia.translate.sse import comment
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
-
-_PING = comment("ping")
 
 # Stores what later requests may need of a complete message.
 Keep = Callable[[Message], Coroutine[object, object, None]]
@@ -40,6 +37,12 @@ class Encoder(Protocol):
     def error(self, error: APIError) -> bytes:
         """The last frame of a response that failed."""
 
+    def keep_alive(self) -> bytes:
+        """A frame without content in the API's own shape, valid between any two others; b"" after the last one.
+
+        It fills silence. A comment would not do: not every client can read one.
+        """
+
 
 async def collect_messages(generations: Sequence[Generation], keep: Keep) -> list[Message]:
     """The complete Message of each generation. Raises APIError if one of them fails."""
@@ -59,8 +62,6 @@ async def _collect(generation: Generation) -> Message:
 class CompletionStreamer:
     """One streamed response. aclose() closes the generations and records their usage."""
 
-    keepalive_frame = comment("keep-alive")
-
     def __init__(
         self,
         generations: Sequence[Generation],
@@ -75,6 +76,7 @@ class CompletionStreamer:
         self._usage = usage
         self._record = record
         self._unfinished = len(generations)
+        self._failed = False  # the error frame has been made
 
     async def aclose(self) -> None:
         try:
@@ -84,7 +86,11 @@ class CompletionStreamer:
 
     def deadline_frame(self) -> bytes:
         """The last frame of a response that is incomplete at its deadline."""
-        return self._encoder.error(recorded_deadline(self._record))
+        return self._error_frame(recorded_deadline(self._record))
+
+    def keep_alive_frame(self) -> bytes:
+        """A frame that fills silence; b"" if the response is complete or has failed."""
+        return b"" if self._failed else self._encoder.keep_alive()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one item per network read. After a failure, the last one is an error."""
@@ -106,20 +112,22 @@ class CompletionStreamer:
             if self._unfinished:
                 raise cut_short()
         except Exception as error:
-            yield self._encoder.error(recorded_failure(error, self._record))
+            yield self._error_frame(recorded_failure(error, self._record))
 
     def _encode(self, index: int, events: Sequence[MessageStreamEvent], frames: list[bytes]) -> None:
         """Appends to `frames`, so that the frames before a failure are kept."""
         feed, append = self._encoder.feed, frames.append
         for event in events:
-            if event["type"] == "ping":
-                append(_PING)
-            elif frame := feed(index, event):
+            if frame := feed(index, event):
                 append(frame)
         if events[-1]["type"] == "message_stop":
             self._unfinished -= 1
             if not self._unfinished:
                 frames.append(self._encoder.end(self._usage.total(), self._usage.shown_cost()))
+
+    def _error_frame(self, error: APIError) -> bytes:
+        self._failed = True
+        return self._encoder.error(error)
 
 
 def recorded_failure(error: Exception, record: RequestRecord) -> APIError:

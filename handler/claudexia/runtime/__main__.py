@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
+from urllib.parse import unquote
 
 from mangum import Mangum
 from mangum.types import LambdaContext
@@ -140,7 +141,7 @@ class Runtime:
         # In version 2.4 `send` raises OSError after a disconnect, as under a server.
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["state"] = dict(self._state)
-        scope["root_path"] = _root_path(invocation.event, scope["path"])
+        scope["root_path"], scope["path"] = _paths(invocation.event, scope["path"])
         return scope, request.body
 
 
@@ -159,11 +160,34 @@ class _Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-def _root_path(event: Mapping[str, object], path: str) -> str:
-    """The prefix that a REST API removes from the path, which /docs needs: a stage or a custom base path."""
+def _paths(event: Mapping[str, object], path: str) -> tuple[str, str]:
+    """ASGI's root_path and path. The root is the part of the URL that belongs to the API, not to the app.
+
+    That is the stage, which a REST API removes from the event's `path`, or the base path that a custom domain
+    maps to the API, which stays in it. /docs needs the root.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-mappings.html
+    """
     context = event.get("requestContext")
     full = context.get("path") if isinstance(context, dict) else None
-    return full.removesuffix(path) if isinstance(full, str) and full.endswith(path) else ""
+    full = unquote(full) if isinstance(full, str) else path
+    route = _route(event, path)
+    for whole in (full, path):
+        if whole.endswith(route):
+            root = whole.removesuffix(route)
+            return root, root + route
+    return (full.rstrip("/") if route == "/" else ""), path
+
+
+def _route(event: Mapping[str, object], path: str) -> str:
+    """The part of `path` that matched the REST API's resource, `/` or `/{proxy+}`; other APIs have neither."""
+    if event.get("resource") == "/":
+        return "/"
+    parameters = event.get("pathParameters")
+    proxy = parameters.get("proxy") if isinstance(parameters, dict) else None
+    if not isinstance(proxy, str):
+        return path
+    routes = [f"/{text}{slash}" for text in (proxy, unquote(proxy)) for slash in ("", "/")]
+    return next((route for route in routes if path.endswith(route)), path)
 
 
 def load(name: str) -> Mangum:

@@ -16,7 +16,7 @@ from claudexia.models import find_model
 from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.request.thinking_replay import refuses_thinking, replay_key, strip_thinking
+from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator, replay_content
 from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
@@ -35,7 +35,6 @@ __all__ = [
     "parse_params",
     "refuses_thinking",
     "replay_content",
-    "replay_key",
     "replay_keys",
     "strip_thinking",
     "to_chat_completion",

@@ -116,7 +116,7 @@ class Report:
 
 
 # Clients copy these fields from a response into the next request. Without them nothing is lost.
-_RESPONSE_FIELDS = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal"}
+_RESPONSE_FIELDS = {"annotations", "index", "parsed", "parsed_arguments", "prefix", "refusal", "role"}
 _REJECTED = {"audio": "Claude takes no audio"}
 _EMPTY: tuple[object, ...] = (None, "", [], {}, False)
 # The blocks of an answer name their caller; this value stands for Claude itself.

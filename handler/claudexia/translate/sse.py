@@ -7,9 +7,10 @@ the data's `type`. One difference: at the end of the stream, an event does not n
 
 from collections.abc import Mapping
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from claudexia.errors import APIError, upstream_error
+from claudexia.json_text import dump
 from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
@@ -139,14 +140,10 @@ def _data(block: bytes) -> bytes:
 
 
 def encode(chunk: object) -> bytes:
-    return b"data: %b\n\n" % to_json(chunk)
+    """One event. There is no function for a comment: some clients take one for the end of the stream."""
+    return b"data: %b\n\n" % dump(chunk)
 
 
 def named_event(event: Mapping[str, object]) -> bytes:
     """An event as Anthropic writes it: its type is repeated in a line before the data."""
-    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), to_json(event))
-
-
-def comment(text: str) -> bytes:
-    """A line that clients skip; it shows clients and proxies that the stream is alive."""
-    return b": %b\n\n" % text.encode()
+    return b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), dump(event))

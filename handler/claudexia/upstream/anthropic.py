@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 
 from claudexia import __version__
 from claudexia.errors import APIError, upstream_error
+from claudexia.json_text import dump
 from claudexia.settings import Settings
 from claudexia.translate.response.event_shape import is_message
 from claudexia.translate.sse import EventDecoder
@@ -66,7 +67,7 @@ class AnthropicUpstream:
     async def open(self, params: MessageCreateParams, now: datetime) -> "HTTPMessageStream":
         """See Upstream.open()."""
         headers = self._headers_with(await self._key.get())
-        response = await self._post(self._messages_url, headers, to_json(params))
+        response = await self._post(self._messages_url, headers, dump(params))
         try:
             stream = HTTPMessageStream(response, params["model"], now)
             await stream.start()

@@ -81,13 +81,18 @@ class RestEvent(TypedDict):
     isBase64Encoded: bool
 
 
-def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str) -> RestEvent:
-    """The event for an ASGI HTTP scope. The API has the resources `/` and `/{proxy+}`, and a custom domain."""
+def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str, base_path: str = "") -> RestEvent:
+    """The event for an ASGI HTTP scope. The API has the resources `/` and `/{proxy+}`, and a custom domain.
+
+    `base_path`, like `/claude`, is the domain's mapping to the API: it stays in `path`, but not in `proxy`.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-mappings.html
+    """
     path = scope["raw_path"].decode("latin-1")
+    route = path.removeprefix(base_path) or "/"
     headers = _headers(scope, trace_id)
     query = _grouped(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     text, is_base64 = _text(body)
-    resource = "/" if path == "/" else "/{proxy+}"
+    resource = "/" if route == "/" else "/{proxy+}"
     return {
         "resource": resource,
         "path": path,
@@ -96,7 +101,7 @@ def rest_event(scope: Scope, body: bytes, request_id: str, trace_id: str) -> Res
         "multiValueHeaders": headers,
         "queryStringParameters": _last(query) or None,
         "multiValueQueryStringParameters": query or None,
-        "pathParameters": None if path == "/" else {"proxy": unquote(path.removeprefix("/"))},
+        "pathParameters": None if route == "/" else {"proxy": unquote(route.removeprefix("/"))},
         "stageVariables": None,
         "requestContext": _context(scope, headers, resource, request_id),
         "body": text or None,
@@ -262,14 +267,16 @@ _TOO_LARGE = APIError(
     "The request is larger than 6 MB, Lambda's limit for a request from API Gateway.",
     code="request_too_large",
 )
+_NO_MAPPING = APIError(403, "Forbidden: the custom domain has no mapping for this path.")
 _FAILED = APIError(502, "Internal server error", type="server_error")
 
 
 class LambdaGateway:
-    """`invoke` starts an invocation of the function."""
+    """`invoke` starts an invocation of the function. `base_path` is the mapping of the custom domain, or ""."""
 
-    def __init__(self, invoke: Callable[[Invocation], None]) -> None:
+    def __init__(self, invoke: Callable[[Invocation], None], base_path: str = "") -> None:
         self._invoke = invoke
+        self._base_path = base_path
         # A failed stream ends without its last message on purpose, which uvicorn logs as an error of the app.
         logging.getLogger("uvicorn.error").addFilter(_is_not_incomplete_response)
 
@@ -279,13 +286,20 @@ class LambdaGateway:
         if body is None:
             return
         invocation = Invocation(request_id)
-        event = rest_event(scope, body, request_id, invocation.trace_id)
+        if not _is_below(scope["path"], self._base_path):
+            await _send_error(send, _NO_MAPPING, invocation)
+            return
+        event = rest_event(scope, body, request_id, invocation.trace_id, self._base_path)
         invocation.event = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         if len(body) > _BODY_LIMIT or len(invocation.event) > _EVENT_LIMIT:
             await _send_error(send, _TOO_LARGE, invocation)
             return
         self._invoke(invocation)
         await _relay(invocation, send)
+
+
+def _is_below(path: str, base_path: str) -> bool:
+    return path == base_path or path.startswith(f"{base_path}/")
 
 
 async def _read_body(receive: Receive) -> bytes | None:

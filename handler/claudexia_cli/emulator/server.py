@@ -137,12 +137,16 @@ def _ending(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConfiguration:
-    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None."""
+    """`timeout` is in seconds. `upstream` replaces the Messages API if it is not None.
+
+    `base_path` is the custom domain's mapping to the API, like `/claude`, or "".
+    """
 
     environ: Mapping[str, str]
     timeout: int
     concurrency: int
     upstream: httpx.AsyncBaseTransport | None
+    base_path: str = ""
 
 
 def serve_lambda(
@@ -163,7 +167,7 @@ class _LocalLambda:
         self._configuration = configuration
         self._on_ready = on_ready
         self._environment = ExecutionEnvironment(configuration.timeout, configuration.concurrency)
-        self._gateway = LambdaGateway(self._environment.invoke)
+        self._gateway = LambdaGateway(self._environment.invoke, configuration.base_path)
         self.failure: Exception | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -57,6 +57,15 @@ def test_event_has_the_request(request_: dict[str, Any], expected: dict[str, Any
     assert {name: event_[name] for name in expected} == expected
 
 
+def test_event_behind_a_mapping() -> None:
+    path = "/team/claude/v1/models"
+    made = rest_event(scope(path=path, raw_path=path.encode()), b"", "request-1", "Root=1-0-0", "/team/claude")
+    assert (made["path"], made["requestContext"]["path"]) == (path, path)
+    assert (made["resource"], made["pathParameters"]) == ("/{proxy+}", {"proxy": "v1/models"})
+    made = rest_event(scope(path="/c/", raw_path=b"/c/"), b"", "request-1", "Root=1-0-0", "/c")
+    assert (made["resource"], made["pathParameters"]) == ("/", None)
+
+
 def test_event_has_single_and_multi_value_headers() -> None:
     sent = [(b"x-one", b"1"), (b"x-one", b"2"), (b"connection", b"keep-alive"), (b"content-length", b"3")]
     event_ = event(headers=[*sent, (b"x-forwarded-for", b"198.51.100.1"), (b"accept", b"*/*")])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -69,12 +70,53 @@ def test_the_app_receives_an_http_request(event: object) -> None:
     ],
 )
 def test_root_path_is_the_stage_of_the_api(full: str | None, path: str, root: str) -> None:
+    event = rest_event(path=path, requestContext={"identity": {}, **({"path": full} if full else {})})
+    assert paths(event) == (root, root + path)
+
+
+def paths(event: object) -> tuple[str, str]:
+    """ASGI's root_path and path for `event`."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
-        await send(body(scope["root_path"].encode()))
+        await send(body(json.dumps([scope["root_path"], scope["path"]]).encode()))
 
-    event = rest_event(path=path, requestContext={"identity": {}, **({"path": full} if full else {})})
-    assert post_of_one_invocation(app, event).payload.decode() == root
+    root, path = json.loads(post_of_one_invocation(app, event).payload)
+    return root, path
+
+
+# A custom domain's base path, the stage, what the client asks for below it, and the greedy part of the path.
+MAPPED = [
+    ("/claude", "v1", "/chat/completions", "chat/completions"),
+    ("/claude", "v1", "/v1/models/", "v1/models"),  # API Gateway drops the slash from the parameter
+    ("/team/ai", "live", "/v1/models", "v1/models"),
+    ("/models", "v1", "/models/claude-haiku-4-5", "models/claude-haiku-4-5"),
+    ("/models", "v1", "/models", "models"),
+    ("/v1", "v1", "/v1/chat/completions", "v1/chat/completions"),
+    ("/v1", "v1", "/chat/completions", "chat/completions"),
+    ("/claude", "v1", "/v1/models/a%2Fb", "v1/models/a/b"),
+    ("/claude", "v1", "/", None),
+    ("", "v1", "/docs", "docs"),
+]
+
+
+@pytest.mark.parametrize(("base", "stage", "route", "proxy"), MAPPED)
+def test_a_custom_domain_leaves_its_base_path_in_the_path(
+    base: str, stage: str, route: str, proxy: str | None
+) -> None:
+    whole = base + route
+    event = rest_event(
+        path=whole,
+        resource="/{proxy+}" if proxy else "/",
+        pathParameters={"proxy": proxy} if proxy else None,
+        requestContext={"identity": {}, "path": whole, "stage": stage},
+    )
+    assert paths(event) == (base, base + unquote(route))
+
+
+def test_the_root_of_a_mapping_may_lack_its_slash() -> None:
+    event = rest_event(path="/claude", resource="/", requestContext={"identity": {}, "path": "/claude"})
+    assert paths(event) == ("/claude", "/claude")
 
 
 @pytest.mark.parametrize("steps", [[start(), body()], [RuntimeError()]], ids=["response", "error"])

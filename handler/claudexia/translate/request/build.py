@@ -14,7 +14,9 @@ from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
 from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.conversation import replay_keys as conversation_keys
 from claudexia.translate.request.forced_call import ForcedCall, constrained
+from claudexia.translate.request.parse import NO_LIMIT
 from claudexia.translate.request.prompt_cache import apply_cache_control
 from claudexia.translate.request.structured_output import OutputFormat, to_output_format, without_citations
 from claudexia.translate.request.thinking import (
@@ -23,10 +25,11 @@ from claudexia.translate.request.thinking import (
     ThinkingPlan,
     to_thinking,
 )
-from claudexia.translate.request.thinking_replay import StoredAnswers, tool_call_keys
-from claudexia.translate.request.tool_calls import ToolNames
+from claudexia.translate.request.thinking_replay import StoredAnswers
+from claudexia.translate.request.tool_calls import ToolCalls, ToolNames
 from claudexia.translate.request.tools import (
     ToolConfig,
+    custom_names,
     enforce_strict,
     reserved_names,
     to_tool_config,
@@ -55,6 +58,7 @@ def field_rules(model: type[Params]) -> Mapping[str, FieldRule]:
 
 # The defaults of the API, in order of preference: it takes only one of the first two.
 _SAMPLING: Mapping[str, float | None] = {"temperature": 1.0, "top_p": 1.0, "top_k": None}
+_NO_LIMIT = (0, -1)
 # With thinking on, only top_p may differ from its default, and not by more than this.
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility
 _MIN_TOP_P_WITH_THINKING = 0.95
@@ -95,7 +99,11 @@ class Origin(NamedTuple):
 def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]:
     """The keys of the earlier answers in this request whose thinking may be needed."""
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
-    return tool_call_keys(params.messages) if may_think else []
+    return conversation_keys(params.messages, ToolCalls(_tool_names(params))) if may_think else []
+
+
+def _tool_names(params: CompletionCreateParams) -> ToolNames:
+    return ToolNames(reserved_names(params), custom_names(params))
 
 
 def to_message_params(  # noqa: PLR0913  # the options of the main function, passed by keyword
@@ -117,9 +125,11 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     """
     fields, report = origin or Origin(params, Report(strict))
     sent_fields = _single_fields(fields, report)
-    names = ToolNames(reserved_names(params))
+    names = _tool_names(params)
     definitions = tool_definitions(params, names, report)
     conversation = Conversation(model, names, report, stored_answers or {})
+    conversation.add_system(params.system)
+    conversation.label_speakers(params.messages)
     for index, message in enumerate(params.messages):
         conversation.add(index, message)
     tools = to_tool_config(params, model, names, definitions, report)
@@ -262,6 +272,13 @@ def _add_native(sent: dict[str, object], value: object, rule: Native, params: Pa
 def _adapt_sampling(sent: dict[str, object], model: ClaudeModel, thinking: bool, report: Report) -> None:
     """Removes from `sent` the sampling parameters that the model does not take; those at default silently."""
     given = {name: sent.pop(name) for name in _SAMPLING if name in sent}
+    if given.get("top_k") in _NO_LIMIT:
+        top_k = given.pop("top_k")
+        if model.sampling and not thinking:
+            raise report.at("top_k").error(
+                f"Invalid 'top_k': expected a value >= 1, but got {top_k} instead. {NO_LIMIT}",
+                "integer_below_min_value",
+            )
     changed = {name: value for name, value in given.items() if value != _SAMPLING[name]}
     if not model.sampling:
         for name in changed:

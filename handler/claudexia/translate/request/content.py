@@ -6,15 +6,16 @@ blocks: they are checked and passed on as they are.
 Source: https://platform.claude.com/docs/en/api/messages
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard, TypeVar
 
 from claudexia.errors import APIError, shorten
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.media import (
     FILES_NOT_STORED,
+    document_from_base64,
     image_from_base64,
-    pdf_from_base64,
+    image_or_document,
     to_file,
     to_image,
 )
@@ -43,6 +44,7 @@ from claudexia.translate.types.anthropic import (
     ServerToolUseBlockParam,
     TextBlockParam,
     ToolResultBlockParam,
+    ToolUseBlockParam,
 )
 from claudexia.translate.types.base import Params as Part
 from claudexia.translate.types.messages import (
@@ -54,6 +56,7 @@ from claudexia.translate.types.messages import (
     FunctionMessage,
     ImageBlock,
     ImagePart,
+    InputJSONDelta,
     RedactedThinkingBlock,
     RefusalPart,
     SearchResultBlock,
@@ -113,6 +116,18 @@ def to_tool_result(
     return result
 
 
+def join_results(result: ToolResultBlockParam, further: ToolResultBlockParam, report: Report) -> None:
+    """Adds a further result of the same call to `result`: Claude takes one for each call."""
+    report.warn("Claude takes one result for each call, so it was joined with the one before it")
+    failed = result.pop("is_error", False) or further.get("is_error", False)
+    if content := [*result.get("content", []), *further.get("content", [])]:
+        result["content"] = content
+    if control := further.get("cache_control"):
+        result["cache_control"] = control
+    if failed:
+        _mark_as_error(result, report)
+
+
 def to_assistant_content(
     index: int, message: AssistantMessage, tool_calls: ToolCalls, report: Report
 ) -> tuple[list[ContentBlockParam], list[Call]]:
@@ -125,11 +140,13 @@ def to_assistant_content(
         if _is_plain_text(part):
             blocks += text_blocks(part.text)
             continue
+        if isinstance(part, InputJSONDelta):
+            continue
         place = report.at("content", number)
         check_extras(part, place)
         if isinstance(part, ToolUseBlock | ToolCall):
             tool_use = (
-                tool_calls.from_block(part)
+                tool_calls.from_block(part, place)
                 if isinstance(part, ToolUseBlock)
                 else tool_calls.from_tool_call(part, place)
             )
@@ -139,7 +156,7 @@ def to_assistant_content(
             _append(_assistant_block(part, place), part, blocks, place)
     if message.refusal:
         blocks += text_blocks(message.refusal)
-    outer_calls = _calls_beside_content(index, message, tool_calls, report)
+    outer_calls = _calls_beside_content(index, message, tool_calls, dict(calls), report)
     blocks += [block for _, block in outer_calls]
     _drop_trailing_thinking(blocks, report)
     set_client_breakpoint(blocks, message, report)
@@ -147,15 +164,22 @@ def to_assistant_content(
 
 
 def _calls_beside_content(
-    index: int, message: AssistantMessage, tool_calls: ToolCalls, report: Report
+    index: int,
+    message: AssistantMessage,
+    tool_calls: ToolCalls,
+    in_content: Mapping[str, ToolUseBlockParam],
+    report: Report,
 ) -> list[Call]:
-    """The calls in `tool_calls` and `function_call`."""
+    """The calls in `tool_calls` and `function_call`, without those that are in the content, too."""
     if not message.tool_calls and not message.function_call:
         return []
-    calls = [
-        (call.id, tool_calls.from_tool_call(call, report.at("tool_calls", number)))
-        for number, call in enumerate(message.tool_calls or [])
-    ]
+    calls: list[Call] = []
+    for number, call in enumerate(message.tool_calls or []):
+        place = report.at("tool_calls", number)
+        if call.id in in_content:
+            tool_calls.check_repetition(call, in_content[call.id], place)
+        else:
+            calls.append((call.id, tool_calls.from_tool_call(call, place)))
     if message.function_call:
         client_id = function_call_id(index)
         block = tool_calls.from_function(message.function_call, client_id, report.at("function_call"))
@@ -202,6 +226,8 @@ def _input_block(part: Part, report: Report) -> InputBlockParam | None:
             return to_image(part, report)
         case FilePart():
             return to_file(part, report)
+        case ImageBlock(source=Base64Data(data=data)):
+            return image_or_document(data, report.at("source", "data"))
         case ImageBlock():
             return _native_image(part, report)
         case DocumentBlock():
@@ -276,7 +302,7 @@ def _native_document(block: DocumentBlock, report: Report) -> DocumentBlockParam
 def _document(block: DocumentBlock, report: Report) -> DocumentBlockParam:
     match block.source:
         case Base64Data(data=data):
-            return pdf_from_base64(data, report.at("data"))
+            return document_from_base64(data, report.at("data"))
         case URLData(url=url):
             return {"type": "document", "source": {"type": "url", "url": _checked_url(url, report.at("url"))}}
         case TextData(data=data):

@@ -13,15 +13,18 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls 
 https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
-from claudexia.errors import shorten
+from claudexia.errors import APIError, shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.content import (
     PendingServerCalls,
+    join_results,
     text_block,
     text_blocks,
     to_assistant_content,
@@ -32,19 +35,27 @@ from claudexia.translate.request.content import (
 from claudexia.translate.request.prompt_cache import is_plain, set_client_breakpoint
 from claudexia.translate.request.thinking_replay import (
     StoredAnswers,
+    answer_keys,
     client_ids,
     has_thinking_in_content,
+    is_own_id,
     is_thinking,
     restore_answer,
     signatures,
 )
 from claudexia.translate.request.tool_calls import PendingToolCalls, ToolCalls, ToolNames, function_call_id
-from claudexia.translate.types.anthropic import ContentBlockParam, MessageParam, TextBlockParam
+from claudexia.translate.types.anthropic import (
+    ContentBlockParam,
+    MessageParam,
+    TextBlockParam,
+    ToolResultBlockParam,
+)
 from claudexia.translate.types.messages import (
     AssistantMessage,
     ChatMessage,
     FunctionMessage,
     SystemMessage,
+    TextPart,
     ToolMessage,
     ToolResultBlock,
     UserMessage,
@@ -55,15 +66,17 @@ _MAX_SHOWN_IDS = 5
 _EMPTY_USER_TEXT = "(The user sent an empty message.)"
 _FIRST_USER_TEXT = "(The conversation begins with your message.)"
 _CONTINUE_TEXT = "Continue exactly where your last message stopped. Do not repeat any of it."
+_SYSTEM_ONLY_TEXT = "(Now answer as the system message asks.)"
 _FOLLOW_SYSTEM_TEXT = "(Now answer as the newest system message asks.)"
 
 _NO_ANSWERS: StoredAnswers = {}
+_BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 
 
 class Conversation:
     """Takes messages one by one; `turns()` returns Claude's turns, and then `system` is the system prompt.
 
-    `stored_answers` are whole answers of the model by the keys of tool_call_keys(). If the client sent one of
+    `stored_answers` are whole answers of the model by the keys of replay_keys(). If the client sent one of
     them back unchanged, the stored one replaces it, thinking included. `missing_thinking` are the indices of
     messages that call tools and have no thinking, neither sent nor stored.
     Raises APIError 400 with the index of a message that Claude cannot take.
@@ -85,6 +98,8 @@ class Conversation:
         self._restored: set[str] = set()
         self._tool_calls = ToolCalls(names)
         self._pending = PendingToolCalls()
+        self._labelled_roles: set[str] = set()
+        self._results_by_id: dict[str, ToolResultBlockParam] = {}
 
     @property
     def system(self) -> list[TextBlockParam]:
@@ -95,9 +110,44 @@ class Conversation:
         """Whether the last turn holds results of tool calls, and no thinking precedes those calls."""
         return self._turns.ends_with_results_without_thinking
 
+    def add_system(self, system: str | list[TextPart] | None) -> None:
+        """Adds a system prompt that is not among the messages; call it before add()."""
+        if system:
+            message = SystemMessage.model_construct(role="system", content=system)
+            report = self._report.at("system")
+            self._turns.add_system(to_system_content(message, report), report)
+
+    def label_speakers(self, messages: Sequence[ChatMessage]) -> None:
+        """Lets the text of named messages say who speaks, for each role with several names. Call it first.
+
+        Claude's messages have no name. One name for all messages of a role says nothing.
+        """
+        names = defaultdict[str, set[str]](set)
+        for message in messages:
+            if name := _speaker(message):
+                names[message.role].add(name)
+        self._labelled_roles = {role for role, given in names.items() if len(given) > 1}
+
+    def _label(self, message: ChatMessage, blocks: Sequence[_BlockT], report: Report) -> list[_BlockT]:
+        """`blocks` of `message`, with its name in front of the first text if the name has a meaning."""
+        name = _speaker(message)
+        first = next((place for place, block in enumerate(blocks) if block["type"] == "text"), None)
+        if not name or message.role not in self._labelled_roles or first is None:
+            return [*blocks]
+        report.at("name").warn("Claude's messages have no name, so the text says who speaks")
+        labelled = [*blocks]
+        text = cast("TextBlockParam", blocks[first])
+        labelled[first] = cast("_BlockT", {**text, "text": f"{name}: {text['text']}"})
+        return labelled
+
     def add(self, index: int, message: ChatMessage) -> None:
         self._last_index = index
-        if type(message) is UserMessage and isinstance(message.content, str) and is_plain(message):
+        if (
+            type(message) is UserMessage
+            and isinstance(message.content, str)
+            and is_plain(message)
+            and not message.name
+        ):
             self._turns.add_user(index, (), text_blocks(message.content))
             return
         report = self._report.at("messages", index)
@@ -109,28 +159,44 @@ class Conversation:
                 self._add_assistant(index, message, report)
             case ToolMessage():
                 upstream_id = self._pending.resolve(message.tool_call_id, self._role_report(index))
-                self._turns.add_user(index, [to_tool_result(message, upstream_id, report)], [])
+                self._turns.add_user(index, self._results(message, upstream_id, report), [])
             case FunctionMessage():
                 upstream_id = self._pending.resolve_function(self._role_report(index))
-                self._turns.add_user(index, [to_tool_result(message, upstream_id, report)], [])
+                self._turns.add_user(index, self._results(message, upstream_id, report), [])
             case SystemMessage():
-                self._turns.add_system(to_system_content(message, report), report)
+                blocks = self._label(message, to_system_content(message, report), report)
+                self._turns.add_system(blocks, report)
 
     def turns(self, *, prefill: bool) -> list[MessageParam]:
         """The whole conversation. `prefill`: whether the model may continue a last assistant message. The model
         must support that, and the request must have neither thinking nor an output format.
         """
         self._reject_pending()
+        if not self._turns and self.system:
+            self._report.at("messages").warn(
+                "Claude answers only the user, so a user message requests to follow the system messages"
+            )
+            self._turns.add_user(self._last_index, [], [text_block(_SYSTEM_ONLY_TEXT)])
         if not self._turns:
             raise self._role_report(self._last_index).error(
-                "'messages' must hold at least one message from the user: Claude cannot answer system "
-                "messages alone."
+                "'messages' must hold at least one message with content."
             )
         return self._turns.finish(prefill=prefill)
 
     def _role_report(self, index: int) -> Report:
         """OpenAI spells this path with a dot before the index: `messages.[3].role`."""
         return self._report.at("messages", f"[{index}]", "role")
+
+    def _results(
+        self, given: ToolMessage | FunctionMessage | ToolResultBlock, upstream_id: str, report: Report
+    ) -> list[ContentBlockParam]:
+        """The result; none if it was joined with an earlier one of the same call."""
+        result = to_tool_result(given, upstream_id, report)
+        earlier = self._results_by_id.setdefault(upstream_id, result)
+        if earlier is result:
+            return [result]
+        join_results(earlier, result, report)
+        return []
 
     def _add_user(self, index: int, message: UserMessage, report: Report) -> None:
         """A tool result may also be one of Anthropic's blocks inside the user message."""
@@ -141,10 +207,11 @@ class Conversation:
                 part_report = report.at("content", place)
                 check_extras(part, part_report)
                 upstream_id = self._pending.resolve(part.tool_use_id, part_report.at("tool_use_id"))
-                results.append(to_tool_result(part, upstream_id, part_report))
+                results += self._results(part, upstream_id, part_report)
         blocks = [*results, *to_user_content(message, report)]
         set_client_breakpoint(blocks, message, report)
-        self._turns.add_user(index, blocks[: len(results)], blocks[len(results) :])
+        content = self._label(message, blocks[len(results) :], report)
+        self._turns.add_user(index, blocks[: len(results)], content)
 
     def _add_assistant(self, index: int, message: AssistantMessage, report: Report) -> None:
         blocks, calls = to_assistant_content(index, message, self._tool_calls, report)
@@ -154,14 +221,15 @@ class Conversation:
             self._reject_pending()
         if calls and not has_thinking_in_content(message):
             blocks = self._with_thinking(index, message, blocks, report)
-        self._turns.add_assistant(index, blocks)
+        self._turns.add_assistant(index, self._label(message, blocks, report))
         self._pending.add(calls, function_call_id(index) if message.function_call else None)
 
     def _with_thinking(
         self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], report: Report
     ) -> list[ContentBlockParam]:
         """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
-        key, own = min(client_ids(message), default=""), signatures(blocks)
+        keys, own = answer_keys(client_ids(message), blocks), signatures(blocks)
+        key = next((key for key in keys if key in self._stored_answers), keys[0])
         stored = self._stored_answers.get(key)
         if stored is not None and key in self._restored:
             stored = ()  # a repeated id is replaced upstream, so the message cannot be the stored answer
@@ -171,7 +239,8 @@ class Conversation:
             same = stored is not None and signatures(stored) == own
             return (restore_answer(stored or (), blocks, report) if same else None) or blocks
         if stored is None:
-            self.missing_thinking.append(index)
+            if is_own_id(key):  # otherwise, the answer may be another model's
+                self.missing_thinking.append(index)
             return blocks
         answer = restore_answer(stored, blocks, report)
         if answer is None:
@@ -188,6 +257,31 @@ class Conversation:
                 "'tool_call_id'. The following tool_call_ids did not have response messages: "
                 + ", ".join(shown)
             )
+
+
+def replay_keys(messages: Sequence[ChatMessage], tool_calls: ToolCalls) -> list[str]:
+    """The replay keys of the messages that call tools, without those that have thinking in their content."""
+    keys: list[str] = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, AssistantMessage) or has_thinking_in_content(message):
+            continue
+        ids = client_ids(message)
+        blocks: list[ContentBlockParam] = []
+        if not is_own_id(min(ids, default="")):
+            with suppress(APIError):  # add() raises it again, with the place
+                blocks, _ = to_assistant_content(index, message, tool_calls, Report())
+        keys += answer_keys(ids, blocks) if ids or message.function_call else []
+    return keys
+
+
+def _has_only_content(message: UserMessage) -> bool:
+    return is_plain(message) and not message.name
+
+
+def _speaker(message: ChatMessage) -> str:
+    if isinstance(message, SystemMessage | UserMessage | AssistantMessage):
+        return (message.name or "").strip()
+    return ""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 
+from claudexia.errors import APIError
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.types.anthropic import DocumentBlockParam, ImageBlockParam
 from claudexia.translate.types.messages import BareImageURL, FilePart, ImagePart
@@ -18,7 +19,10 @@ MAX_BASE64 = 10 * 1024 * 1024
 MAX_FILE_BASE64 = 32 * 1024 * 1024
 FILES_NOT_STORED = "the gateway stores no files; send the content itself as base64, for example in 'file_data'"
 
+_FILE_FIELDS = ("file_data", "file_url", "file_id")  # in order of preference
 _WEB_URL = re.compile(r"https?:", re.IGNORECASE)
+_ANY_URL = re.compile(r"https?:|data:", re.IGNORECASE)
+_NO_IMAGE = "invalid_image_format"
 _IMAGE_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -27,7 +31,7 @@ _IMAGE_SIGNATURES = (
 _ACCEPTED = "Claude reads PDF files, text files in UTF-8 and PNG, JPEG, GIF or WebP images"
 
 
-def to_image(part: ImagePart, report: Report) -> ImageBlockParam:
+def to_image(part: ImagePart, report: Report) -> ImageBlockParam | DocumentBlockParam:
     """Raises APIError 400 for what Claude cannot read."""
     report = report.at("image_url")
     check_extras(part.image_url, report)
@@ -40,22 +44,34 @@ def to_image(part: ImagePart, report: Report) -> ImageBlockParam:
         case "https" | "http":
             return {"type": "image", "source": {"type": "url", "url": f"{scheme.lower()}:{rest}"}}
         case "data":
-            return image_from_base64(
+            return image_or_document(
                 _data_url_base64(rest, "'data:image/...;base64,' and the encoded image", report), report
             )
     raise report.invalid("expected an https URL or a data URL with base64 content")
 
 
+def image_or_document(encoded: str, report: Report) -> ImageBlockParam | DocumentBlockParam:
+    """Some clients send every file as an image. Raises APIError 400 like image_from_base64()."""
+    try:
+        return image_from_base64(encoded, report)
+    except APIError as error:
+        data = _within_limit(encoded, report)
+        document = _document(data, _decoded(data, report)) if error.code == _NO_IMAGE else None
+        if document is None:
+            raise
+        return document
+
+
 def image_from_base64(encoded: str, report: Report) -> ImageBlockParam:
     """Raises APIError 400 if it is too large, not base64 or not an image that Claude reads."""
     data = _without_spaces(encoded)
+    media_type = _image_type(_decoded(data, report))
+    if media_type is None:
+        raise report.invalid("the data is not a PNG, JPEG, GIF or WebP image", _NO_IMAGE)
     if len(data) > MAX_BASE64:
         raise report.invalid(
             f"the image is larger than {MAX_BASE64 // 2**20} MB, Claude's limit", "image_too_large"
         )
-    media_type = _image_type(_decoded(data, report))
-    if media_type is None:
-        raise report.invalid("the data is not a PNG, JPEG, GIF or WebP image", "invalid_image_format")
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
 
@@ -63,13 +79,14 @@ def to_file(part: FilePart, report: Report) -> DocumentBlockParam | ImageBlockPa
     """Raises APIError 400 for what Claude cannot read."""
     file, report = part.file, report.at("file")
     check_extras(file, report)
-    given = (file.file_data or file.file_url or "").strip()
+    field, given = next(
+        ((name, text.strip()) for name in _FILE_FIELDS if (text := getattr(file, name))), ("file_data", "")
+    )
+    if field == "file_id" and not _ANY_URL.match(given):
+        raise report.at("file_id").unsupported(FILES_NOT_STORED)
     if not given:
-        if file.file_id:
-            raise report.at("file_id").unsupported(FILES_NOT_STORED)
         raise report.at("file_data").missing()
-    field = report.at("file_data" if file.file_data else "file_url")
-    block = _from_url(given) if _WEB_URL.match(given) else _from_data(given, field)
+    block = _from_url(given) if _WEB_URL.match(given) else _from_data(given, report.at(field))
     name = (file.filename or "").strip()
     if name and block["type"] == "document":
         block["title"] = name
@@ -78,12 +95,21 @@ def to_file(part: FilePart, report: Report) -> DocumentBlockParam | ImageBlockPa
     return block
 
 
-def pdf_from_base64(encoded: str, report: Report) -> DocumentBlockParam:
-    """Raises APIError 400 if it is not a PDF."""
+def document_from_base64(encoded: str, report: Report) -> DocumentBlockParam:
+    """Raises APIError 400 if it is neither a PDF nor text."""
     data = _within_limit(encoded, report)
-    if not _is_pdf(_decoded(data, report)):
-        raise report.invalid("the data is not a PDF", "invalid_file_format")
-    return _pdf(data)
+    document = _document(data, _decoded(data, report))
+    if document is None:
+        raise report.invalid("the data is neither a PDF nor text in UTF-8", "invalid_file_format")
+    return document
+
+
+def _document(data: str, content: bytes) -> DocumentBlockParam | None:
+    """The document of the base64 `data`, decoded as `content`; None if it is neither a PDF nor a text."""
+    if _is_pdf(content):
+        return _pdf(data)
+    text = _text(content)
+    return _text_document(text) if text and text.strip() else None
 
 
 def _from_url(url: str) -> DocumentBlockParam:
@@ -109,6 +135,10 @@ def _from_data(given: str, report: Report) -> DocumentBlockParam | ImageBlockPar
         raise report.invalid(f"{_ACCEPTED}, and this file is none of them", "invalid_file_format")
     if not text.strip():
         raise report.invalid("the file is empty", "invalid_file_format")
+    return _text_document(text)
+
+
+def _text_document(text: str) -> DocumentBlockParam:
     return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
 
 

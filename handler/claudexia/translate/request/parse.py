@@ -6,7 +6,9 @@ for the name of a branch and left out, unless it is the key that is missing.
 """
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
@@ -38,6 +40,12 @@ _BOUNDS = {
 }
 
 
+# Servers of other models take 0 or -1 for no limit.
+_LIMITS = {"max_tokens", "max_completion_tokens"}
+NO_LIMIT = "If you want no limit, leave the field out."
+
+_STEPS = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
 # How many of pydantic's errors are looked at.
 _MAX_ERRORS = 100
 
@@ -62,13 +70,30 @@ def parse_body(model: type[_ParamsT], body: bytes) -> _ParamsT:
         raise _as_api_error(error, body) from None
 
 
+def with_existing_param(error: APIError, body: bytes) -> APIError:
+    """`error` with a `param` that leads through `body`, whose fields may be spelled in another way.
+
+    A missing field, and OpenAI's own spelling `messages.[3].role`, are left as they are.
+    """
+    param = error.param or ""
+    if error.code == "missing_required_parameter" or ".[" in param:
+        return error
+    steps: list[Step] = [int(index) if index else name for name, index in _STEPS.findall(param)]
+    try:
+        existing = spell_path(_existing_steps(steps, json.loads(body)))
+    except (ValueError, RecursionError):
+        return error
+    if not existing or existing == param:
+        return error
+    return replace(error, param=existing, message=error.message.replace(param, existing))
+
+
 def _as_api_error(error: ValidationError, body: bytes) -> APIError:
     details = error.errors(include_url=False)
     first = details[0]
     if first["type"] == "json_invalid":
-        return invalid_request(
-            f"We could not parse the JSON body of your request: {first['ctx']['error']}.", None
-        )
+        reason = "it is not valid UTF-8" if _is_undecodable(body) else first["ctx"]["error"]
+        return invalid_request(f"We could not parse the JSON body of your request: {reason}.", None)
     document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
     part = _part(first)
@@ -79,6 +104,14 @@ def _as_api_error(error: ValidationError, body: bytes) -> APIError:
         return invalid_request(_RESPONSES_BODY, "messages", "missing_required_parameter")
     types = [d["type"] for p, d in related if p == path]
     return _to_api_error(path, chosen, types)
+
+
+def _is_undecodable(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _part(detail: ErrorDetails) -> tuple[Step, ...]:
@@ -147,9 +180,10 @@ def _out_of_bounds(name: str, detail: ErrorDetails) -> APIError:
     code, phrase, sign, key = _BOUNDS[detail["type"]]
     given, bound = detail["input"], detail["ctx"][key]
     number = "integer" if isinstance(given, int) and isinstance(bound, int) else "decimal"
+    hint = f" {NO_LIMIT}" if name in _LIMITS and given in (0, -1) else ""
     return invalid_request(
         f"Invalid '{shorten(name)}': {number} {phrase}. Expected a value {sign} {bound:g}, "
-        f"but got {shorten(given)} instead.",
+        f"but got {shorten(given)} instead.{hint}",
         name,
         f"{number}_{code}",
     )

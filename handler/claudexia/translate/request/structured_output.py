@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.numbers import reject_non_finite
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
     InputBlockParam,
@@ -93,6 +94,7 @@ def _from_schema(response_format: JSONSchemaFormat, report: Report) -> OutputFor
     from claudexia.translate.schema import adapt, has_object_root  # noqa: PLC0415  # most requests have none
 
     schema = given.schema_
+    reject_non_finite(schema, report)
     if given.description and not schema.get("description"):
         schema = {**schema, "description": given.description}
     adapted = adapt(schema)

@@ -4,8 +4,10 @@ The API takes back thinking that it signed, byte for byte, or none at all.
 Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import TypeGuard, cast
 
 from claudexia.errors import APIError
@@ -13,15 +15,14 @@ from claudexia.translate.report import Report
 from claudexia.translate.request.prompt_cache import last_cache_control, set_breakpoint
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
-    Message,
     MessageCreateParams,
     MessageParam,
     RedactedThinkingBlockParam,
     ThinkingBlockParam,
+    ToolUseBlockParam,
 )
 from claudexia.translate.types.messages import (
     AssistantMessage,
-    ChatMessage,
     ReasoningDetail,
     RedactedThinkingBlock,
     ThinkingBlock,
@@ -34,6 +35,7 @@ StoredBlock = Mapping[str, object]
 StoredAnswers = Mapping[str, Sequence[StoredBlock]]
 SignedThinking = ThinkingBlockParam | RedactedThinkingBlockParam
 
+_OWN_ID = "toolu_"  # also on other hosts: toolu_bdrk_, toolu_vrtx_
 _THINKING_TYPES = ("thinking", "redacted_thinking")
 _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
@@ -64,7 +66,7 @@ def thinking_beside_content(message: AssistantMessage, report: Report) -> list[S
     # Some clients send the same thinking in both fields.
     for field, found in (
         ("thinking_blocks", [to_thinking_block(block) for block in blocks or ()]),
-        ("reasoning_details", [_from_detail(detail) for detail in details or ()]),
+        ("reasoning_details", [_from_detail(detail) for detail in details or () if _may_be_signed(detail)]),
     ):
         for index, thinking in enumerate(found):
             if thinking is None:
@@ -89,18 +91,26 @@ def client_ids(message: AssistantMessage) -> list[str]:
     return native + [call.id for call in message.tool_calls or []]
 
 
-def tool_call_keys(messages: Sequence[ChatMessage]) -> list[str]:
-    """The replay keys of the messages that call tools, without those that have thinking in their content.
-
-    A replay key is the smallest of the client's tool-call ids in one message.
+def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list[str]:
+    """The keys of a message that calls tools: the smallest of its call ids, `ids`, and if that is not Claude's,
+    since some clients replace ids, one that is made of the calls in `blocks`.
     """
-    return [
-        min(ids)
-        for message in messages
-        if isinstance(message, AssistantMessage)
-        and (ids := client_ids(message))
-        and not has_thinking_in_content(message)
-    ]
+    key = min(ids, default="")
+    if is_own_id(key):
+        return [key]
+    return [*filter(None, [key]), content_key(blocks)]
+
+
+def is_own_id(call_id: str) -> bool:
+    """Whether it is an id of Claude's, and not one of a client or of another model."""
+    return call_id.startswith(_OWN_ID)
+
+
+def content_key(blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
+    """The key of the calls in `blocks`: names and inputs, in order."""
+    calls = [[block["name"], block["input"]] for block in blocks if block.get("type") == "tool_use"]
+    text = json.dumps(calls, sort_keys=True, separators=(",", ":"))
+    return f"calls_{sha256(text.encode()).hexdigest()[:32]}"
 
 
 def signatures(blocks: Sequence[StoredBlock] | Sequence[ContentBlockParam]) -> list[object]:
@@ -116,17 +126,23 @@ def restore_answer(
     `converted` are the blocks of the message that the client sent.
     """
     blocks = cast("Sequence[ContentBlockParam]", stored)
-    if _calls(blocks) != _calls(converted) or _text(converted) not in ("", _text(blocks)):
+    ids = _sent_ids(blocks, converted)
+    if ids is None or _text(converted) not in ("", _text(blocks)):
         return None
     # The API sometimes returns empty text, but does not accept it.
-    kept = [block for block in blocks if block["type"] != "text" or block["text"].strip()]
+    kept = [
+        _with_id(block, ids[block["id"]]) if block["type"] == "tool_use" else block
+        for block in blocks
+        if block["type"] != "text" or block["text"].strip()
+    ]
     set_breakpoint(kept, last_cache_control(converted), report)
     return kept
 
 
-def replay_key(message: Message) -> str | None:
-    """The key that tool_call_keys() returns when the client sends this answer back; None without tool calls."""
-    return min((block["id"] for block in message["content"] if block.get("type") == "tool_use"), default=None)
+def replay_keys(content: Sequence[StoredBlock]) -> list[str]:
+    """The keys that answer_keys() may give when the client sends this answer back; none without tool calls."""
+    ids = [str(block["id"]) for block in content if block.get("type") == "tool_use"]
+    return [min(ids), content_key(content)] if ids else []
 
 
 def refuses_thinking(error: APIError) -> bool:
@@ -151,16 +167,35 @@ def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
     return [turn for turn in stripped if turn["content"]]
 
 
+def _may_be_signed(detail: ReasoningDetail) -> bool:
+    """False for summaries and for the thinking of other vendors' models, which has another format."""
+    anthropic = not detail.format or detail.format.startswith("anthropic")
+    return anthropic and detail.type in ("reasoning.text", "reasoning.encrypted")
+
+
 def _from_detail(detail: ReasoningDetail) -> SignedThinking | None:
-    # The field also holds the thinking of other vendors' models, which differs by its format.
-    if detail.format and not detail.format.startswith("anthropic"):
-        return None
     match detail.type:
         case "reasoning.text" if detail.signature:
             return {"type": "thinking", "thinking": detail.text or "", "signature": detail.signature}
         case "reasoning.encrypted" if detail.data:
             return {"type": "redacted_thinking", "data": detail.data}
     return None
+
+
+def _sent_ids(
+    stored: Sequence[ContentBlockParam], converted: Sequence[ContentBlockParam]
+) -> dict[str, str] | None:
+    """The client's id of each stored call, in the order of the calls; None if the calls are not the same."""
+    ours, theirs = _calls(stored), _calls(converted)
+    if ours == theirs:  # in any order
+        return {call_id: call_id for call_id in ours}
+    if [*ours.values()] != [*theirs.values()] or ours.keys() & theirs.keys():
+        return None
+    return dict(zip(ours, theirs, strict=True))
+
+
+def _with_id(block: ToolUseBlockParam, call_id: str) -> ToolUseBlockParam:
+    return block if block["id"] == call_id else {**block, "id": call_id}
 
 
 def _calls(blocks: Sequence[ContentBlockParam]) -> dict[str, tuple[str, Mapping[str, object]]]:

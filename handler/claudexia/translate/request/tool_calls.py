@@ -13,7 +13,9 @@ from typing import cast
 
 from pydantic_core import from_json
 
+from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
+from claudexia.translate.request.numbers import finite
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.schema.property_names import PropertyNames, rename_input
 from claudexia.translate.types.anthropic import ToolUseBlockParam
@@ -33,15 +35,14 @@ class ToolNames:
 
     A name that Claude does not accept, or that is `reserved` for one of Claude's own tools, is replaced. The
     replacement depends on nothing but the name. `called` are the upstream names of the tools that the
-    conversation calls, each once, in order.
+    conversation calls, each once, in order. `custom` are the client's names of its custom tools.
     """
 
-    def __init__(self, reserved: Collection[str] = ()) -> None:
+    def __init__(self, reserved: Collection[str] = (), custom: Collection[str] = ()) -> None:
         self.called: dict[str, None] = {}
+        self.custom = custom
         # By the upstream name of a tool: the names of its arguments that are replaced.
         self.arguments: dict[str, PropertyNames] = {}
-        # The upstream names of the tools that the client declared as custom tools.
-        self.custom: set[str] = set()
         self._reserved = reserved
         self._originals: dict[str, str] = {}
 
@@ -71,42 +72,67 @@ class ToolCalls:
 
     def from_tool_call(self, call: ToolCall, report: Report) -> ToolUseBlockParam:
         """Raises APIError 400 for a call that is neither of a function nor of a custom tool."""
-        check_extras(call, report)
-        match call.type or ("custom" if call.custom and not call.function else "function"):
-            case "function":
-                if call.function is None:
-                    raise report.at("function").missing()
-                block = self.from_function(call.function, call.id, report.at("function"))
-            case "custom":
-                if call.custom is None:
-                    raise report.at("custom").missing()
-                check_extras(call.custom, report.at("custom"))
-                # Upstream, a custom tool is a tool with one string.
-                block = self._tool_use(call.id, call.custom.name, {"input": call.custom.input or ""})
-            case _:
-                raise report.at("type").unsupported("only calls of type 'function' or 'custom' are translated")
+        name, arguments = self._call(call, report)
+        block = self._tool_use(call.id, name, arguments)
         if control := client_cache_control(call, report):
             block["cache_control"] = control
         return block
 
     def from_function(self, function: CalledFunction, client_id: str, report: Report) -> ToolUseBlockParam:
         check_extras(function, report)
-        text = function.arguments or ""
-        if self._names.upstream(function.name) in self._names.custom:
-            # Some clients send the call of a custom tool back as one of a function.
-            return self._tool_use(client_id, function.name, _custom_input(text))
-        arguments = _arguments(text, report)
-        return self._tool_use(client_id, function.name, arguments)
+        return self._tool_use(client_id, function.name, self._arguments(function, report))
 
-    def from_block(self, block: ToolUseBlock) -> ToolUseBlockParam:
-        return self._tool_use(block.id, block.name, block.input)
+    def from_block(self, block: ToolUseBlock, report: Report) -> ToolUseBlockParam:
+        return self._tool_use(block.id, block.name, finite(block.input, report.at("input")))
+
+    def check_repetition(self, call: ToolCall, block: ToolUseBlockParam, report: Report) -> None:
+        """For a call that is in the message's content, too, as `block`. Raises APIError 400 if they differ.
+
+        Some clients leave the input in the content empty.
+        """
+        name, given = self._call(call, report)
+        upstream_name = self._names.upstream(name)
+        if block["name"] == upstream_name:
+            arguments = self._with_upstream_names(upstream_name, given)
+            if not block["input"]:
+                block["input"] = arguments
+            if block["input"] == arguments:
+                return
+        raise report.invalid(
+            f"the content of this message has another call with the id '{shorten(call.id, 40)}'"
+        )
+
+    def _call(self, call: ToolCall, report: Report) -> tuple[str, dict[str, object]]:
+        """The client's name of the tool, and the input."""
+        check_extras(call, report)
+        match call.type or ("custom" if call.custom and not call.function else "function"):
+            case "function":
+                if call.function is None:
+                    raise report.at("function").missing()
+                check_extras(call.function, report.at("function"))
+                return call.function.name, self._arguments(call.function, report.at("function"))
+            case "custom":
+                if call.custom is None:
+                    raise report.at("custom").missing()
+                check_extras(call.custom, report.at("custom"))
+                return call.custom.name, _custom_input(call.custom.input or "")
+        raise report.at("type").unsupported("only calls of type 'function' or 'custom' are translated")
+
+    def _arguments(self, function: CalledFunction, report: Report) -> dict[str, object]:
+        text = function.arguments or ""
+        if function.name in self._names.custom:
+            return _custom_input_of_function(text)
+        return _arguments(text, report.at("arguments"))
 
     def _tool_use(self, client_id: str, name: str, given: dict[str, object]) -> ToolUseBlockParam:
         upstream_name = self._names.upstream(name)
         self._names.called[upstream_name] = None
-        if replaced := self._names.arguments.get(upstream_name):
-            given = rename_input(given, replaced)
-        return {"type": "tool_use", "id": self._upstream_id(client_id), "name": upstream_name, "input": given}
+        input_ = self._with_upstream_names(upstream_name, given)
+        return {"type": "tool_use", "id": self._upstream_id(client_id), "name": upstream_name, "input": input_}
+
+    def _with_upstream_names(self, upstream_name: str, given: dict[str, object]) -> dict[str, object]:
+        replaced = self._names.arguments.get(upstream_name)
+        return rename_input(given, replaced) if replaced else given
 
     def _upstream_id(self, client_id: str) -> str:
         valid = _valid(client_id) or "call"
@@ -128,6 +154,8 @@ class PendingToolCalls:
     def __init__(self) -> None:
         # Upstream ids by client id, which the client may have used twice.
         self._pending: defaultdict[str, deque[str]] = defaultdict(deque)
+        # The upstream id by client id of the calls whose last result has come.
+        self._answered: dict[str, str] = {}
         self._function_call = ""
 
     def add(self, calls: Iterable[Call], function_call: str | None) -> None:
@@ -137,14 +165,19 @@ class PendingToolCalls:
         self._function_call = function_call or self._function_call
 
     def resolve(self, client_id: str, report: Report) -> str:
-        """The upstream id of the call; raises APIError 400 if no such call is pending."""
+        """The upstream id of the call; raises APIError 400 if the last assistant turn has no such call.
+
+        A further result for a call has the same id.
+        """
         pending = self._pending[client_id]
-        if not pending:
+        if pending:
+            self._answered[client_id] = pending.popleft()
+        elif client_id not in self._answered:
             raise report.error(
                 "Invalid parameter: messages with role 'tool' must be a response to a preceeding message "
                 "with 'tool_calls'."
             )
-        return pending.popleft()
+        return self._answered[client_id]
 
     def resolve_function(self, report: Report) -> str:
         """The upstream id of the `function_call`; raises APIError 400 if none is pending."""
@@ -160,6 +193,7 @@ class PendingToolCalls:
         """Removes all pending calls and returns their client ids."""
         client_ids = [client_id for client_id, upstream_ids in self._pending.items() if upstream_ids]
         self._pending.clear()
+        self._answered.clear()
         self._function_call = ""
         return client_ids
 
@@ -175,17 +209,25 @@ def _valid(text: str) -> str:
 
 
 def _custom_input(text: str) -> dict[str, object]:
-    """The input of a custom tool, as it is or as the object with one string that it is upstream."""
+    """Upstream, a custom tool is a tool with one string."""
+    return {"input": text}
+
+
+def _custom_input_of_function(text: str) -> dict[str, object]:
+    """The input of a custom tool whose call came back as a function's: as it is, or as it is upstream."""
     try:
         value: object = from_json(text)
     except ValueError:
         value = None
     is_wrapped = isinstance(value, dict) and value.keys() == {"input"} and isinstance(value["input"], str)
-    return cast("dict[str, object]", value) if is_wrapped else {"input": text}
+    return cast("dict[str, object]", value) if is_wrapped else _custom_input(text)
 
 
 def _arguments(text: str, report: Report) -> dict[str, object]:
-    """The arguments as an object. Text that is not a JSON object is sent as the one property `arguments`."""
+    """The arguments as an object. Text that is not a JSON object is sent as the one property `arguments`.
+
+    An empty array, which is how PHP writes an empty object, and null mean no arguments.
+    """
     if not text.strip():
         return {}
     try:
@@ -193,8 +235,8 @@ def _arguments(text: str, report: Report) -> dict[str, object]:
     except ValueError:
         value = text
     if isinstance(value, dict):
-        return value
+        return finite(value, report)
     if value is None or value == []:  # PHP's form of an empty object
         return {}
-    report.at("arguments").warn("not a JSON object, so it was sent as the value of 'arguments'")
+    report.warn("not a JSON object, so it was sent as the value of 'arguments'")
     return {"arguments": value}

@@ -17,6 +17,7 @@ from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.forced_call import ForcedCall, to_forced_call
+from claudexia.translate.request.numbers import reject_non_finite
 from claudexia.translate.request.prompt_cache import client_cache_control
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tool_choice import (
@@ -127,8 +128,6 @@ def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: R
     for definition in definitions:
         if definition.arguments:
             names.arguments[str(definition.name)] = definition.arguments
-        if definition.custom:
-            names.custom.add(str(definition.name))
     return definitions
 
 
@@ -154,7 +153,7 @@ def to_tool_config(
     config = ToolConfig(
         tools,
         choice,
-        custom=frozenset(names.custom),
+        custom=frozenset(str(definition.name) for definition in definitions if definition.custom),
         function_call=bool(params.functions and not params.tools),
         named_call=choice is not None and choice["type"] == "tool",
     )
@@ -207,6 +206,11 @@ def _replace_force(config: ToolConfig, choice: ToolChoiceParam, report: Report, 
     config.choice = without_force(choice)
 
 
+def custom_names(params: CompletionCreateParams) -> frozenset[str]:
+    """The client's names of its custom tools."""
+    return frozenset(tool.custom.name for tool in params.tools or [] if isinstance(tool, CustomTool))
+
+
 def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
     """Upstream names that no client tool can have because one of Claude's own tools has them."""
     searches = params.web_search_options is not None and not _has_own_web_search(params)
@@ -248,7 +252,9 @@ def _distinct(definitions: Sequence[Definition]) -> list[Definition]:
             continue
         first = by_name.setdefault(definition.name, definition)
         if (first.param, first.is_strict) != (definition.param, definition.is_strict):
-            raise definition.name_report.invalid(f"two tools have the name '{shorten(definition.name)}'")
+            raise definition.name_report.invalid(
+                f"two different tools have the name '{shorten(definition.name)}'"
+            )
     return [each for each in definitions if each.name is None or by_name[each.name] is each]
 
 
@@ -288,6 +294,7 @@ def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) ->
 def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> Definition:
     """A function in `tools` or in the legacy `functions`."""
     check_extras(function, report)
+    reject_non_finite(function.parameters, report.at("parameters"))
     given = to_input_schema(function.parameters, function.name, report.at("parameters"))
     param = _tool_param(names.upstream(function.name), given.schema, function.description, given.rule)
     _set_cache_control(param, function, report)
@@ -308,14 +315,17 @@ def _grammar_rule(given: CustomToolFormat, report: Report) -> str | None:
     if given.type != "grammar":
         check_extras(given, report)
         return None
-    report.warn("Claude cannot be constrained by a grammar, so the grammar was put into the tool's description")
     # Responses has the two fields beside `type`, chat completions in an object.
     grammar = given.grammar or given
+    if not grammar.definition:
+        raise report.at("definition").missing()
+    report.warn("Claude cannot be constrained by a grammar, so the grammar was put into the tool's description")
     syntax = f"{grammar.syntax} grammar" if grammar.syntax else "grammar"
-    return f"The input must match this {syntax}:\n{grammar.definition or ''}"
+    return f"The input must match this {syntax}:\n{grammar.definition}"
 
 
 def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> Definition:
+    reject_non_finite(tool.input_schema, report.at("input_schema"))
     given = to_input_schema(tool.input_schema, tool.name, report.at("input_schema"))
     param = _tool_param(names.upstream(tool.name), given.schema, tool.description, given.rule)
     if tool.strict is not None:

@@ -172,6 +172,10 @@ class ChatCompletionStream:
         """The last chunk of an answer, with the `usage` of all its choices."""
         return self._chunks.usage(usage)
 
+    def keep_alive_chunk(self) -> ChatCompletionChunk:
+        """A chunk with an empty delta, valid anywhere before the finish_reason."""
+        return self._chunks.chunk({})
+
     def _on_start(self, message: Message) -> list[ChatCompletionChunk]:
         if self._chunks.has_role:
             raise upstream_error("The upstream restarted its answer after part of it had been sent.")

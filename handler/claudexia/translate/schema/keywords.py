@@ -156,9 +156,11 @@ def constrains(keyword: str, value: object) -> bool:
     return type(value) is not type(neutral) or value != neutral
 
 
-# Lookaround and other group extensions, back-references, Unicode properties, word boundaries, and repetition
-# counts of 100 or more, which make the grammar too large.
-_UNSUPPORTED_PATTERN = re.compile(r"\(\?(?!:)|\\[1-9kpPbB]|\{\d*,?\d{3,}")
+# Lookaround and other group extensions, back-references, word boundaries, and repetition counts of 100 or more,
+# which make the grammar too large.
+_UNSUPPORTED_PATTERN = re.compile(r"\(\?(?!:)|\\[1-9kbB]|\{\d*,?\d{3,}")
+# A class of characters by a Unicode property, which Python's re does not know; or another escape.
+_PROPERTY = re.compile(r"\\(?:[pP]\{[A-Za-z0-9_=-]+\}|.)", re.DOTALL)
 
 
 # In characters. To compile a long one takes thousands of times as long as to read it.
@@ -169,7 +171,7 @@ def is_supported_pattern(pattern: str) -> bool:
     if len(pattern) > _MAX_PATTERN or _UNSUPPORTED_PATTERN.search(pattern):
         return False
     try:
-        re.compile(pattern)
+        re.compile(_PROPERTY.sub(lambda escape: r"\w" if len(escape[0]) > 2 else escape[0], pattern))
     except (re.error, OverflowError, RecursionError):
         return False
     return True

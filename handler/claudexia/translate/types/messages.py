@@ -155,6 +155,12 @@ class ToolUseBlock(Cacheable):
     input: dict[str, object]
 
 
+class InputJSONDelta(Params):
+    """A piece of a streamed call that some clients leave in the content; the call is beside it."""
+
+    type: Literal["input_json_delta"]
+
+
 class ThinkingBlock(Params):
     type: Literal["thinking"]
     thinking: str | None = None
@@ -241,6 +247,7 @@ AssistantParts = Items[
         | ThinkingBlock
         | RedactedThinkingBlock
         | ToolUseBlock
+        | InputJSONDelta
         | ServerToolUseBlock
         | WebSearchToolResultBlock
         | ServerToolResultBlock,
@@ -252,11 +259,13 @@ AssistantParts = Items[
 class SystemMessage(Cacheable):
     role: Literal["system", "developer"]
     content: str | Items[TextPart] | None = None
+    name: str | None = None
 
 
 class UserMessage(Cacheable):
     role: Literal["user"]
     content: str | UserParts | None = None
+    name: str | None = None
 
 
 class CalledFunction(Params):
@@ -287,6 +296,18 @@ class ToolCall(Cacheable):
         return {**others, kind: nested}
 
 
+def _nested_call(given: object) -> object:
+    """A call in the form of the Responses API, which has the fields beside `type`."""
+    if not isinstance(given, dict) or "name" not in given:
+        return given
+    kind = "custom" if given.get("type") == "custom" else "function"
+    names = ("name", "input" if kind == "custom" else "arguments")
+    if given.get(kind) is not None:
+        return given
+    nested = {name: given[name] for name in names if name in given}
+    return {**{name: value for name, value in given.items() if name not in names}, kind: nested}
+
+
 class ReasoningDetail(Params):
     """OpenRouter's form of returned thinking. Source: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
 
@@ -300,8 +321,9 @@ class ReasoningDetail(Params):
 class AssistantMessage(Cacheable):
     role: Literal["assistant"]
     content: str | AssistantParts | None = None
+    name: str | None = None
     refusal: str | None = None
-    tool_calls: Items[ToolCall] | None = None
+    tool_calls: Items[Annotated[ToolCall, BeforeValidator(_nested_call)]] | None = None
     function_call: CalledFunction | None = None
     thinking_blocks: (
         Items[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None

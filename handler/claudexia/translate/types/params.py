@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
-from claudexia.translate.types.messages import ChatMessage
+from claudexia.translate.types.messages import ChatMessage, TextPart
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
 
 Warn = Callable[[str], None]
@@ -42,7 +42,7 @@ def at_most(limit: float) -> Callable[[float, Warn], float]:
     return convert
 
 
-def stop_sequences(value: str | list[str], warn: Warn) -> list[str] | None:
+def without_blank(value: str | list[str], warn: Warn) -> list[str] | None:
     """The API rejects blank sequences, so they are left out."""
     given = [value] if isinstance(value, str) else value
     usable = [sequence for sequence in given if sequence.strip()]
@@ -115,24 +115,22 @@ class JSONSchemaFormat(Params):
     json_schema: JSONSchemaObject
 
 
-_SCHEMA_FIELDS = ("name", "description", "schema", "strict")
-
-
-def _spelled_out(given: object) -> object:
-    """A format with its schema beside `type`, as some clients send it, in the form of json_schema."""
-    if not isinstance(given, dict) or not isinstance(given.get("schema"), dict) or "json_schema" in given:
+def _nested_schema(given: object) -> object:
+    """A response format whose schema is beside `type`, as for the Responses API, or in a `json_object`."""
+    if not isinstance(given, dict) or given.get("type") not in ("json_object", "json_schema"):
         return given
-    if given.get("type") not in ("json_object", "json_schema"):
+    if not isinstance(given.get("schema"), dict) or given.get("json_schema") is not None:
         return given
-    nested = {"name": "response", **{key: given[key] for key in _SCHEMA_FIELDS if key in given}}
-    others = {key: value for key, value in given.items() if key not in _SCHEMA_FIELDS}
+    names = ("name", "description", "schema", "strict")
+    nested = {"name": "response", **{name: given[name] for name in names if given.get(name) is not None}}
+    others = {name: value for name, value in given.items() if name not in names}
     return {**others, "type": "json_schema", "json_schema": nested}
 
 
 ResponseFormat = Annotated[
     TextFormat | JSONObjectFormat | JSONSchemaFormat,
     Field(discriminator="type"),
-    BeforeValidator(_spelled_out),
+    BeforeValidator(_nested_schema),
 ]
 
 
@@ -146,9 +144,13 @@ ReasoningEffort = Annotated[
 
 
 class Reasoning(Params):
-    """OpenRouter's: `enabled` turns reasoning on, `max_tokens` limits it, `exclude` hides it."""
+    """OpenRouter's: `enabled` turns reasoning on, `max_tokens` limits it, `exclude` hides it.
+
+    `summary` is OpenAI's: how detailed the shown reasoning is. Claude's is a summary already.
+    """
 
     effort: Effort | None = None
+    summary: str | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
     exclude: bool | None = None
     enabled: bool | None = None
@@ -223,7 +225,11 @@ class CompletionCreateParams(Params):
         float | None, Field(ge=0, le=2), Native("temperature", at_most(1.0), "at most 1")
     ] = None
     top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
-    stop: Annotated[str | Items[str] | None, Native("stop_sequences", stop_sequences)] = None
+    stop: Annotated[str | Items[str] | None, Native("stop_sequences", without_blank)] = None
+    # Anthropic's name of the same field.
+    stop_sequences: Annotated[Items[str] | None, Native("stop_sequences", without_blank, yields_to="stop")] = (
+        None
+    )
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
     tools: Annotated[_Tools[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
@@ -242,6 +248,7 @@ class CompletionCreateParams(Params):
         WebSearchOptions | None, Composed("Claude's web search", "citations as annotations")
     ] = None
     prompt_cache_options: Annotated[PromptCacheOptions | None, Composed("cache_control")] = None
+    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None  # Anthropic's
     prompt_cache_retention: Annotated[
         Literal["in_memory", "in-memory", "24h"] | None, Composed("cache_control.ttl", "5m or 1h")
     ] = None
@@ -276,7 +283,8 @@ class CompletionCreateParams(Params):
     ] = None
 
     # Not OpenAI's, but sent by clients of Claude or of a router.
-    top_k: Annotated[_Count | None, Native("top_k")] = None
+    system: Annotated[str | Items[TextPart] | None, Composed("system", "before the messages")] = None
+    # Local servers take 0 and -1 for no limit.
+    top_k: Annotated[int | None, Field(ge=-1), Native("top_k")] = None
     thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None
     reasoning: Annotated[Reasoning | None, Composed("thinking, output_config.effort")] = None
-    cache_control: Annotated[CacheControl | None, Composed("cache_control")] = None

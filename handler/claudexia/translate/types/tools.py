@@ -87,6 +87,8 @@ _NESTED_FIELDS: Mapping[str, Sequence[str]] = {
 
 def nested(given: object) -> object:
     """The form of chat completions for that of the Responses API; anything else unchanged."""
+    if given == "any":  # Anthropic's word
+        return "required"
     if not isinstance(given, dict) or "input_schema" in given:
         return given
     kind = given.get("type") or "function"

@@ -256,7 +256,10 @@ REFUSED = [
     pytest.param([tool("x")], "messages.[0].role", "must be a response to a preceeding", id="orphan-first"),
     pytest.param([user("a"), tool("x")], "messages.[1].role", "must be a response", id="orphan"),
     pytest.param(
-        [user("a"), calls("x"), tool("x"), tool("x")], "messages.[3].role", "must be a response", id="twice"
+        [user("a"), calls("x"), tool("x"), user("b"), assistant("c"), tool("x")],
+        "messages.[5].role",
+        "must be a response",
+        id="a-result-of-an-earlier-turn",
     ),
     pytest.param([user("a"), calls("x"), tool("y")], "messages.[2].role", "must be a response", id="wrong-id"),
     pytest.param([user("a"), calls("x")], "messages.[1].role", WITH_RESULT, id="unanswered-at-the-end"),
@@ -267,7 +270,7 @@ REFUSED = [
         "messages: y",
         id="half-answered",
     ),
-    pytest.param([system("a"), system("b")], "messages.[1].role", "system messages alone", id="only-system"),
+    pytest.param([system(""), system(" ")], "messages.[1].role", "message with content", id="nothing"),
     pytest.param([assistant("")], "messages.[0].role", "at least one message", id="only-nothing"),
     pytest.param([function()], "messages.[0].role", "with 'function_call'", id="function-without-call"),
     pytest.param(
@@ -465,7 +468,7 @@ def test_response_fields_in_messages_are_ignored_and_others_reported() -> None:
     )
     assert not translate([user("a"), echoed, user("c")]).warnings
     warnings = translate([user("a", name="Bob"), assistant("b", mood="good"), user("c")]).warnings
-    assert [warning.param for warning in warnings] == ["messages[0].name", "messages[1].mood"]
+    assert [warning.param for warning in warnings] == ["messages[1].mood"]
 
 
 def test_the_prefix_of_a_growing_conversation_is_stable() -> None:

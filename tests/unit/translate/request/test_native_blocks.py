@@ -179,7 +179,7 @@ REFUSED = [
         [user([document(type="base64", media_type="x", data=PNG)])], f"{PART}.source.data", id="no-pdf"
     ),
     pytest.param(
-        [user([{"type": "image", "source": {**IMAGE["source"], "data": PDF}}])],  # type: ignore[dict-item]
+        [user([{"type": "image", "source": {**IMAGE["source"], "data": "UEsAAA=="}}])],  # type: ignore[dict-item]
         f"{PART}.source.data",
         id="no-image",
     ),

@@ -9,10 +9,11 @@ import pytest
 
 from claudexia.models import find_model
 from claudexia.translate.report import Report
-from claudexia.translate.request.conversation import Conversation
+from claudexia.translate.request.conversation import Conversation, replay_keys
 from claudexia.translate.request.parse import parse_params
-from claudexia.translate.request.thinking_replay import tool_call_keys, without_thinking
-from claudexia.translate.request.tool_calls import ToolNames
+from claudexia.translate.request.thinking_replay import replay_keys as stored_keys
+from claudexia.translate.request.thinking_replay import without_thinking
+from claudexia.translate.request.tool_calls import ToolCalls, ToolNames
 
 MODEL = "claude-sonnet-5-5"
 THINKING = {"type": "thinking", "thinking": "hm", "signature": "s"}
@@ -101,13 +102,13 @@ OWN = [
     pytest.param(
         {"reasoning_details": [{"type": "reasoning.encrypted", "data": "d", "format": "openai-responses-v1"}]},
         [],
-        ["messages[1].reasoning_details[0]"],
+        [],
         id="another-vendor",
     ),
     pytest.param(
         {"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}]},
         [],
-        ["messages[1].reasoning_details[0]"],
+        [],
         id="summary",
     ),
     pytest.param(
@@ -125,8 +126,8 @@ OWN = [
 
 @pytest.mark.parametrize(("fields", "thinking", "warned"), OWN)
 def test_client_thinking_precedes_the_content(fields: Any, thinking: Any, warned: list[str]) -> None:
-    result = translate_answer(assistant("b", call(), **fields), "x")
-    assert result.answer == [*thinking, text("b"), use()]
+    result = translate_answer(assistant("b", call("toolu_x"), **fields), "toolu_x")
+    assert result.answer == [*thinking, text("b"), use("toolu_x")]
     assert result.warned == warned
     assert result.unrecalled == ([] if thinking else [1])
 
@@ -238,12 +239,42 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
         assistant([THINKING, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
-    assert tool_call_keys(parsed(messages)) == ["a", "c", "d", "e"]
+    keys = replay_keys(parsed(messages), ToolCalls(ToolNames()))
+    assert [key for key in keys if not key.startswith("calls_")] == ["a", "c", "d", "e"]
+    assert len(keys) == 9
 
 
 def test_messages_without_any_thinking_are_counted() -> None:
-    messages = [USER, assistant("", call("b")), *results("b"), assistant("", call("a")), *results("a")]
-    assert Translation(messages, {"a": [use("a")]}).unrecalled == [1]
+    """Only of Claude's: a call with another id may be another model's."""
+    ids = ("toolu_b", "toolu_a", "call_c")
+    messages = [USER, *(part for each in ids for part in (assistant("", call(each)), *results(each)))]
+    assert Translation(messages, {"toolu_a": [use("toolu_a")]}).unrecalled == [1]
+
+
+TWO_CALLS = [THINKING, text("b"), use("toolu_1"), use("toolu_2", "g")]
+
+
+@pytest.mark.parametrize(
+    ("calls", "found"),
+    [
+        pytest.param([call("call_0"), call("call_1", "g")], True, id="other-ids"),
+        pytest.param([call("call_0", arguments='{ "a":1 }'), call("call_1", "g")], True, id="other-spaces"),
+        pytest.param([call("call_1"), call("call_0", "g")], True, id="ids-in-another-order"),
+        pytest.param([call("call_1", "g"), call("call_0")], False, id="calls-in-another-order"),
+        pytest.param([call("call_0"), call("call_1", "h")], False, id="another-name"),
+        pytest.param([call("call_0")], False, id="fewer-calls"),
+    ],
+)
+def test_thinking_is_found_by_the_calls_where_the_client_replaces_their_ids(
+    calls: list[Any], found: bool
+) -> None:
+    stored = dict.fromkeys(stored_keys(TWO_CALLS), TWO_CALLS)
+    ids = [each["id"] for each in calls]
+    result = Translation([USER, assistant("b", *calls), *results(*ids)], stored)
+    assert (THINKING in result.answer) == found
+    assert [block["id"] for block in result.answer if block["type"] == "tool_use"] == ids
+    assert not result.warned
+    assert not result.unrecalled
 
 
 def test_the_retry_is_sent_without_thinking() -> None:

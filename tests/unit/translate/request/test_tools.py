@@ -348,6 +348,7 @@ def test_calls_in_the_history_without_tools_define_tools_with_choice_none() -> N
 
 
 REFUSED = [
+    pytest.param({"tools": [custom(format={"type": "grammar", "grammar": {"syntax": "regex"}})]}, "tools[0].custom.format.definition", id="grammar-without-definition"),
     pytest.param({"tools": [{"type": "custom"}]}, "tools[0].custom", id="empty-custom"),
     pytest.param({"tools": [{"type": "custom", "name": ""}]}, "tools[0].name", id="empty-flat-name"),
     pytest.param({"tools": [{"type": "retrieval"}]}, "tools[0].type", id="unknown-type"),
@@ -357,13 +358,13 @@ REFUSED = [
     pytest.param({"tools": [function("bash"), {"type": "bash_20250124", "name": "bash"}]}, "tools[1].name", id="same-name-as-a-server-tool"),
     pytest.param({"tools": [{"type": "function"}]}, "tools[0].function", id="no-function"),
     pytest.param({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", id="no-name"),
-    pytest.param({"tools": [function(), function(description="d")]}, "tools[1].function.name", id="same-name-twice"),
+    pytest.param({"tools": [function(), function(description="another")]}, "tools[1].function.name", id="same-name-twice"),
     pytest.param({"tools": [function(parameters={"type": "string"})]}, "tools[0].function.parameters", id="root-type"),
     pytest.param({"tools": [function(parameters={"anyOf": []})]}, "tools[0].function.parameters", id="root-union"),
     pytest.param({"tools": [function(cache_control={"type": "x"})]}, "tools[0].function.cache_control.type", id="no-mark"),
     pytest.param({"tools": [function()], "tool_choice": NAMED}, "tool_choice", id="unknown-name"),
     pytest.param({"tools": [function()], "tool_choice": allowed("auto", "g")}, "tool_choice", id="unknown-allowed"),
-    pytest.param({"tools": [function()], "tool_choice": "any"}, "tool_choice", id="unknown-word"),
+    pytest.param({"tools": [function()], "tool_choice": "some"}, "tool_choice", id="unknown-word"),
     pytest.param({"tools": [function()], "tool_choice": {"type": "custom", "custom": {"name": "x"}}}, "tool_choice", id="custom-choice"),
     pytest.param({"tools": [function()], "tool_choice": {"type": "tool"}}, "tool_choice.name", id="anthropics-tool-without-name"),
     pytest.param({"tool_choice": {"type": "any"}}, "tool_choice", id="any-without-tools"),

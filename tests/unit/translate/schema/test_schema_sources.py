@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from claudexia.translate.schema import adapt_tool, fit_strict
+from claudexia.translate.schema import adapt, adapt_tool, fit_strict
 from tests.helpers.schemas import INTEGER, NULL, STRING, checked_adapt, closed, many
 
 
@@ -163,3 +163,24 @@ def test_the_first_strict_tools_are_enforced(
     for index in left_out:
         assert fitted[f"t{index}"].reason == f"{why} in one request"
         assert fitted[f"t{index}"].schema == schemas[index]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "enforced"),
+    [
+        (r"^\p{L}+$", True),
+        (r"^[\p{Lu}\p{Nd}_-]*$", True),
+        (r"\P{Script=Greek}", True),
+        (r"^\{p\}$", True),
+        (r"\\p{2}", True),
+        (r"\pL", False),
+        (r"\p{L", False),
+        (r"(a)\1", False),
+    ],
+)
+def test_which_patterns_are_enforced(pattern: str, enforced: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}, "required": ["a"]}
+    adapted = adapt({**schema, "additionalProperties": False})
+    properties: Any = adapted.schema["properties"]
+    assert ("pattern" in properties["a"]) == enforced
+    assert bool(adapted.relaxed) != enforced

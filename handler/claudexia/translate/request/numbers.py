@@ -1,0 +1,45 @@
+"""NaN and the infinities: Python's parsers read them, and 1e400, but JSON has no word for them."""
+
+import math
+from typing import TypeVar
+
+from pydantic_core import from_json, to_json
+
+from claudexia.translate.report import Report, Step
+
+_Value = TypeVar("_Value")
+
+
+def finite(value: _Value, report: Report) -> _Value:
+    """`value` with null in place of such numbers, which is reported."""
+    if not _may_hold_one(value):
+        return value
+    cleaned: _Value = from_json(to_json(value, inf_nan_mode="null"))
+    if cleaned != value:
+        report.warn("NaN and Infinity are not JSON values, so null was sent")
+    return cleaned
+
+
+def reject_non_finite(value: object, report: Report) -> None:
+    """Raises APIError 400 that names the place of such a number. For what means something else without it."""
+    if _may_hold_one(value) and (path := _find(value)) is not None:
+        raise report.at(*path).invalid("NaN and Infinity are not JSON values")
+
+
+def _may_hold_one(value: object) -> bool:
+    data = to_json(value)  # faster than a walk in Python
+    return b"NaN" in data or b"Infinity" in data
+
+
+def _find(value: object) -> tuple[Step, ...] | None:
+    """The path of the first such number."""
+    rest: list[tuple[tuple[Step, ...], object]] = [((), value)]
+    while rest:
+        path, node = rest.pop()
+        if isinstance(node, float) and not math.isfinite(node):
+            return path
+        if isinstance(node, dict):
+            rest += [((*path, key), child) for key, child in node.items()]
+        elif isinstance(node, list):
+            rest += [((*path, index), child) for index, child in enumerate(node)]
+    return None
