@@ -10,13 +10,13 @@ The rooms, from top to bottom. Imports only point down this list:
                     request
     generation      one request to Claude, whatever API the client uses: start, resume, stream, bill
     upstream        where Claude runs, behind the Protocol Upstream: one host, or several with failover
-    access          keys, limits, prices, the ledger, the thinking store
+    access          keys, limits, prices, the ledger, the thinking store, the stored responses
     observability   the record of a request, the log, the metrics
     storage         one table: in DynamoDB or in memory
     aws             signed calls to AWS: Signature Version 4, credentials, a client of the JSON APIs
     translate       pure functions and state machines; no HTTP, no AWS, no clock
-        request         a chat completion request -> MessageCreateParams
-        response        MessageStreamEvents -> accumulator -> chat completion, whole or in chunks
+        request         a chat completion or Responses request -> MessageCreateParams
+        response        MessageStreamEvents -> accumulator -> chat completion or response, whole or streamed
         schema          JSON Schema as Claude accepts it
         types           the wire types of both vendors
     settings        Settings: what an operator can configure

@@ -71,8 +71,6 @@ def events_of(url: str, **fields: Any) -> list[dict[str, Any]]:
     assert response.headers["content-type"].startswith("text/event-stream")
     events = []
     for frame in response.text.removesuffix("\n\n").split("\n\n"):
-        if frame.startswith(":"):
-            continue
         name, data = frame.split("\n")
         event = json.loads(data.removeprefix("data: "))
         assert name == f"event: {event['type']}"

@@ -48,7 +48,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "reasoning_effort": {"reasoning_effort": LONG},
     "response_format": {"response_format": {"type": LONG}},
     "tool type": {"tools": [{"type": LONG, "function": {"name": "f"}}]},
-    "tool name, twice": {"tools": [function(LONG), function(LONG)]},
+    "tool name, twice": {"tools": [function(LONG), function(LONG, description="another")]},
     "tool_choice": {"tools": [function("f")], "tool_choice": function(LONG)},
     "parameters of another type": {"tools": [function("f", parameters={"type": LONG})]},
     "parameters of many types": {"tools": [function("f", parameters={"type": ["string"] * 10_000})]},

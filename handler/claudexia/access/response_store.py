@@ -8,6 +8,7 @@ Source: https://platform.openai.com/docs/guides/conversation-state
 """
 
 import asyncio
+import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ _MAX_MEMORY = 64 * 1024 * 1024
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 _PART_BYTES = 380 * 1024
 _DATA, _PARTS = "data", "parts"  # attribute names
+# Clients send ids of their own. With "#", or longer than a table's key, one could not be looked up safely.
+_ID = re.compile(r"resp_[A-Za-z0-9_.:-]{1,200}")
 
 
 class StoredResponse(NamedTuple):
@@ -84,7 +87,8 @@ class TableResponseStore:
     """Keeps responses in the table.
 
     `on_error` is called with TableError.kind if a response is not stored because the table failed, with
-    `too_large` if it is larger than MAX_BYTES, and with `unreadable` if a part of one is missing or damaged.
+    `too_large` if it is larger than MAX_BYTES, with `bad_id` if its id cannot be looked up, and with
+    `unreadable` if a part of one is missing or damaged.
     """
 
     def __init__(self, table: Table, kept: timedelta, on_error: OnError) -> None:
@@ -97,6 +101,9 @@ class TableResponseStore:
         data = _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
+            return
+        if not _ID.fullmatch(stored.response["id"]):
+            self._on_error("bad_id")
             return
         partition = _partition(key_id, stored.response["id"])
         expires = int((now + self._kept).timestamp())
@@ -112,6 +119,8 @@ class TableResponseStore:
             self._on_error(error.kind)
 
     async def load(self, key_id: str, response_id: str, now: datetime) -> StoredResponse | None:
+        if not _ID.fullmatch(response_id):
+            return None
         partition = _partition(key_id, response_id)
         try:
             first = await self._table.get(_part_key(partition, 0))

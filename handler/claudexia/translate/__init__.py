@@ -6,6 +6,9 @@ Pure functions and a few state machines. They are given the time and ids; they u
     response    EventDecoder -> MessageAccumulator -> ChatCompletionStream -> encode      streamed
                 EventDecoder -> MessageAccumulator -> to_chat_completion                  whole
     failure     APIError
+
+The Responses API takes the same way: its request is read into the same pieces (to_response_pieces), and its
+events come from the same accumulator (ResponseStream, to_response).
 """
 
 from claudexia.errors import APIError

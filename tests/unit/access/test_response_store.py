@@ -67,6 +67,14 @@ def test_what_was_saved_is_loaded(stores: Stores, size: int) -> None:
     assert stores.load("resp_2") is None
 
 
+@pytest.mark.parametrize("id_", ["", "me#resp_1", "resp_" + "x" * 5000, "resp_é", "resp_1#000"])
+def test_an_id_of_another_kind_is_not_found(stores: Stores, id_: str) -> None:
+    """With the key "a" and the id "b#resp_1", nothing of the key "a#b" is found."""
+    stores.save(stored(), key="it#me")
+    assert stores.load(id_, key="it") is None
+    assert stores.errors == []
+
+
 def test_it_is_kept_for_its_time(stores: Stores) -> None:
     stores.save(stored())
     stores.clock.advance(hours=47)
