@@ -18,6 +18,7 @@ import httpx
 from pydantic_core import from_json, to_json
 
 from claudexia import __version__
+from claudexia.aws.transport import tls_context
 from claudexia.errors import APIError, upstream_error
 from claudexia.json_text import dump
 from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
@@ -359,7 +360,7 @@ def _has_trailing_data(response: httpx.Response) -> bool:
 
 def _transport(url: str, retries: int) -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(
-        verify=url.startswith("https:"),
+        verify=tls_context() if url.startswith("https:") else False,
         retries=retries,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         trust_env=False,
