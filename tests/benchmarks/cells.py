@@ -13,12 +13,14 @@ from random import Random
 
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.fake_upstream import PAUSING
-from tests.benchmarks.jobs import Job
+from tests.benchmarks.jobs import Api, Job
 from tests.benchmarks.load import Answer, Connection
 from tests.benchmarks.processes import Server, Servers
 
 _CLEANUP_SECONDS = 0.02  # for a relay to clean up after its last response
 SHORT = 3
+# Beside chat completions, which the rows without a name are of.
+OTHER_APIS: tuple[Api, ...] = ("responses", "messages")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int
     for name, buffered in (("streamed", False), ("buffered", True)):
         row = f"CPU µs per request, {SHORT} deltas {name}"
         yield await _cpu(row, servers, Job(SHORT, buffered), sizes.requests, sizes.requests, turn)
+    for api in OTHER_APIS:
+        deltas, times = max(sizes.events.items())
+        row = f"CPU µs per event, {api}, {deltas:,} deltas"
+        yield await _cpu(row, servers, Job(deltas, api=api), times, times * deltas, turn)
+        row = f"CPU µs per request, {api}, {SHORT} deltas streamed"
+        yield await _cpu(row, servers, Job(SHORT, api=api), sizes.requests, sizes.requests, turn)
     yield await _first_token(servers, sizes.timed)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 

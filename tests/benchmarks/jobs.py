@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from tests.benchmarks.fake_upstream import MODEL, words
 from tests.benchmarks.gateway import KEY
 from tests.benchmarks.load import Answer, to_request
+
+Api = Literal["chat", "responses", "messages"]
 
 _SYSTEM = "You tell stories to machines, and you tell them in full. " * 6
 _QUESTION = "Tell the one about the gateway, and leave nothing out of it. " * 12
@@ -18,10 +21,11 @@ class LostDataError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One request in OpenAI's and in Anthropic's form, and the checks of the response."""
+    """One request in the form of the gateway's `api` and in Anthropic's, and the checks of the response."""
 
     deltas: int
     buffered: bool = False
+    api: Api = "chat"
     model: str = MODEL
     key: str = KEY
 
@@ -30,14 +34,24 @@ class Job:
         return f"{_QUESTION}Tell it in {self.deltas} deltas."
 
     def to_gateway(self) -> bytes:
-        system = {"role": "system", "content": _SYSTEM}
-        body = {
-            "model": self.model,
-            "messages": [system, {"role": "user", "content": self._prompt}],
-            "max_tokens": self.deltas,
-            "stream": not self.buffered,
-        }
-        return to_request("/v1/chat/completions", json.dumps(body).encode(), self.key)
+        common = {"model": self.model, "stream": not self.buffered}
+        message = {"role": "user", "content": self._prompt}
+        if self.api == "messages":
+            return to_request("/v1/messages", json.dumps({**self._messages_body, **common}).encode(), self.key)
+        body: dict[str, Any]
+        if self.api == "responses":
+            path = "/v1/responses"
+            body = {
+                "instructions": _SYSTEM,
+                "input": [message],
+                "store": False,
+                "max_output_tokens": self.deltas,
+            }
+        else:
+            path = "/v1/chat/completions"
+            system = {"role": "system", "content": _SYSTEM}
+            body = {"messages": [system, message], "max_tokens": self.deltas}
+        return to_request(path, json.dumps({**common, **body}).encode(), self.key)
 
     def to_pass_through(self) -> bytes:
         return self._to_messages("/buffered" if self.buffered else "/stream")
@@ -45,22 +59,23 @@ class Job:
     def to_upstream(self) -> bytes:
         return self._to_messages("/v1/messages")
 
-    def _to_messages(self, path: str) -> bytes:
-        body = {
+    @property
+    def _messages_body(self) -> dict[str, Any]:
+        return {
             "model": self.model,
             "max_tokens": self.deltas,
             "messages": [{"role": "user", "content": self._prompt}],
             "system": _SYSTEM,
             "stream": True,
         }
-        return to_request(path, json.dumps(body).encode(), KEY)
+
+    def _to_messages(self, path: str) -> bytes:
+        return to_request(path, json.dumps(self._messages_body).encode(), KEY)
 
     def check_gateway(self, answer: Answer) -> None:
         """Raises LostDataError."""
-        if self.buffered:
-            _check(answer, _completion, ["".join(words(self.deltas))])
-        else:
-            _check(answer, _chunks, words(self.deltas))
+        read = _READERS[self.api, self.buffered]
+        _check(answer, read, ["".join(words(self.deltas))] if self.buffered else words(self.deltas))
 
     def check_messages(self, answer: Answer) -> None:
         """Raises LostDataError; for the pass-through and for the upstream itself."""
@@ -102,5 +117,37 @@ def _events(body: bytes) -> list[str]:
     return [event["delta"]["text"] for event in events if event["type"] == "content_block_delta"]
 
 
+def _response_events(body: bytes) -> list[str]:
+    events = [json.loads(item) for item in _data(body)]
+    if events[-1]["type"] != "response.completed":
+        raise ValueError("the stream has no end")
+    return [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+
+
+def _response(body: bytes) -> list[str]:
+    response = json.loads(body)
+    if response["status"] != "completed":
+        raise ValueError("the answer has no end")
+    return [response["output"][0]["content"][0]["text"]]
+
+
+def _message(body: bytes) -> list[str]:
+    message = json.loads(body)
+    if message["stop_reason"] != "end_turn":
+        raise ValueError("the answer has no end")
+    return [message["content"][0]["text"]]
+
+
 def _data(body: bytes) -> list[bytes]:
     return [line[6:] for line in body.split(b"\n") if line.startswith(b"data: ")]
+
+
+# By the API, and whether the response is whole.
+_READERS: dict[tuple[Api, bool], Callable[[bytes], list[str]]] = {
+    ("chat", False): _chunks,
+    ("chat", True): _completion,
+    ("responses", False): _response_events,
+    ("responses", True): _response,
+    ("messages", False): _events,
+    ("messages", True): _message,
+}
