@@ -29,9 +29,9 @@ class Client:
 
 
 CLIENTS = (
-    Client("openai-python 3", "openai_sdk.py", ("openai>=3.54,<4",)),
-    Client("openai-python 2", "openai_sdk.py", ("openai>=2.54,<3",)),
-    Client("openai-node", "openai_sdk.mjs", ("openai@7", "zod@4")),
+    Client("openai-python 3", "openai_sdk.py", ("openai>=3.54,<4",), responses=True),
+    Client("openai-python 2", "openai_sdk.py", ("openai>=2.54,<3",), responses=True),
+    Client("openai-node", "openai_sdk.mjs", ("openai@7", "zod@4"), responses=True),
     Client("pydantic-ai", "pydantic_ai_client.py", ("pydantic-ai-slim[openai]>=2.68,<3",), responses=True),
     Client(
         "langchain-openai",

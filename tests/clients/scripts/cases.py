@@ -75,6 +75,12 @@ def get_time(city: str) -> str:
 FUNCTIONS: dict[str, Callable[..., str]] = {"get_weather": get_weather, "get_time": get_time}
 
 
+def parsed(arguments: str) -> dict[str, Any]:
+    """The arguments of a tool call."""
+    fields: dict[str, Any] = json.loads(arguments)
+    return fields
+
+
 def user_message(content: Any) -> list[Any]:
     return [{"role": "user", "content": content}]
 

@@ -69,4 +69,5 @@ async function error() {
   await cases.assertRefused(stranger, (reason) => reason instanceof OpenAI.AuthenticationError, 401);
 }
 
-await cases.run("openai", { text, stream, tools, structured, image, error });
+const all = { text, stream, tools, structured, image, error };
+await cases.run("openai", cases.RESPONSES ? { ...(await import("./openai_responses.mjs")) } : all);

@@ -66,4 +66,17 @@ def error() -> None:
         )
 
 
-cases.run("openai", text, stream, tools, structured, image, error)
+if cases.RESPONSES:
+    import openai_responses as responses
+
+    cases.run(
+        "openai",
+        responses.text,
+        responses.stream,
+        responses.tools,
+        responses.structured,
+        responses.image,
+        responses.error,
+    )
+else:
+    cases.run("openai", text, stream, tools, structured, image, error)
