@@ -57,7 +57,8 @@ async def send_request(middleware: RequestMiddleware, fields: RecordFields) -> N
     async def send(message: Any) -> None:
         await asyncio.sleep(0)
 
-    await middleware({"type": "http", "headers": []}, receive, send)
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    await middleware(scope, receive, send)
 
 
 async def main() -> None:

@@ -168,7 +168,8 @@ class KeyHeader:
     async def headers(self, method: str, url: str, headers: httpx.Headers, body: bytes) -> httpx.Headers:
         value = await self._secret.get()
         # In the first request, and in the first after a rotation; `headers` are those of all requests.
-        if headers.get(self._name) != value:
+        # There is no header without a key, as for an upstream that needs none.
+        if value and headers.get(self._name) != value:
             headers[self._name] = value
         return headers
 
