@@ -27,19 +27,28 @@ from claudexia.observability.record import (
 # What to use instead of routes that OpenAI or Anthropic have and the gateway does not.
 _CHAT = "use POST /v1/chat/completions"
 _STATELESS = "The gateway keeps no conversations: use POST /v1/responses with previous_response_id."
+_NO_FILES = f"The gateway stores no files: {_CHAT} with the file's data in a part of type 'file'."
 
-# By the first segment of the path after /v1.
+# By the first two segments of the path after /v1, or the first.
 _HINTS = {
     "assistants": _STATELESS,
     "audio": "Claude has no audio input or output: use a speech service before and after the gateway.",
     "batches": f"The gateway has no batches: {_CHAT} once for each request, or Anthropic's own batches.",
+    "chat/completions": "Chat completions are created with POST /v1/chat/completions; the gateway stores none.",
+    "complete": "Use POST /v1/messages.",
+    "conversations": _STATELESS,
     "embeddings": "Claude has no embeddings: use another provider, such as Amazon Bedrock or Voyage AI.",
-    "files": f"The gateway stores no files: {_CHAT} with the file's data in a part of type 'file'.",
+    "files": _NO_FILES,
+    "fine_tuning": "The gateway has no fine-tuning.",
     "images": f"Claude does not generate images. For image input, {_CHAT} with a part of type 'image_url'.",
-    "messages": "The gateway has no batches: send each request to POST /v1/messages.",
+    "messages/batches": "The gateway has no batches: send each request to POST /v1/messages.",
     "moderations": f"Claude has no moderation endpoint: {_CHAT} with a prompt that asks for a classification.",
     "responses": "The Responses API is served at POST /v1/responses and at /v1/responses/{id}.",
+    "responses/compact": "The gateway compacts no input: send a shorter 'input'.",
+    "responses/input_tokens": "Count tokens with POST /v1/messages/count_tokens.",
     "threads": _STATELESS,
+    "uploads": _NO_FILES,
+    "vector_stores": "The gateway has no vector stores: search first, and send what you found as text.",
 }
 
 
@@ -48,14 +57,19 @@ _OPENAI_APIS = {"chat", "completions", "responses"}
 
 
 def unsupported_route_hint(path: str) -> str:
-    """A space and a sentence to append to "Invalid URL ..."; "" without a hint for `path`."""
-    segment = _segment(path)
-    return f" {_HINTS[segment]}" if segment in _HINTS else ""
+    """A space and a sentence to append to the error for `path`; "" without a hint."""
+    segments = _route(path).split("/")[:2]
+    hint = _HINTS.get("/".join(segments)) or _HINTS.get(segments[0])
+    return f" {hint}" if hint else ""
 
 
 def _segment(path: str) -> str:
     """The first segment of `path` after /v1, which names the API."""
-    return path.rpartition("/v1/")[2].lstrip("/").partition("/")[0]
+    return _route(path).partition("/")[0]
+
+
+def _route(path: str) -> str:
+    return path.rpartition("/v1/")[2].lstrip("/")
 
 
 _CORRELATION_HEADERS = ("x-correlation-id", "x-request-id")
@@ -198,11 +212,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         location = f"({shorten(request.method)} {shorten(request.url.path)})"
+        route = request.url.path.removeprefix(request.scope.get("root_path", ""))
         if error.status_code == 405:
-            message, code = f"Method not allowed {location}.", "method_not_allowed"
+            problem, code = "Method not allowed", "method_not_allowed"
         else:
-            route = request.url.path.removeprefix(request.scope.get("root_path", ""))
-            message, code = f"Invalid URL {location}.{unsupported_route_hint(route)}", None
+            problem, code = "Invalid URL", None
+        message = f"{problem} {location}.{unsupported_route_hint(route)}"
         api_error = APIError(error.status_code, message, code=code, headers=error.headers or {})
         return await on_api_error(request, api_error)
 
