@@ -9,6 +9,7 @@ from typing import TypedDict, cast
 
 import httpx
 
+from claudexia.models import SERVED
 from claudexia_cli.echo.events import error_body, message_events, sse_frame
 from claudexia_cli.echo.reply import Reply, count_input, reply_to
 from claudexia_cli.echo.request import EchoRequest, InvalidRequestError, parse_request
@@ -32,7 +33,10 @@ class Message(TypedDict):
 
 
 class EchoTransport(httpx.AsyncBaseTransport):
-    """Answers requests to the Messages API. `delay` is in seconds, before each piece of a stream."""
+    """Answers requests to the Messages API and for the list of models.
+
+    `delay` is in seconds, before each piece of a stream.
+    """
 
     def __init__(self, delay: float = 0.02) -> None:
         self._delay = delay
@@ -40,6 +44,9 @@ class EchoTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request_id = _id("req")
         headers = {"request-id": request_id}
+        if request.method == "GET" and request.url.path.endswith("/v1/models"):
+            models = [{"type": "model", "id": name} for name in SERVED]
+            return httpx.Response(200, headers=headers, json={"data": models, "has_more": False})
         is_count = request.url.path.endswith("/v1/messages/count_tokens")
         if request.method != "POST" or not (is_count or request.url.path.endswith("/v1/messages")):
             return httpx.Response(

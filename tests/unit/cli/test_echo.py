@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping, Sequence
+from datetime import date
 from typing import Any, TypeVar
 
 import anthropic
@@ -12,6 +13,7 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
+from claudexia.api.models import by_id, listed_models
 from claudexia_cli.echo import EchoTransport
 
 Body = Mapping[str, object]
@@ -304,6 +306,16 @@ def test_body_that_is_not_a_json_object_is_rejected(content: bytes) -> None:
     response = post(content)
     assert response.status_code == 400
     assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.anthropic.test/v1/models?limit=1000", "https://proxy.test/a/v1/models"]
+)
+def test_model_list_is_complete_for_the_gateway(url: str) -> None:
+    response = post(b"", url, "GET")
+    assert response.status_code == 200
+    today = date(2026, 11, 26)
+    assert listed_models({}, today, by_id(response.json()["data"])) == listed_models({}, today)
 
 
 @pytest.mark.parametrize(
