@@ -264,7 +264,7 @@ _BODY_LIMIT = 10 * 1024 * 1024
 
 _TOO_LARGE = APIError(
     413,
-    "The request is larger than 6 MB, Lambda's limit for a request from API Gateway.",
+    "The request is larger than 6 MB, Lambda's limit. Send images as URLs.",
     code="request_too_large",
 )
 _NO_MAPPING = APIError(403, "Forbidden: the custom domain has no mapping for this path.")
