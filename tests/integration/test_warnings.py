@@ -128,6 +128,28 @@ def test_changed_fields_are_reported_or_refused_in_strict_mode(
     assert strict.json()["error"]["param"] == param
 
 
+FLAGS = {"strict": ("true", "false"), "thinking-blocks": ("true", "false"), "cache": ("off", "on")}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("value", ["1", "yes", "maybe", "trueish"])
+def test_flag_with_another_value_is_refused(client: httpx.Client, flag: str, value: str) -> None:
+    response = send_request(client, {}, **{f"x-claudexia-{flag}": value})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["type"]) == (
+        400,
+        "invalid_value",
+        "invalid_request_error",
+    )
+    assert all(f"'{name}'" in error["message"] for name in (f"x-claudexia-{flag}", *FLAGS[flag], value))
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_flag_takes_its_values_in_any_case(client: httpx.Client, flag: str) -> None:
+    for value in (*FLAGS[flag], *(value.upper() for value in FLAGS[flag]), ""):
+        assert send_request(client, {}, **{f"x-claudexia-{flag}": value}).status_code == 200
+
+
 def test_a_retiring_model_is_reported_and_served_in_strict_mode() -> None:
     with gateway(FakeAnthropic(), now=lambda: datetime(2026, 11, 22, tzinfo=UTC)) as url:
         body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "hi"}]}

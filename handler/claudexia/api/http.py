@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from starlette.types import Scope
 
 from claudexia.api.request_body import decompressed, in_utf8, too_large
+from claudexia.errors import APIError, shorten
 from claudexia.json_text import dump
 from claudexia.translate.report import MORE, FieldWarning
 
@@ -16,6 +17,8 @@ _MAX_HEADER = 4000  # characters
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 # How long before the end of the Lambda invocation a response ends: a second, at most a tenth of the time left.
 _RESERVED_SECONDS, _RESERVED_SHARE = 1.0, 0.1
+
+_OPPOSITES = {"true": "false", "off": "on"}
 
 
 class JSONResponse(Response):
@@ -47,8 +50,18 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool:
-    """Whether the header `x-claudexia-<flag>` has the value `value`."""
-    return headers.get(f"x-claudexia-{flag}", "").lower() == value
+    """Whether the header `x-claudexia-<flag>` has the value `value`.
+
+    Raises APIError 400 for a value that is neither `value` nor its opposite: the client expects an effect.
+    """
+    header = f"x-claudexia-{flag}"
+    sent, opposite = headers.get(header, "").strip().lower(), _OPPOSITES[value]
+    if sent not in {value, opposite, ""}:
+        message = (
+            f"Invalid header '{header}': expected '{value}' or '{opposite}', but got '{shorten(sent)}' instead."
+        )
+        raise APIError(400, message, code="invalid_value")
+    return sent == value
 
 
 def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
