@@ -48,6 +48,10 @@ CLIENTS = (
         responses=True,
     ),
     Client("litellm", "litellm_client.py", ("litellm[mcp]>=1.106,<2",)),
+    Client("llama-index", "llama_index_client.py", ("llama-index-llms-openai-like>=0.8.1,<1",)),
+    Client("agno", "agno_client.py", ("agno>=3.1,<4", "openai>=2.54,<4")),
+    Client("strands-agents", "strands_client.py", ("strands-agents[openai]>=1.62,<2",)),
+    Client("haystack", "haystack_client.py", ("haystack-ai>=3.4,<4",)),
 )
 
 
