@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
@@ -9,7 +10,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 BEGIN, END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
 
 CASES = ("text", "stream", "tools", "structured", "image", "error")
-# The column of the clients that were tried with all cases on that API, too.
+HEAD = ["client", "version", "passed"]
+# Passed by the clients that were tried with all cases on that API, too.
 RESPONSES = "Responses API"
 # The first thinks by default and refuses a forced tool; the second does neither.
 MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5")
@@ -52,6 +54,15 @@ CLIENTS = (
     Client("agno", "agno_client.py", ("agno>=3.1,<4", "openai>=2.54,<4")),
     Client("strands-agents", "strands_client.py", ("strands-agents[openai]>=1.62,<2",)),
     Client("haystack", "haystack_client.py", ("haystack-ai>=3.4,<4",)),
+    Client(
+        "openai-agents JS", "openai_agents.mjs", ("@openai/agents@0.20", "openai@7", "zod@4"), responses=True
+    ),
+    Client(
+        "LangGraph JS",
+        "langgraph.mjs",
+        ("@langchain/langgraph@1", "@langchain/openai@1", "@langchain/core@1", "langchain@1", "zod@4"),
+        responses=True,
+    ),
 )
 
 
@@ -72,13 +83,18 @@ class Outcome:
 
 
 def table(outcomes: Mapping[str, Outcome]) -> str:
-    """One row for each client name in `outcomes`."""
-    rows = [_row(["client", "version", *CASES, RESPONSES]), "|---|---|" + ":-:|" * (len(CASES) + 1) + "\n"]
-    for name, outcome in outcomes.items():
-        ticks = ["✗" if outcome.failures[case] else "✓" for case in CASES]
-        responses = "" if outcome.responses is None else "✗" if outcome.responses else "✓"
-        rows.append(_row([name, outcome.version, *ticks, responses]))
-    return "".join(rows)
+    """The clients in `outcomes`, two in a row, so that the README's table stays short."""
+    cells = [[name, outcome.version, _passed(outcome)] for name, outcome in outcomes.items()]
+    pairs = zip_longest(cells[::2], cells[1::2], fillvalue=[""] * len(HEAD))
+    return _row(HEAD * 2) + "|" + "---|" * (2 * len(HEAD)) + "\n" + "".join(_row(a + b) for a, b in pairs)
+
+
+def _passed(outcome: Outcome) -> str:
+    failed = [case for case, failures in outcome.failures.items() if failures]
+    if outcome.responses:
+        failed.append(RESPONSES)
+    everything = "all" if outcome.responses is None else f"all, {RESPONSES}"
+    return f"{'all' if RESPONSES in failed else everything} but {', '.join(failed)}" if failed else everything
 
 
 def with_table(readme: str, written: str) -> str:
@@ -88,10 +104,13 @@ def with_table(readme: str, written: str) -> str:
 
 
 def rows_of(readme: str) -> list[list[str]]:
-    """The cells of the table between the markers, its head first."""
+    """The head of the table between the markers, then the cells of each client."""
     lines = readme.partition(BEGIN)[2].partition(END)[0].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in cells if not row[0].startswith("---")]
+    rows = [row for row in cells if not row[0].startswith("---")]
+    width = len(HEAD)
+    clients = [half for row in rows[1:] for half in (row[:width], row[width:]) if half[0]]
+    return [rows[0][:width], *clients] if rows else []
 
 
 def _row(cells: Sequence[str]) -> str:
