@@ -25,7 +25,7 @@ from tests.clients.running import record_run
 
 TEXT = README.read_text("utf-8")
 FILES = sorted(path for path in SCRIPTS.iterdir() if path.suffix in (".py", ".mjs"))
-ENTRIES = [path for path in FILES if path.stem != "cases"]
+ENTRIES = [path for path in FILES if "cases.run(" in path.read_text("utf-8")]
 
 
 def test_the_readme_names_the_clients_and_the_cases() -> None:
@@ -60,8 +60,8 @@ def test_every_script_compiles(path: Path) -> None:
 
 @pytest.mark.parametrize("path", ENTRIES, ids=[path.name for path in ENTRIES])
 def test_every_script_runs_every_case(path: Path) -> None:
-    arguments = re.findall(r'^(?:await )?cases\.run\("[\w@/-]+", (.*)\)', path.read_text("utf-8"), re.MULTILINE)
-    assert [re.findall(r"\w+", each) for each in arguments] == [list(CASES)]
+    arguments = path.read_text("utf-8").rpartition("cases.run(")[2]
+    assert [word for word in re.findall(r"\w+", arguments) if word in CASES] == list(CASES)
 
 
 def process_with_output(

@@ -69,5 +69,5 @@ async function error() {
   await cases.assertRefused(stranger, (reason) => reason instanceof OpenAI.AuthenticationError, 401);
 }
 
-const all = { text, stream, tools, structured, image, error };
-await cases.run("openai", cases.RESPONSES ? { ...(await import("./openai_responses.mjs")) } : all);
+const responses = cases.RESPONSES && { ...(await import("./openai_responses.mjs")) };
+await cases.run("openai", responses || { text, stream, tools, structured, image, error });
