@@ -10,9 +10,18 @@ import asyncio
 import contextlib
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
-from typing import cast
+from typing import TypeVar, cast
 
 import httpx
 from pydantic_core import from_json, to_json
@@ -37,6 +46,8 @@ from claudexia.upstream import RawRequest
 from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
 from claudexia.upstream.headers import host_request_id, native_headers, relayed_headers, retry_headers
 from claudexia.upstream.hosts import Host, to_host
+
+_StartedT = TypeVar("_StartedT")
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
@@ -105,18 +116,12 @@ class AnthropicUpstream:
         return await self._open(body, params["model"], now)
 
     async def _open(self, body: bytes, model: str, now: datetime) -> "HTTPMessageStream":
-        try:
-            response = await self._post(self._messages_url, body)
-            try:
-                stream = HTTPMessageStream(response, model, now, self._host.name)
-                await stream.start()
-            except BaseException:
-                await _close(response)
-                raise
-        except APIError as error:
-            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
-            raise
-        return stream
+        async def start(response: httpx.Response) -> HTTPMessageStream:
+            stream = HTTPMessageStream(response, model, now, self._host.name)
+            await stream.start()
+            return stream
+
+        return await self._answer(self._messages_url, body, start)
 
     async def send(self, request: RawRequest, host: HostName | None = None) -> "HTTPRawResponse":
         """See Upstream.send()."""
@@ -126,18 +131,33 @@ class AnthropicUpstream:
         body = request.body if request.params["model"] == sent_id else with_model(request, sent_id)
         headers = self._headers.copy()
         headers.update({"accept": "application/json", **request.headers})
+
+        async def start(response: httpx.Response) -> HTTPRawResponse:
+            raw = HTTPRawResponse(response, request, self._host.name)
+            await raw.check_status()
+            return raw
+
+        url = httpx.URL(f"{self._host.base_url}/v1{request.path}")
+        return await self._answer(url, body, start, headers)
+
+    async def _answer(
+        self,
+        url: httpx.URL,
+        body: bytes,
+        start: Callable[[httpx.Response], Awaitable[_StartedT]],
+        headers: httpx.Headers | None = None,
+    ) -> _StartedT:
+        """What `start` makes of the response to a POST. A failure closes the response and names the host."""
         try:
-            response = await self._post(httpx.URL(f"{self._host.base_url}/v1{request.path}"), body, headers)
+            response = await self._post(url, body, headers)
             try:
-                raw = HTTPRawResponse(response, request, self._host.name)
-                await raw.check_status()
+                return await start(response)
             except BaseException:
                 await _close(response)
                 raise
         except APIError as error:
             error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
             raise
-        return raw
 
     async def _post(self, url: httpx.URL, body: bytes, headers: httpx.Headers | None = None) -> httpx.Response:
         """`headers` replaces those that all requests have."""

@@ -179,8 +179,55 @@ class MessageEncoder(_ItemEncoder):
         return self._here(kind, content_index=0, **fields)
 
 
-class FunctionCallEncoder(_ItemEncoder):
+class _InputDecoder(Protocol):
+    """Reads the input of a call, split at any position."""
+
+    def feed(self, text: str, /) -> str: ...
+    def close(self) -> str: ...
+
+
+class _CallEncoder(_ItemEncoder):
+    """A tool call. Its input is sent as far as `decoder` can decode it; without one, as the model writes it."""
+
+    _input_event: str
+
+    def __init__(
+        self, numbers: EventNumbers, output_index: int, block: ContentBlock, decoder: _InputDecoder | None
+    ) -> None:
+        super().__init__(numbers, output_index)
+        self._block = block
+        self._decoder = decoder
+        self._has_input = False
+        self._pieces: list[str] = []
+
+    def feed(self, delta: ContentDelta, /) -> list[Event]:
+        text = delta.get("partial_json")
+        if not text:
+            return []
+        self._has_input = True
+        return self._piece(self._decoder.feed(text) if self._decoder else text)
+
+    def _end_input(self) -> tuple[list[Event], str]:
+        """The events of the rest of the input, and the complete input.
+
+        A call without deltas gets the input of its content_block_start, or "{}".
+        """
+        text = "" if self._has_input else tool_arguments(self._block)
+        if self._decoder:
+            text = self._decoder.feed(text) + self._decoder.close()
+        events = self._piece(text)
+        return events, "".join(self._pieces)
+
+    def _piece(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        self._pieces.append(text)
+        return [self._here(f"{self._input_event}.delta", delta=text)]
+
+
+class FunctionCallEncoder(_CallEncoder):
     item: OutputFunctionCall
+    _input_event = "function_call_arguments"
 
     def __init__(
         self,
@@ -191,72 +238,32 @@ class FunctionCallEncoder(_ItemEncoder):
         names: Mapping[str, str] | None,
     ) -> None:
         """`names` are the client's names of arguments by their upstream names."""
-        super().__init__(numbers, output_index)
+        super().__init__(numbers, output_index, block, ObjectText(names) if names else None)
         self.item = item
-        self._block = block
-        self._has_input = False
-        self._renamed = ObjectText(names) if names else None
-        self._pieces: list[str] = []
-
-    def feed(self, delta: ContentDelta, /) -> list[Event]:
-        text = delta.get("partial_json")
-        if not text:
-            return []
-        self._has_input = True
-        return self._piece(self._renamed.feed(text) if self._renamed else text)
 
     def close(self, status: ItemStatus) -> list[Event]:
-        """A call without deltas gets the arguments from its content_block_start, or "{}"."""
-        text = "" if self._has_input else tool_arguments(self._block)
-        if self._renamed:
-            text = self._renamed.feed(text) + self._renamed.close()
-        events = self._piece(text)
-        self.item["arguments"] = arguments = "".join(self._pieces)
+        events, arguments = self._end_input()
+        self.item["arguments"] = arguments
         self.item["status"] = status
-        done = self._here("function_call_arguments.done", name=self.item["name"], arguments=arguments)
+        done = self._here(f"{self._input_event}.done", name=self.item["name"], arguments=arguments)
         return [*events, done, self._done()]
 
-    def _piece(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        self._pieces.append(text)
-        return [self._here("function_call_arguments.delta", delta=text)]
 
-
-class CustomToolCallEncoder(_ItemEncoder):
-    """The input is sent as far as it can be decoded."""
-
+class CustomToolCallEncoder(_CallEncoder):
     item: OutputCustomToolCall
+    _input_event = "custom_tool_call_input"
 
     def __init__(
         self, numbers: EventNumbers, output_index: int, item: OutputCustomToolCall, block: ContentBlock
     ) -> None:
-        super().__init__(numbers, output_index)
+        super().__init__(numbers, output_index, block, CustomToolInput())
         self.item = item
-        self._block = block
-        self._has_input = False
-        self._input = CustomToolInput()
-        self._pieces: list[str] = []
-
-    def feed(self, delta: ContentDelta, /) -> list[Event]:
-        text = delta.get("partial_json")
-        if not text:
-            return []
-        self._has_input = True
-        return self._piece(self._input.feed(text))
 
     def close(self, status: ItemStatus) -> list[Event]:
-        text = "" if self._has_input else self._input.feed(tool_arguments(self._block))
-        events = self._piece(text + self._input.close())
-        self.item["input"] = complete = "".join(self._pieces)
+        events, complete = self._end_input()
+        self.item["input"] = complete
         self.item["status"] = status
-        return [*events, self._here("custom_tool_call_input.done", input=complete), self._done()]
-
-    def _piece(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        self._pieces.append(text)
-        return [self._here("custom_tool_call_input.delta", delta=text)]
+        return [*events, self._here(f"{self._input_event}.done", input=complete), self._done()]
 
 
 class ReasoningEncoder(_ItemEncoder):
