@@ -5,10 +5,10 @@ No route declares a parameter, a dependency or a response model. For the first o
 respond with a 422 to invalid input. `api.openapi` describes them instead.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from fastapi import APIRouter, FastAPI, Request
@@ -18,15 +18,12 @@ from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
 from claudexia.access.prices import Prices
 from claudexia.access.stores import open_stores
+from claudexia.api import on_demand
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
-from claudexia.api.http import JSONResponse
-from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
+from claudexia.api.http import COUNT_TOKENS, MESSAGES, JSONResponse
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origins, speaks_anthropic
-from claudexia.api.models import ModelCatalog, page_of
 from claudexia.api.page import page, prefers_html
-from claudexia.api.responses import Responses, StoredResponseRoute, StoredResponses
-from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings, read_origins
@@ -36,9 +33,15 @@ from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream.failover import open_upstream
 from claudexia.upstream.hosts import price_factors
 
+if TYPE_CHECKING:
+    from claudexia.api.messages import MessagesHandler
+    from claudexia.api.models import ModelCatalog
+    from claudexia.api.responses import StoredResponses
+
 _HIDDEN: Any = {"response_model": None, "include_in_schema": False}
 KeyOf = Callable[[Request], Awaitable[Key]]
-APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
+# Path, name, summary.
+_CompletionRoute = tuple[str, str, str, CompletionAPI]
 
 
 def create_app(
@@ -57,7 +60,6 @@ def create_app(
     prices = Prices(settings.prices, price_factors(settings))
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
-    models = ModelCatalog(upstream, settings.model_aliases, now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -70,13 +72,16 @@ def create_app(
 
     routes = APIRouter()
 
-    for api in (*APIS, Responses(stores.responses)):
-        _add_completion_route(routes, api, completions, key_of)
-    for route in StoredResponses(stores.responses, now).routes():
-        _add_response_route(routes, route, key_of)
-
-    _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
-    _add_model_routes(routes, models, key_of)
+    completion_routes = (
+        ("/chat/completions", "create_chat_completion", "Create a chat completion", ChatCompletions()),
+        ("/completions", "create_completion", "Complete a single prompt", on_demand.text_completions()),
+        ("/responses", "create_response", "Create a model response", on_demand.responses(stores.responses)),
+    )
+    for route in completion_routes:
+        _add_completion_route(routes, route, completions, key_of)
+    _add_response_routes(routes, on_demand.stored_responses(stores.responses, now), key_of)
+    _add_message_routes(routes, on_demand.messages_handler(settings, upstream, billing, now), key_of)
+    _add_model_routes(routes, on_demand.model_catalog(settings, upstream, now), key_of)
 
     @routes.head("/health", **_HIDDEN)
     @routes.get("/health", response_model=None, summary="Check that the gateway runs")
@@ -103,51 +108,63 @@ def create_app(
 
 
 def _add_completion_route(
-    routes: APIRouter, api: CompletionAPI, completions: CompletionHandler, key_of: KeyOf
+    routes: APIRouter, route: _CompletionRoute, completions: CompletionHandler, key_of: KeyOf
 ) -> None:
+    path, name, summary, api = route
+
     async def create(request: Request) -> Response:
         return await completions.create(request, await key_of(request), api)
 
-    routes.add_api_route(
-        api.path, create, methods=["POST"], name=api.name, response_model=None, summary=api.summary
-    )
+    routes.add_api_route(path, create, methods=["POST"], name=name, response_model=None, summary=summary)
 
 
-def _add_response_route(routes: APIRouter, route: StoredResponseRoute, key_of: KeyOf) -> None:
-    async def handle(request: Request) -> Mapping[str, Any]:
-        return await route.handle(request, await key_of(request))
+def _add_response_routes(routes: APIRouter, responses: "Callable[[], StoredResponses]", key_of: KeyOf) -> None:
+    one = "/responses/{response_id}"
 
-    method, path, name, summary, _ = route
-    routes.add_api_route(path, handle, methods=[method], name=name, response_model=None, summary=summary)
+    @routes.get(one, response_model=None, summary="Retrieve a response")
+    async def retrieve_response(request: Request) -> Mapping[str, Any]:
+        return await responses().retrieve(request, await key_of(request))
+
+    @routes.delete(one, response_model=None, summary="Delete a response")
+    async def delete_response(request: Request) -> Mapping[str, Any]:
+        return await responses().delete(request, await key_of(request))
+
+    @routes.get(f"{one}/input_items", response_model=None, summary="List a response's input")
+    async def list_input_items(request: Request) -> Mapping[str, Any]:
+        return await responses().list_input(request, await key_of(request))
+
+    @routes.post(f"{one}/cancel", response_model=None, summary="Cancel a response")
+    async def cancel_response(request: Request) -> Mapping[str, Any]:
+        return await responses().cancel(request, await key_of(request))
 
 
-def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: KeyOf) -> None:
+def _add_message_routes(routes: APIRouter, messages: "Callable[[], MessagesHandler]", key_of: KeyOf) -> None:
     @routes.post(MESSAGES, response_model=None, summary="Create a message")
     async def create_message(request: Request) -> Response:
-        return await messages.create(request, await key_of(request), MESSAGES)
+        return await messages().create(request, await key_of(request), MESSAGES)
 
     @routes.post(COUNT_TOKENS, response_model=None, summary="Count the tokens of a message")
     async def count_tokens(request: Request) -> Response:
-        return await messages.create(request, await key_of(request), COUNT_TOKENS)
+        return await messages().create(request, await key_of(request), COUNT_TOKENS)
 
 
-def _add_model_routes(routes: APIRouter, models: ModelCatalog, key_of: KeyOf) -> None:
+def _add_model_routes(routes: APIRouter, models: "Callable[[], ModelCatalog]", key_of: KeyOf) -> None:
     @routes.get("/models", response_model=None, summary="List models")
     @routes.get("/models/", **_HIDDEN)
     @routes.head("/models", **_HIDDEN)
     async def list_models(request: Request) -> ModelList | ModelInfoPage:
         key = await key_of(request)
         if speaks_anthropic(request.scope):
-            return page_of(await models.infos_for(key), request.query_params)
-        return {"object": "list", "data": await models.list_for(key)}
+            return await models().page_for(key, request.query_params)
+        return {"object": "list", "data": await models().list_for(key)}
 
     @routes.head("/models/{model:path}", **_HIDDEN)
     @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
     async def retrieve_model(request: Request) -> Model | ModelInfo:
         key, name = await key_of(request), request.path_params["model"]
         if speaks_anthropic(request.scope):
-            return await models.retrieve_info(key, name)
-        return await models.retrieve(key, name)
+            return await models().retrieve_info(key, name)
+        return await models().retrieve(key, name)
 
 
 def _add_root(app: FastAPI, *, serves_page: bool) -> None:
