@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
+from claudexia.errors import MAX_QUOTED
 from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success, read
 from tests.campaign.bodies import MARK
+from tests.campaign.damage import Path, paths
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
 from tests.campaign.protocol import contradiction
 from tests.campaign.streams import Case, Expected
@@ -102,7 +104,7 @@ def _judge_error(request: Request, error: Json) -> Iterator[str]:
             body = json.loads(request.body)
         except (ValueError, RecursionError):
             return
-        if not is_path(param, body):
+        if not names_part(param, body):
             yield f"param names no path of the body: {_wording(param)} ({_wording(error['message'])})"
 
 
@@ -111,7 +113,18 @@ def _wording(text: str) -> str:
     return re.sub(r"'.*?'|\".*?\"|`.*?`|\d+|[^ -~]", "_", text)[:70]
 
 
-def is_path(param: str, value: Json, top: bool = True) -> bool:
+def names_part(param: str, body: Json) -> bool:
+    """Whether `param`, which may be cut, is the path of a part of `body` or of a missing key."""
+    if len(param) == MAX_QUOTED and param.endswith("…"):
+        return any(_spelled(path).startswith(param[:-1]) for path in paths(body))
+    return _is_path(param, body)
+
+
+def _spelled(path: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def _is_path(param: str, value: Json, top: bool = True) -> bool:
     """Whether `param`, such as `messages[0].content`, is the path of a part of `value` or of a missing key."""
     if not param:
         return True
@@ -120,14 +133,14 @@ def is_path(param: str, value: Json, top: bool = True) -> bool:
         return (
             found is not None
             and int(found[1]) < len(value)
-            and is_path(param[found.end() :], value[int(found[1])], False)
+            and _is_path(param[found.end() :], value[int(found[1])], False)
         )
     if not isinstance(value, dict):
         return False
     for key, inner in value.items():
-        if param.startswith(key) and key:
+        if param.startswith(key):
             rest = param[len(key) :]
-            if rest[:1] in ("", ".", "[") and is_path(rest.removeprefix("."), inner, False):
+            if rest[:1] in ("", ".", "[") and _is_path(rest.removeprefix("."), inner, False):
                 return True
     return (param in _REQUIRED) if top else not re.search(r"[.\[]", param)
 
