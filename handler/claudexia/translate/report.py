@@ -34,11 +34,12 @@ class FieldWarning(NamedTuple):
 
 
 def spell_path(steps: Iterable[Step]) -> str:
-    """`("messages", 3, "content")` as `messages[3].content`, the form of OpenAI's `param`."""
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
+    """`("messages", 3, "content")` as `messages[3].content`, the form of OpenAI's `param`.
+
+    A field below one whose name is "" is not the field of that name at the root: `.content`.
+    """
+    # The dot before the first field is left out.
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 class Report:

@@ -73,10 +73,11 @@ def parse_body(model: type[_ParamsT], body: bytes) -> _ParamsT:
 def with_existing_param(error: APIError, body: bytes) -> APIError:
     """`error` with a `param` that leads through `body`, whose fields may be spelled in another way.
 
-    A missing field, and OpenAI's own spelling `messages.[3].role`, are left as they are.
+    A missing field, one below a field named "", and OpenAI's own spelling `messages.[3].role`, are left as they
+    are.
     """
     param = error.param or ""
-    if error.code == "missing_required_parameter" or ".[" in param:
+    if error.code == "missing_required_parameter" or param.startswith(".") or ".[" in param:
         return error
     steps: list[Step] = [int(index) if index else name for name, index in _STEPS.findall(param)]
     try:
@@ -135,7 +136,10 @@ def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
         return []
     step, *rest = location
     if rest and rest[0] == step and isinstance(node, dict) and step in (node.get("type"), node.get("role")):
-        return _existing_steps(rest, node)  # the branch named `step`, and its key of the same name
+        # The branch named `step`, and its key of the same name.
+        return (
+            [step, *_existing_steps(rest[1:], node[step])] if step in node else _existing_steps(rest[1:], node)
+        )
     try:
         path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):
