@@ -143,7 +143,7 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     # A forced call is the whole answer.
     output_format = to_output_format(None if forced_call else params.response_format, report)
     schema = output_format.format["schema"] if output_format.format else None
-    enforce_strict(tools, definitions, schema)
+    enforce_strict(tools, definitions, schema, report)
     max_tokens = sent_fields.pop("max_tokens", None)
     plan = to_thinking(
         params,

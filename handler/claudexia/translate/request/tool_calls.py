@@ -43,16 +43,21 @@ class ToolNames:
         self.custom = custom
         # By the upstream name of a tool: the names of its arguments that are replaced.
         self.arguments: dict[str, PropertyNames] = {}
-        self._reserved = reserved
+        self.reserved = frozenset(reserved)
         self._originals: dict[str, str] = {}
 
     def upstream(self, name: str) -> str:
-        if _VALID_NAME.fullmatch(name) and name not in self._reserved:
+        if _VALID_NAME.fullmatch(name) and name not in self.reserved:
             return name
         digest = sha256(name.encode()).hexdigest()[:8]
         upstream = f"{_valid(name[:55])}_{digest}"
         self._originals[upstream] = name
         return upstream
+
+    def learn(self, other: "ToolNames") -> None:
+        """Adds the replaced names of tools, and of their arguments, that `other` has."""
+        self._originals |= other._originals
+        self.arguments |= other.arguments
 
     def original(self, upstream: str) -> str:
         return self._originals.get(upstream, upstream)
