@@ -68,7 +68,10 @@ class Report:
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        return Report(self.strict, self.host, self._found, self.steps + steps, self._paths)
+        below = object.__new__(Report)  # without __init__, since there is one for each message, part and call
+        below.strict, below.host, below._found, below._paths = self.strict, self.host, self._found, self._paths
+        below.steps = self.steps + steps
+        return below
 
     def with_paths(self, paths: Paths) -> "Report":
         """The root for a request that was made from the client's body, with the same list of warnings."""
