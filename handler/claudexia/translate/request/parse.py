@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from claudexia.errors import APIError, invalid_request, missing, shorten
 from claudexia.translate.report import Step, spell_path
@@ -64,10 +64,28 @@ def parse_params(body: bytes) -> CompletionCreateParams:
 
 def parse_body(model: type[_ParamsT], body: bytes) -> _ParamsT:
     """Raises APIError 400 if `body` is not what `model` describes."""
+    return validated(model, read_json(body))
+
+
+def read_json(body: bytes) -> object:
+    """Raises APIError 400 if `body` is no JSON."""
     try:
-        return model.model_validate_json(body)
+        document: object = from_json(body)
+    except ValueError as error:
+        reason = "it is not valid UTF-8" if _is_undecodable(body) else error
+        raise invalid_request(f"We could not parse the JSON body of your request: {reason}.", None) from None
+    return document
+
+
+def validated(model: type[_ParamsT], document: object) -> _ParamsT:
+    """Raises APIError 400 if `document`, any JSON, is not what `model` describes.
+
+    pydantic could read the body itself, but converts the JSON of one value anew for each validator in Python.
+    """
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
-        raise _as_api_error(error, body) from None
+        raise _as_api_error(error, document) from None
 
 
 def with_existing_param(error: APIError, body: bytes) -> APIError:
@@ -89,13 +107,9 @@ def with_existing_param(error: APIError, body: bytes) -> APIError:
     return replace(error, param=existing, message=error.message.replace(param, existing))
 
 
-def _as_api_error(error: ValidationError, body: bytes) -> APIError:
+def _as_api_error(error: ValidationError, document: Any) -> APIError:
     details = error.errors(include_url=False)
     first = details[0]
-    if first["type"] == "json_invalid":
-        reason = "it is not valid UTF-8" if _is_undecodable(body) else first["ctx"]["error"]
-        return invalid_request(f"We could not parse the JSON body of your request: {reason}.", None)
-    document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
     part = _part(first)
     related = [(_path(d, document), d) for d in islice(details, _MAX_ERRORS) if _part(d) == part]

@@ -86,7 +86,7 @@ def _text_bytes(parts: object, limit: int) -> int:
                 container, tokens = _block_text(container, block_type)
                 total += tokens * _BYTES_PER_TOKEN
             else:
-                total += sum(map(len, container))
+                total += len("".join(container))
                 container = container.values()
         if len(container) > _FEW and _WITH_TEXT.isdisjoint(map(type, container)):
             continue  # numbers, of which there may be very many
@@ -199,11 +199,7 @@ def apply_cache_control(
     them whatever the setting.
     """
     ttl = _default_ttl(params, report)
-    given: dict[Path, CacheControlParam] = {
-        (*parent, index): block["cache_control"]
-        for parent, index, block in _cacheable_blocks(sent)
-        if "cache_control" in block
-    }
+    given = _client_breakpoints(sent) if _has_breakpoint(sent) else {}
     if given or params.cache_control:
         _apply_client_breakpoints(sent, params, given, ttl, report)
         return
@@ -215,9 +211,31 @@ def apply_cache_control(
             _ttl_report(params, report).warn(
                 "automatic caching is off, and the request has no cache breakpoint"
             )
-    elif _has_tokens((sent["messages"], sent.get("system"), sent.get("tools")), model.min_cache_tokens):
+    # The last one is read first: often it is one long text.
+    elif _has_tokens((sent.get("tools"), sent["messages"], sent.get("system")), model.min_cache_tokens):
         control = _ephemeral(ttl)
         _put_cache_controls(sent, dict.fromkeys(_automatic_breakpoints(sent, model.min_cache_tokens), control))
+
+
+def _has_breakpoint(sent: MessageCreateParams) -> bool:
+    """Whether any block of `sent` has a breakpoint, found in less time than where."""
+    if any("cache_control" in block for block in (*sent.get("tools", ()), *sent.get("system", ()))):
+        return True
+    for message in sent["messages"]:
+        for block in message["content"]:
+            if "cache_control" in block:
+                return True
+            if block["type"] == "tool_result" and any("cache_control" in x for x in block.get("content", ())):
+                return True
+    return False
+
+
+def _client_breakpoints(sent: MessageCreateParams) -> dict[Path, CacheControlParam]:
+    return {
+        (*parent, index): block["cache_control"]
+        for parent, index, block in _cacheable_blocks(sent)
+        if "cache_control" in block
+    }
 
 
 def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, int, Any]]:
@@ -307,9 +325,10 @@ def _automatic_breakpoints(sent: MessageCreateParams, minimum: int) -> list[Path
         paths.append(("tools", len(tools) - 1))
     if system:
         paths.append(("system", len(system) - 1))
-    turns = [turn for turn, message in enumerate(sent["messages"]) if message["role"] == "user"]
-    for turn in turns[-2:]:
-        content = cast("Sequence[Block]", sent["messages"][turn]["content"])
+    messages = sent["messages"]
+    turns = (turn for turn in reversed(range(len(messages))) if messages[turn]["role"] == "user")
+    for turn in reversed([*islice(turns, 2)]):
+        content = cast("Sequence[Block]", messages[turn]["content"])
         usable = (index for index in reversed(range(len(content))) if _can_carry_breakpoint(content[index]))
         paths += [("messages", turn, "content", index) for index in islice(usable, 1)]
     return paths
