@@ -249,7 +249,7 @@ def _whole(message: Message, context: ResponseContext) -> Response:
 
 def _item_options(context: ResponseContext) -> ItemOptions:
     pieces = cast("ResponsePieces", cast("ResponsesRequest", context.request).pieces)
-    return ItemOptions(context.options, pieces.namespaces, pieces.shows_summary, pieces.shows_sources)
+    return ItemOptions(context.options[0], pieces.namespaces, pieces.shows_summary, pieces.shows_sources)
 
 
 def _frames(events: Sequence[Event]) -> bytes:

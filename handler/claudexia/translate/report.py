@@ -171,6 +171,7 @@ class ResponseOptions:
     function_call    write a tool call as the legacy `function_call`
     argument_names   by the upstream name of a tool: the client's names of arguments by their upstream names
     named_call       the client named the tool that is called
+    host             the host that answers, as in the setting UPSTREAM; "" means not known
     """
 
     original_name: Callable[[str], str] = str
@@ -181,6 +182,7 @@ class ResponseOptions:
     function_call: bool = False
     argument_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     named_call: bool = False
+    host: str = ""
 
 
 DEFAULT_OPTIONS = ResponseOptions()

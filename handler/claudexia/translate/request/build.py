@@ -66,6 +66,8 @@ _NO_LIMIT = (0, -1)
 _MIN_TOP_P_WITH_THINKING = 0.95
 # How many messages a warning names, the last ones.
 _MAX_MESSAGES_NAMED = 5
+_MISSING = "the thinking before these tool calls is not stored any more, so Claude continues without it"
+_FOREIGN = "another host signed this thinking, so it was left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,8 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
         enabled_conflict=_enabled_conflict(tools, conversation),
     )
     if stored_answers is not None and plan.active:
-        _warn_missing_thinking(conversation.missing_thinking, report)
+        _warn_of_thinking(conversation.missing_thinking, _MISSING, report)
+    _warn_of_thinking(conversation.foreign_thinking, _FOREIGN, report)
     _adapt_sampling(sent_fields, model, plan.active, report)
     # If the client began the JSON object itself, the answer holds only the rest of it and cannot be read.
     free_text = schema is None and not output_format.json_object
@@ -185,6 +188,7 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
             for tool, replaced in names.arguments.items()
         },
         named_call=tools.named_call,
+        host=model.host.host,
     )
     warnings = (*report.warnings, *_retirement(model, today))
     return MessageRequest(sent, warnings, options, plan.active, forced_call)
@@ -223,12 +227,10 @@ def _add_composed(
         sent["output_config"] = output_config
 
 
-def _warn_missing_thinking(indices: Sequence[int], report: Report) -> None:
+def _warn_of_thinking(indices: Sequence[int], reason: str, report: Report) -> None:
     if indices:
         named = ", ".join(report.at("messages", index).param for index in indices[-_MAX_MESSAGES_NAMED:])
-        report.at(named).warn(
-            "the thinking before these tool calls is not stored any more, so Claude continues without it"
-        )
+        report.at(named).warn(reason)
 
 
 def _retirement(model: ClaudeModel, today: date | None) -> list[FieldWarning]:

@@ -42,6 +42,7 @@ from claudexia.translate.request.thinking_replay import (
     is_thinking,
     restore_answer,
     signatures,
+    taken_by,
 )
 from claudexia.translate.request.tool_calls import PendingToolCalls, ToolCalls, ToolNames, function_call_id
 from claudexia.translate.types.anthropic import (
@@ -87,7 +88,8 @@ class Conversation:
 
     `stored_answers` are whole answers of the model by the keys of replay_keys(). If the client sent one of
     them back unchanged, the stored one replaces it, thinking included. `missing_thinking` are the indices of
-    messages that call tools and have no thinking, neither sent nor stored.
+    messages that call tools and have no thinking, neither sent nor stored. `foreign_thinking` are those of
+    messages whose thinking was left out because another host signed it.
     Raises APIError 400 with the index of a message that Claude cannot take.
     """
 
@@ -99,6 +101,8 @@ class Conversation:
         stored_answers: StoredAnswers = _NO_ANSWERS,
     ) -> None:
         self.missing_thinking: list[int] = []
+        self.foreign_thinking: list[int] = []
+        self._host = model.host.host
         self._report = report
         self._stored_answers = stored_answers
         self._turns = _Turns(model, report)
@@ -245,6 +249,10 @@ class Conversation:
             self._reject_pending()
         if calls and not has_thinking_in_content(message):
             blocks = self._with_thinking(index, message, blocks, report)
+        taken = taken_by(self._host, blocks)
+        if len(taken) < len(blocks):
+            self.foreign_thinking.append(index)
+        blocks = taken
         self._turns.add_assistant(index, self._label(message, blocks, report))
         self._pending.add(calls, function_call_id(index) if message.function_call else None)
 

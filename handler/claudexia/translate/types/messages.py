@@ -162,14 +162,18 @@ class InputJSONDelta(Params):
 
 
 class ThinkingBlock(Params):
+    """`host` is the host that signed it, as in the setting UPSTREAM, if this gateway returned it."""
+
     type: Literal["thinking"]
     thinking: str | None = None
     signature: str | None = None
+    host: str | None = None
 
 
 class RedactedThinkingBlock(Params):
     type: Literal["redacted_thinking"]
     data: str | None = None
+    host: str | None = None
 
 
 class ServerToolUseBlock(Cacheable):
