@@ -20,6 +20,7 @@ from claudexia.translate.request.media import (
     to_file,
     to_image,
 )
+from claudexia.translate.request.numbers import finite
 from claudexia.translate.request.prompt_cache import (
     client_cache_control,
     is_plain,
@@ -252,9 +253,9 @@ def _assistant_block(part: Part, report: Report) -> ContentBlockParam | None:
                 warn_unsigned(report)
             return thinking
         case ServerToolUseBlock():
-            return _server_tool_use(part)
+            return _server_tool_use(part, report)
         case WebSearchToolResultBlock() | ServerToolResultBlock():
-            return _server_tool_result(part)
+            return _server_tool_result(part, report)
     return _input_block(part, report)
 
 
@@ -369,15 +370,17 @@ def _checked_url(url: str, report: Report) -> str:
     return url.strip()
 
 
-def _server_tool_use(block: ServerToolUseBlock) -> ServerToolUseBlockParam:
-    return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": block.input}
+def _server_tool_use(block: ServerToolUseBlock, report: Report) -> ServerToolUseBlockParam:
+    given = finite(block.input, report.at("input"))
+    return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": given}
 
 
 def _server_tool_result(
-    block: WebSearchToolResultBlock | ServerToolResultBlock,
+    block: WebSearchToolResultBlock | ServerToolResultBlock, report: Report
 ) -> ServerToolResultBlockParam:
     given = block.model_dump(include={"content"}, exclude_none=True)
-    return {"type": block.type, "tool_use_id": block.tool_use_id, "content": given["content"]}
+    content = finite(given["content"], report.at("content"))
+    return {"type": block.type, "tool_use_id": block.tool_use_id, "content": content}
 
 
 class PendingServerCalls:

@@ -399,6 +399,7 @@ def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
     if not report.host.server_tools and is_server_run(tool.type):
         raise report.at("type").unsupported(f"{report.host.name} does not run this tool")
     given = tool.model_dump(exclude_unset=True)
+    reject_non_finite(given, report)
     param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _CACHE_FIELDS})
     _set_cache_control(param, tool, report)
     return param
