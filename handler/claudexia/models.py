@@ -37,6 +37,7 @@ _RETIREMENT_NOTICE_DAYS = 60
 class HostLimits:
     """What a host of the Messages API takes of a model. `name` is for error messages.
 
+    host               the host in the setting UPSTREAM; "" means not known
     url_sources        images and documents as URLs
     server_tools       tools that the host runs, such as web search
     structured_output  output_config.format
@@ -44,6 +45,7 @@ class HostLimits:
     """
 
     name: str = "Anthropic"
+    host: str = ""
     url_sources: bool = True
     server_tools: bool = True
     structured_output: bool = True

@@ -90,7 +90,7 @@ def buffered_completion(
     for event in events:
         accumulator.feed(event)
     assert accumulator.finished
-    completion = to_chat_completion([accumulator.message], created=CREATED, options=options)
+    completion = to_chat_completion([accumulator.message], created=CREATED, options=[options])
     validate(completion, "CreateChatCompletionResponse")
     return ChatCompletion.model_validate(completion).model_dump(mode="json", exclude_none=True)
 

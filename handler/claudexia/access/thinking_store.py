@@ -20,7 +20,7 @@ from typing import Protocol
 from pydantic_core import from_json, to_json
 
 from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, TableError, int_of
-from claudexia.translate.request.thinking_replay import replay_keys
+from claudexia.translate.request.thinking_replay import replay_keys, signed_by
 from claudexia.translate.response.accumulator import replay_content
 from claudexia.translate.types.anthropic import Message
 
@@ -173,8 +173,8 @@ class CallerThinking:
         """Deletes what load() returned. The upstream rejected it and would reject it in later requests too."""
         await self._store.delete(self._key_id, self._loaded)
 
-    async def save(self, message: Message) -> None:
-        """Stores the content of the message, if it has tool calls, under each of its keys."""
-        content = replay_content(message)
+    async def save(self, message: Message, host: str) -> None:
+        """Stores the content of the message of `host`, if it has tool calls, under each of its keys."""
+        content = signed_by(host, replay_content(message))
         keys = replay_keys(content)
         await asyncio.gather(*(self._store.save(self._key_id, key, content, self._now) for key in keys))

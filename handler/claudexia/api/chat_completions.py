@@ -43,11 +43,11 @@ class ChatCompletionEncoder:
             ChatCompletionStream(
                 created=context.created,
                 include_usage=context.include_usage,
-                options=context.options,
+                options=options,
                 index=index,
                 id=shared_id,
             )
-            for index in range(len(messages))
+            for index, options in enumerate(context.options)
         ]
 
     _frame: Callable[[ChatCompletionChunk], bytes] = staticmethod(encode)

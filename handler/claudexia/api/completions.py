@@ -1,13 +1,15 @@
 """CompletionHandler: one completion from the request's bytes to the response, for every API of completions.
 
-key -> read body -> check requests per minute -> API.read -> translate -> admit -> start generations
+key -> read body -> check requests per minute -> API.read -> translate for a host -> admit -> start generations
     -> API.body, or API.encoder's frames
+
+If the host cannot answer, the request is translated for the next one; if the model cannot, for its fallback.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -21,10 +23,12 @@ from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.generation.fallbacks import start_with_fallbacks
 from claudexia.generation.generation import (
     Generation,
     GenerationRequest,
     close_generations,
+    start_generation,
     start_generations,
 )
 from claudexia.generation.streaming import (
@@ -33,25 +37,20 @@ from claudexia.generation.streaming import (
     collect_messages,
     deadline_exceeded,
 )
-from claudexia.models import ClaudeModel, find_model, undated
+from claudexia.models import ClaudeModel, find_model
 from claudexia.observability.record import RequestRecord, field_names, record_of
-from claudexia.settings import Settings
+from claudexia.settings import HostName, Settings
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions
 from claudexia.translate.request.build import MessageRequest, Origin, replay_keys, to_message_params
 from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
+from claudexia.translate.request.thinking_replay import StoredAnswers
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.params import CompletionCreateParams
-from claudexia.upstream import Upstream
-from claudexia.upstream.errors import Fault, HostError
+from claudexia.upstream import HostClient, SkipHostError, Upstream
 
 # From this version of the Messages API on, no model takes temperature, top_p or top_k.
 _VERSION_WITHOUT_SAMPLING = "2026-10-21"
-# When the setting MODEL_FALLBACKS applies.
-_FALLBACK_REASONS: Mapping[Fault, str] = {
-    "overloaded": "is overloaded",
-    "no_model": "is not available",
-}
 
 
 class Caller(NamedTuple):
@@ -73,10 +72,13 @@ class CompletionRequest:
 
 
 class ResponseContext(NamedTuple):
-    """What a response needs beside its messages. `created` is in seconds since the epoch."""
+    """What a response needs beside its messages.
+
+    `created` is in seconds since the epoch, `options` has one item per message.
+    """
 
     created: int
-    options: ResponseOptions
+    options: Sequence[ResponseOptions]
     include_usage: bool
     request: CompletionRequest
     caller: Caller
@@ -118,38 +120,101 @@ class _RequestContext(NamedTuple):
         return Caller(self.key.id, self.now)
 
 
-class _TranslatedRequest(NamedTuple):
-    """`retry_report` has the warning of a retry without the replayed thinking."""
+class _Translation(NamedTuple):
+    """A request as one host gets it. `retry_report` has the warning of a retry without replayed thinking."""
+
+    request: MessageRequest
+    retry_report: Report
+
+
+@dataclass(slots=True)
+class _ModelRequest:
+    """A request for one model, translated for each host that is tried.
+
+    `stored_answers` and `caching` are as for to_message_params(), which adds its warnings to `extra_warnings`.
+    """
 
     context: _RequestContext
     request: CompletionRequest
-    message_request: MessageRequest
-    retry_report: Report
+    model: ClaudeModel
+    stored_answers: StoredAnswers
+    caching: bool
+    extra_warnings: Sequence[FieldWarning]
+    _translations: dict[HostName, _Translation] = field(default_factory=dict, init=False)
 
     @property
-    def params(self) -> CompletionCreateParams:
-        return self.request.params
+    def model_id(self) -> str:
+        return self.model.id
 
     @property
-    def response_context(self) -> ResponseContext:
-        stream_options = self.params.stream_options
+    def choices(self) -> int:
+        return self.request.params.n or 1
+
+    @property
+    def strict(self) -> bool:
+        return has_flag(self.context.request.headers, "strict")
+
+    def translated(self, hosts: Sequence[HostClient]) -> MessageRequest:
+        """The request for the first of `hosts` that takes it.
+
+        Raises the APIError of the first one if none does.
+        """
+        errors: list[APIError] = []
+        for host in hosts:
+            try:
+                return self.for_host(host).request
+            except APIError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def for_host(self, host: HostClient) -> _Translation:
+        """Raises APIError 400 for what Claude cannot do, or not on this host."""
+        if host.name not in self._translations:
+            self._translations[host.name] = _Translation(self._translate(host), Report(self.strict))
+        return self._translations[host.name]
+
+    def of(self, generation: Generation) -> _Translation:
+        """The translation that `generation` answers."""
+        return self._translations[generation.host]
+
+    def warnings(self, generations: Sequence[Generation]) -> list[FieldWarning]:
+        """Those of all translations that are answered, each once."""
+        found: dict[FieldWarning, None] = {}
+        for request, retry_report in map(self.of, generations):
+            found |= dict.fromkeys((*request.warnings, *retry_report.warnings))
+        return [*found, *self.extra_warnings]
+
+    def response_context(self, generations: Sequence[Generation]) -> ResponseContext:
+        params = self.request.params
         return ResponseContext(
             created=int(self.context.now.timestamp()),
-            options=self.message_request.options,
-            include_usage=bool(stream_options and stream_options.include_usage),
+            options=[self.of(generation).request.options for generation in generations],
+            include_usage=bool(params.stream_options and params.stream_options.include_usage),
             request=self.request,
             caller=self.context.caller,
         )
 
-    @property
-    def requested_max_tokens(self) -> int | None:
-        return _requested_max_tokens(self.params)
+    async def keep(self, generation: Generation) -> None:
+        """Stores what later requests may need of a complete answer."""
+        context, message = self.context, generation.message
+        if self.of(generation).request.stores_thinking:
+            await context.thinking.save(message, generation.host)
+        await context.api.save(message, self.response_context([generation]))
 
-    async def keep(self, message: Message) -> None:
-        """Stores what later requests may need of a complete message."""
-        if self.message_request.stores_thinking:
-            await self.context.thinking.save(message)
-        await self.context.api.save(message, self.response_context)
+    def _translate(self, host: HostClient) -> MessageRequest:
+        translated = to_message_params(
+            self.request.params,
+            host.adapted(self.model),
+            strict=self.strict,
+            caching=self.caching,
+            stored_answers=self.stored_answers,
+            today=self.context.now.date(),
+            origin=self.request.origin,
+        )
+        if has_flag(self.context.request.headers, "thinking-blocks"):
+            options = replace(translated.options, thinking_blocks=True)
+            translated = replace(translated, options=options)
+        return translated
 
 
 @asynccontextmanager
@@ -220,120 +285,103 @@ class CompletionHandler:
                 request = replace(request, origin=Origin(request.params, report))
             self._check_choices(request.params.n or 1)
             try:
-                translated = await self._translate(request, context)
+                model_request = await self._model_request(request, context)
+                translated = model_request.translated(self._upstream.hosts(model_request.model_id))
             except APIError as error:
                 raise with_existing_param(error, body) from None
-            return await self._respond(translated)
+            await context.usage.admit(
+                translated.params,
+                model_request.choices,
+                streamed=bool(request.params.stream),
+                requested_max_tokens=_requested_max_tokens(request.params),
+            )
+            return await self._respond(model_request)
 
-    async def _translate(
-        self, request: CompletionRequest, context: _RequestContext, fallback: str | None = None
-    ) -> _TranslatedRequest:
+    async def _model_request(
+        self, request: CompletionRequest, context: _RequestContext, *warnings: FieldWarning, fallback: str = ""
+    ) -> _ModelRequest:
         """`fallback` replaces the requested model."""
-        headers, params = context.request.headers, request.params
-        model, strict = self._model(request, context.key, fallback), has_flag(headers, "strict")
+        params, headers = request.params, context.request.headers
+        model = self._model(request, context.key, fallback)
         price_warning = context.usage.check_price(model.id)
-        message_request = to_message_params(
-            params,
+        return _ModelRequest(
+            context,
+            request,
             model,
-            strict=strict,
+            await context.thinking.load(replay_keys(params, model)),
             caching=self._settings.prompt_caching and not has_flag(headers, "cache", "off"),
-            stored_answers=await context.thinking.load(replay_keys(params, model)),
-            today=context.now.date(),
-            origin=request.origin,
+            # The price's is no error in strict mode: the request is sent unchanged.
+            extra_warnings=[*filter(None, [price_warning]), *warnings],
         )
-        if price_warning:  # no error in strict mode: the request is sent unchanged
-            warnings = (*message_request.warnings, price_warning)
-            message_request = replace(message_request, warnings=warnings)
-        if has_flag(headers, "thinking-blocks"):
-            options = replace(message_request.options, thinking_blocks=True)
-            message_request = replace(message_request, options=options)
-        return _TranslatedRequest(context, request, message_request, Report(strict))
 
-    async def _respond(self, translated: _TranslatedRequest) -> Response:
-        context, params, message_params = (
-            translated.context,
-            translated.params,
-            translated.message_request.params,
-        )
-        usage, choices = context.usage, params.n or 1
-        await usage.admit(
-            message_params,
-            choices,
-            streamed=bool(params.stream),
-            requested_max_tokens=translated.requested_max_tokens,
-        )
-        generations: list[Generation] = []
+    async def _respond(self, request: _ModelRequest) -> Response:
+        """What was reserved for the first model stays reserved until the usage is settled."""
+        context, generations = request.context, list[Generation]()
+        usage = context.usage
         usage.answers = generations
+
+        async def start(request: _ModelRequest) -> None:
+            await self._start(request, generations)
+
+        async def fallback(name: str, warning: FieldWarning) -> _ModelRequest | None:
+            if generations or request.strict:  # an answer that has started is billed
+                return None
+            return await self._model_request(request.request, context, warning, fallback=name)
+
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
-            translated = await self._start(translated, generations)
-            headers = {**await self._headers(translated, generations), **usage.limit_headers()}
-            if not params.stream:
-                return await self._whole(translated, generations, headers)
-            response = self._streamed(translated, generations, headers)
+            started = await start_with_fallbacks(request, start, fallback, self._settings.model_fallbacks)
+            context.record.model = started.model_id
+            headers = {**await self._headers(started, generations), **usage.limit_headers()}
+            if not request.request.params.stream:
+                return await self._whole(started, generations, headers)
+            response = self._streamed(started, generations, headers)
             stack.pop_all()  # the response closes the generations
             return response
 
-    async def _start(self, translated: _TranslatedRequest, generations: list[Generation]) -> _TranslatedRequest:
-        """Starts the answers. Returns the request that was sent: that of a fallback model if the model cannot
-        answer now. What was reserved for the first one stays reserved until the usage is settled.
-        """
-        context, failed = translated.context, set[str]()
+    async def _start(self, request: _ModelRequest, generations: list[Generation]) -> None:
+        """Starts the answers, each on the first host that takes the request and can answer."""
+        context = request.context
+        failed = context.record.failed_upstreams
         on_events = context.usage.on_events if context.usage.limited else None
-        while True:
-            params = translated.message_request.params
-            forced_call = translated.message_request.forced_call
-            request = GenerationRequest(self._upstream, params, context.now, on_events, forced_call)
-            choices = translated.params.n or 1
-            try:
-                await start_generations(request, choices, translated.retry_report, generations)
-            except HostError as error:
-                failed.add(params["model"])
-                following = await self._fallback(translated, error, failed)
-                if generations or following is None:  # an answer that has started is billed
-                    raise
-                translated = following
-            else:
-                context.record.model = params["model"]
-                return translated
 
-    async def _fallback(
-        self, translated: _TranslatedRequest, error: HostError, failed: Collection[str]
-    ) -> _TranslatedRequest | None:
-        """The request for the fallback model; None if there is none or the key may not use it."""
-        model, context = translated.message_request.params["model"], translated.context
-        fallback = self._settings.model_fallbacks.get(undated(model))
-        if error.fault not in _FALLBACK_REASONS or not fallback or fallback in failed:
-            return None
-        try:
-            following = await self._translate(translated.request, context, fallback)
-        except APIError:
-            return None
-        if translated.retry_report.strict:
-            return None
-        warning = FieldWarning("model", f"{model} {_FALLBACK_REASONS[error.fault]}, so {fallback} answers")
-        request = following.message_request
-        return following._replace(message_request=replace(request, warnings=(*request.warnings, warning)))
+        async def attempt(host: HostClient) -> Generation:
+            try:
+                translated, report = request.for_host(host)
+            except APIError as error:
+                raise SkipHostError(error) from None
+            return await start_generation(
+                GenerationRequest(
+                    host, translated.params, context.now, failed, on_events, translated.forced_call
+                ),
+                report,
+            )
+
+        async def start() -> Generation:
+            return await self._upstream.start(request.model_id, attempt, failed)
+
+        await start_generations(start, request.choices, generations)
 
     async def _whole(
-        self, translated: _TranslatedRequest, generations: Sequence[Generation], headers: Mapping[str, str]
+        self, request: _ModelRequest, generations: Sequence[Generation], headers: Mapping[str, str]
     ) -> Response:
-        context = translated.context
+        context = request.context
         context.record.mark_first_token()
-        messages = await collect_messages(generations, translated.keep)
-        body = context.api.body(messages, translated.response_context, context.usage.shown_cost())
+        messages = await collect_messages(generations, request.keep)
+        response_context = request.response_context(generations)
+        body = context.api.body(messages, response_context, context.usage.shown_cost())
         context.record.end()
         await context.usage.close()
         headers = {**headers, **context.usage.cost_headers()}
         return Response(body, headers=headers, media_type="application/json")
 
     def _streamed(
-        self, translated: _TranslatedRequest, generations: Sequence[Generation], headers: Mapping[str, str]
+        self, request: _ModelRequest, generations: Sequence[Generation], headers: Mapping[str, str]
     ) -> EventStreamResponse:
-        context = translated.context
+        context = request.context
         messages = [generation.stream.message for generation in generations]
-        encoder = context.api.encoder(messages, translated.response_context)
-        streamer = CompletionStreamer(generations, encoder, translated.keep, context.usage, context.record)
+        encoder = context.api.encoder(messages, request.response_context(generations))
+        streamer = CompletionStreamer(generations, encoder, request.keep, context.usage, context.record)
         return EventStreamResponse(
             streamer.frames(),
             streamer,
@@ -342,19 +390,17 @@ class CompletionHandler:
             deadline=context.deadline,
         )
 
-    async def _headers(
-        self, translated: _TranslatedRequest, generations: Sequence[Generation]
-    ) -> dict[str, str]:
-        context, retry_warnings = translated.context, translated.retry_report.warnings
-        if retry_warnings:
+    async def _headers(self, request: _ModelRequest, generations: Sequence[Generation]) -> dict[str, str]:
+        context = request.context
+        if any(request.of(generation).retry_report.warnings for generation in generations):
             await context.thinking.delete_loaded()
-        warnings = [*translated.message_request.warnings, *retry_warnings]
+        warnings = request.warnings(generations)
         context.record.warnings = field_names(warning.param for warning in warnings)
         headers = generations[0].stream.headers
         context.record.set_upstream(headers)
-        return {**headers, **warnings_header(warnings)}
+        return {**headers, **context.record.attempt_headers(), **warnings_header(warnings)}
 
-    def _model(self, request: CompletionRequest, key: Key, fallback: str | None) -> ClaudeModel:
+    def _model(self, request: CompletionRequest, key: Key, fallback: str) -> ClaudeModel:
         """The requested model, or `fallback`, restricted to what this deployment and this key allow.
 
         Raises APIError.
@@ -365,12 +411,11 @@ class CompletionHandler:
         permit_model(key, name, model.id)
         if self._settings.anthropic_version >= _VERSION_WITHOUT_SAMPLING:
             model = replace(model, sampling=False)
-        model = self._upstream.adapted(model)
         key_limit = key.limits.max_tokens
         if key_limit is None:
             return model
-        field = origin.report.at("max_tokens").param if origin else "max_tokens"
-        bounded_max_tokens(key.limits, _requested_max_tokens(params), key_limit, field)
+        param = origin.report.at("max_tokens").param if origin else "max_tokens"
+        bounded_max_tokens(key.limits, _requested_max_tokens(params), key_limit, param)
         return replace(
             model,
             max_output_tokens=min(key_limit, model.max_output_tokens or key_limit),

@@ -3,7 +3,8 @@
     key -> read body -> check requests per minute -> model, max_tokens -> admit -> send -> relay the bytes
 
 The request's bytes are sent as they came, but for the model id, and the response's bytes are relayed as they
-come. Fields, events and betas that the gateway does not know work for that reason.
+come. Fields, events and betas that the gateway does not know work for that reason. A host that lacks what the
+request needs is skipped. Only where there are several hosts, thinking that one of them refuses is left out.
 
 Source: https://platform.claude.com/docs/en/api/messages and
 https://code.claude.com/docs/en/llm-gateway-protocol
@@ -11,29 +12,32 @@ https://code.claude.com/docs/en/llm-gateway-protocol
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 from fastapi import Request
 from fastapi.responses import Response
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from claudexia.access.keys import Key, permit_model
 from claudexia.access.limits import bounded_max_tokens
 from claudexia.api.completions import before_deadline, recorded_usage
 from claudexia.api.event_stream import EventStreamResponse
 from claudexia.api.http import COUNT_TOKENS, MESSAGES, has_flag, read_body, request_deadline, warnings_header
-from claudexia.errors import invalid_request
+from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.generation.fallbacks import start_with_fallbacks
 from claudexia.generation.relay import Relay, RelayStreamer
 from claudexia.models import find_model
 from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import FieldWarning
+from claudexia.translate.request.host_limits import missing_feature
+from claudexia.translate.request.thinking_replay import REFUSED_THINKING, refuses_thinking, strip_thinking
 from claudexia.translate.types.anthropic import MessageCreateParams
-from claudexia.upstream import RawRequest, Upstream
+from claudexia.upstream import HostClient, RawRequest, SkipHostError, Upstream
 
 _FORWARDED = ("anthropic-version", "anthropic-beta")
 # What the gateway reads to enforce the limits of a key: it must not differ from what the upstream reads.
@@ -51,6 +55,32 @@ class _Context(NamedTuple):
     usage: RequestUsage
     record: RequestRecord
     deadline: float | None
+
+    @property
+    def strict(self) -> bool:
+        return has_flag(self.request.headers, "strict")
+
+
+class _ModelRequest(NamedTuple):
+    """A request for one model, and what is reported of it."""
+
+    raw: RawRequest
+    warnings: Sequence[FieldWarning]
+
+    @property
+    def model_id(self) -> str:
+        return self.raw.model
+
+    def warned(self, *warnings: FieldWarning | None) -> "_ModelRequest":
+        return self._replace(warnings=[*self.warnings, *filter(None, warnings)])
+
+    def without_thinking(self) -> "_ModelRequest | None":
+        """The request without the thinking of earlier turns; None if it has none."""
+        stripped = strip_thinking(self.raw.params)
+        if stripped == self.raw.params:
+            return None
+        raw = self.raw._replace(params=stripped, body=to_json(stripped))
+        return self._replace(raw=raw).warned(REFUSED_THINKING)
 
 
 class MessagesHandler:
@@ -90,25 +120,27 @@ class MessagesHandler:
         return RawRequest(path, body, params, model.id, forwarded)
 
     async def _respond(self, raw: RawRequest, context: _Context) -> Response:
-        usage, warnings = context.usage, list[FieldWarning]()
+        usage = context.usage
         if raw.path == COUNT_TOKENS:
             await usage.count(raw.model)
+            request = _ModelRequest(raw, [])
         else:
-            raw = self._with_cache_control(raw, context, warnings)
-            warnings += filter(None, [usage.check_price(raw.model)])
+            request = self._with_cache_control(raw, context)
+            request = request.warned(usage.check_price(raw.model))
             await _admit(raw, usage)
-        context.record.warnings = field_names(warning.param for warning in warnings)
         relays: list[Relay] = []
         async with AsyncExitStack() as stack:
             stack.push_async_callback(_close, relays)
-            await self._start(raw, usage, relays)
-            relay = relays[0]
-            context.record.set_upstream(relay.response.headers)
+            request = await self._start(request, context, relays)
+            relay, record = relays[0], context.record
+            record.warnings = field_names(warning.param for warning in request.warnings)
+            record.set_upstream(relay.response.headers)
             headers = {
-                "request-id": context.record.request_id,
+                "request-id": record.request_id,
                 **relay.response.headers,
+                **record.attempt_headers(),
                 **_native_limits(usage.limit_headers(), context.now),
-                **warnings_header(warnings),
+                **warnings_header(request.warnings),
             }
             if not relay.response.is_stream:
                 return await _whole(relay, headers, context)
@@ -116,12 +148,49 @@ class MessagesHandler:
             stack.pop_all()  # the response closes the relay
             return response
 
-    async def _start(self, raw: RawRequest, usage: RequestUsage, relays: list[Relay]) -> None:
-        response = await self._upstream.send(raw)
-        relay = Relay(response, usage.on_events if usage.limited else None)
-        relays.append(relay)
-        await relay.start()
-        usage.answers = relays
+    async def _start(self, request: _ModelRequest, context: _Context, relays: list[Relay]) -> _ModelRequest:
+        """Appends the answer that has started, and returns the request that was sent for it."""
+        sent: list[_ModelRequest] = []
+
+        async def start(request: _ModelRequest) -> None:
+            relay, as_sent = await self._first(request, context)
+            relays.append(relay)
+            sent.append(as_sent)
+
+        async def fallback(name: str, warning: FieldWarning) -> _ModelRequest | None:
+            if context.strict:
+                return None
+            model = find_model(name, self._settings.model_aliases)
+            permit_model(context.key, name, model.id)
+            following = _ModelRequest(request.raw._replace(model=model.id), request.warnings)
+            return following.warned(warning, context.usage.check_price(model.id))
+
+        counts_tokens = request.raw.path == COUNT_TOKENS
+        fallbacks = {} if counts_tokens else self._settings.model_fallbacks
+        started = await start_with_fallbacks(request, start, fallback, fallbacks)
+        context.record.model = started.model_id
+        context.usage.answers = relays
+        return sent[0]
+
+    async def _first(self, request: _ModelRequest, context: _Context) -> tuple[Relay, _ModelRequest]:
+        """The answer of the first host that can answer, and the request that was sent to it."""
+        raw, model = request.raw, find_model(request.model_id, {})
+        hosts = self._upstream.hosts(request.model_id)
+        able = [host for host in hosts if not missing_feature(raw.params, host.adapted(model).host)]
+        names = [host.name for host in able or hosts[:1]]  # the error of the first one tells why
+
+        async def attempt(host: HostClient) -> tuple[Relay, _ModelRequest]:
+            if host.name not in names:
+                raise SkipHostError(_not_taken(host))
+            try:
+                return await _relay(host, request, context), request
+            except APIError as error:
+                stripped = request.without_thinking()
+                if stripped is None or len(hosts) == 1 or context.strict or not refuses_thinking(error):
+                    raise
+            return await _relay(host, stripped, context), stripped
+
+        return await self._upstream.start(request.model_id, attempt, context.record.failed_upstreams)
 
     def _streamed(self, relay: Relay, headers: Mapping[str, str], context: _Context) -> EventStreamResponse:
         streamer = RelayStreamer(relay, context.usage, context.record)
@@ -133,19 +202,35 @@ class MessagesHandler:
             deadline=context.deadline,
         )
 
-    def _with_cache_control(
-        self, raw: RawRequest, context: _Context, warnings: list[FieldWarning]
-    ) -> RawRequest:
+    def _with_cache_control(self, raw: RawRequest, context: _Context) -> _ModelRequest:
         """`raw` with an automatic cache breakpoint if the settings ask for it and the client set none."""
         if (
             not self._settings.messages_prompt_caching
             or has_flag(context.request.headers, "cache", "off")
             or b'"cache_control"' in raw.body
         ):
-            return raw
-        warnings.append(FieldWarning("cache_control", "the request had none, so an automatic one was added"))
+            return _ModelRequest(raw, [])
         body = raw.body.replace(b"{", b"{" + _CACHE_CONTROL, 1)
-        return raw._replace(body=body, params={"cache_control": {"type": "ephemeral"}, **raw.params})
+        raw = raw._replace(body=body, params={"cache_control": {"type": "ephemeral"}, **raw.params})
+        warning = FieldWarning("cache_control", "the request had none, so an automatic one was added")
+        return _ModelRequest(raw, [warning])
+
+
+async def _relay(host: HostClient, request: _ModelRequest, context: _Context) -> Relay:
+    """The answer of `host`, which has started. Raises APIError."""
+    usage = context.usage
+    response = await host.send(request.raw, context.record.failed_upstreams)
+    relay = Relay(response, usage.on_events if usage.limited else None)
+    try:
+        await relay.start()
+    except BaseException:
+        await relay.aclose()
+        raise
+    return relay
+
+
+def _not_taken(host: HostClient) -> APIError:
+    return invalid_request(f"The host {host.name} does not take this request.", None)
 
 
 async def _close(relays: list[Relay]) -> None:
@@ -172,7 +257,7 @@ async def _admit(raw: RawRequest, usage: RequestUsage) -> None:
 
 def _parsed(body: bytes) -> dict[str, object]:
     try:
-        params: object = from_json(body)
+        params: object = from_json(body, allow_inf_nan=False)
         repeated = _has_repeated_field(body)
     except ValueError as error:
         raise invalid_request(f"The request body is not valid JSON: {error}", None) from None

@@ -221,6 +221,7 @@ class RequestUsage:
                 self._record_limit(limit_error)
                 error = limit_error
         if isinstance(error, APIError):
+            error.headers = {**error.headers, **self._record.attempt_headers()}
             self._record.set_upstream(error.headers)
             self._record.fail(error)
         elif isinstance(error, Exception) and not isinstance(error, ClientDisconnect):

@@ -16,7 +16,7 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
-from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
+from claudexia.translate.request.thinking_replay import REFUSED_THINKING, refuses_thinking, strip_thinking
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
 from claudexia.translate.response.forced_call import CallEvents
@@ -28,7 +28,7 @@ from claudexia.translate.types.anthropic import (
     MessageStreamEvent,
     Usage,
 )
-from claudexia.upstream import MessageStream, Upstream
+from claudexia.upstream import FailedAttempts, HostClient, MessageStream
 
 # Claude pauses a turn after ten rounds of its server tools.
 # https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons#pause-turn
@@ -49,20 +49,21 @@ class Answer(Protocol):
 
 
 class GenerationRequest(NamedTuple):
-    """What to send and where; `now` is when the client's request came.
+    """What to send and where; `now` is when the client's request came, `failed` as for HostClient.open().
 
     `on_events` gets the events of each network read before the next read. What it raises ends the answer.
     `forced_call` is the call that the client demands of a model that takes no forced choice.
     """
 
-    upstream: Upstream
+    host: HostClient
     params: MessageCreateParams
     now: datetime
+    failed: FailedAttempts
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
     forced_call: ForcedCall | None = None
 
-    async def open(self, host: HostName | None = None) -> MessageStream:
-        return await self.upstream.open(self.params, self.now, host)
+    async def open(self) -> MessageStream:
+        return await self.host.open(self.params, self.now, self.failed)
 
     def can_pause(self) -> bool:
         """Claude pauses only turns with server tools."""
@@ -192,8 +193,8 @@ class Generation:
         else:
             request = self._request_for_call()
         self._stopped = False
-        # Only the host that paused the turn knows its server tools' results.
-        self._stream = await request.open(self._stream.host)
+        # On the same host: only the one that paused the turn knows its server tools' results.
+        self._stream = await request.open()
 
     def _request_for_call(self) -> GenerationRequest:
         forced_call = self._request.forced_call
@@ -208,19 +209,34 @@ def cut_short() -> APIError:
     return upstream_error("The upstream broke off in the middle of its answer.")
 
 
-async def start_generations(
-    request: GenerationRequest, count: int, report: Report, started: list[Generation]
-) -> None:
-    """Sends the request `count` times concurrently and appends each Generation to `started` as it starts.
+async def start_generation(request: GenerationRequest, report: Report) -> Generation:
+    """Raises APIError. Warns in `report` if the host refused replayed thinking, which was then left out."""
+    try:
+        return Generation(request, await request.open())
+    except APIError as error:
+        if request.forced_call and request.forced_call.schema and refuses_schema(error):
+            request = request.with_selected_call(request.forced_call)
+            return Generation(request, await request.open())
+        stripped = strip_thinking(request.params)
+        if stripped == request.params or not refuses_thinking(error):
+            raise
+    report.at(REFUSED_THINKING.param).warn(REFUSED_THINKING.reason)
+    request = request._replace(params=stripped)
+    return Generation(request, await request.open())
 
-    The caller closes them, also after a failure. Raises the APIError of the first that does not start. Warns
-    in `report` if replayed thinking was refused and left out.
+
+async def start_generations(
+    start: Callable[[], Awaitable[Generation]], count: int, started: list[Generation]
+) -> None:
+    """Calls `start` `count` times concurrently and appends each Generation to `started` as it starts.
+
+    The caller closes them, also after a failure. Raises the APIError of the first that does not start.
     """
 
-    async def start() -> None:
-        started.append(await _start(request, report))
+    async def append() -> None:
+        started.append(await start())
 
-    await gather_or_cancel([start() for _ in range(count)])
+    await gather_or_cancel([append() for _ in range(count)])
 
 
 async def close_generations(generations: Iterable[Generation]) -> None:
@@ -231,18 +247,3 @@ async def close_generations(generations: Iterable[Generation]) -> None:
 
 def total_usage(answers: Iterable[Answer]) -> Usage:
     return add_usage(*(answer.usage for answer in answers))
-
-
-async def _start(request: GenerationRequest, report: Report) -> Generation:
-    try:
-        return Generation(request, await request.open())
-    except APIError as error:
-        if request.forced_call and request.forced_call.schema and refuses_schema(error):
-            request = request.with_selected_call(request.forced_call)
-            return Generation(request, await request.open())
-        stripped = strip_thinking(request.params)
-        if stripped == request.params or not refuses_thinking(error):
-            raise
-    report.at("messages").warn("the upstream refused the replayed thinking, so it was left out")
-    request = request._replace(params=stripped)
-    return Generation(request, await request.open())

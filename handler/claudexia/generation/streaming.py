@@ -15,8 +15,8 @@ from claudexia.observability.log import log_bug
 from claudexia.observability.record import RequestRecord
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
 
-# Stores what later requests may need of a complete message.
-Keep = Callable[[Message], Coroutine[object, object, None]]
+# Stores what later requests may need of a complete answer.
+Keep = Callable[[Generation], Coroutine[object, object, None]]
 
 
 class Encoder(Protocol):
@@ -47,7 +47,7 @@ class Encoder(Protocol):
 async def collect_messages(generations: Sequence[Generation], keep: Keep) -> list[Message]:
     """The complete Message of each generation. Raises APIError if one of them fails."""
     messages = await gather_or_cancel([_collect(generation) for generation in generations])
-    await gather_or_cancel([keep(message) for message in messages])
+    await gather_or_cancel([keep(generation) for generation in generations])
     return messages
 
 
@@ -99,7 +99,7 @@ class CompletionStreamer:
             async with aclosing(merge(sources)) as reads:
                 async for index, events in reads:
                     if events[-1]["type"] == "message_stop":
-                        await self._keep(self._generations[index].message)
+                        await self._keep(self._generations[index])
                     frames: list[bytes] = []
                     try:
                         self._encode(index, events, frames)

@@ -18,7 +18,7 @@ from claudexia.translate.types.params import CompletionCreateParams
 Outcome = Literal["ok", "error", "abandoned", "deadline", "refused"]
 Value = str | int | bool | list[str] | None
 
-# Response headers: the host that answered or failed first, and the hosts that failed, with their reasons.
+# Response headers: the host that answered or failed first, and the attempts in vain, with their reasons.
 UPSTREAM_HEADER = "x-claudexia-upstream"
 FAILED_UPSTREAMS_HEADER = "x-claudexia-failed-upstreams"
 _IN_SCOPE = "claudexia.record"
@@ -38,7 +38,7 @@ class RequestRecord:
     warnings          names of request fields, as field_names() returns them
     limited           the code of the key's limit that was reached
     upstream          the host where Claude ran, as in the setting UPSTREAM
-    failed_upstreams  hosts that were called in vain, and why: `bedrock throttled`
+    failed_upstreams  the hosts of attempts in vain, and why: `bedrock throttled`
     """
 
     request_id: str
@@ -80,10 +80,12 @@ class RequestRecord:
             self.first_token_ms = self.elapsed_ms()
 
     def set_upstream(self, headers: Mapping[str, str]) -> None:
-        """Sets the hosts from the headers of an answer or of an error."""
+        """Sets the host from the headers of an answer or of an error."""
         self.upstream = headers.get(UPSTREAM_HEADER, self.upstream)
-        if failed := headers.get(FAILED_UPSTREAMS_HEADER):
-            self.failed_upstreams = failed.split(", ")
+
+    def attempt_headers(self) -> dict[str, str]:
+        """The header that names the attempts in vain; {} without any."""
+        return {FAILED_UPSTREAMS_HEADER: ", ".join(self.failed_upstreams)} if self.failed_upstreams else {}
 
     def fail(self, error: APIError) -> None:
         """Records the error that the client receives, as the response or within the stream."""

@@ -1,4 +1,4 @@
-"""A signed thinking block of Claude's as the `encrypted_content` of a reasoning item, and back.
+"""A signed thinking block of Claude's, with its host, as the `encrypted_content` of a reasoning item, and back.
 
 Clients of the Responses API send the text back unchanged. It is encoded, not encrypted: the signature is what
 the API checks.

@@ -1,16 +1,20 @@
-"""Where Claude runs, behind one Protocol: Upstream opens a MessageStream, sends raw requests, lists the models.
+"""Where Claude runs, behind two Protocols: Upstream, which is one host or several in turn, and HostClient.
 
-`anthropic.AnthropicUpstream` calls one of the `hosts`, `failover.FailoverUpstream` several of them in turn.
+`failover.FailoverUpstream` is the Upstream, `anthropic.HTTPHostClient` the client of each of the `hosts`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from claudexia.errors import APIError
 from claudexia.models import ClaudeModel
 from claudexia.settings import HostName
 from claudexia.translate.types.anthropic import Message, MessageCreateParams, MessageStreamEvent, ModelInfoList
+
+StartedT = TypeVar("StartedT")
+# Attempts in vain, in their order, as `bedrock throttled`.
+FailedAttempts = list[str]
 
 
 class MessageStream(Protocol):
@@ -84,28 +88,53 @@ class RawResponse(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Upstream(Protocol):
-    """One Messages API, on one host or on several."""
+class SkipHostError(Exception):
+    """The host of an attempt does not take the request. `error` is what the client gets if no host takes it."""
+
+    def __init__(self, error: APIError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class HostClient(Protocol):
+    """The Messages API of one host."""
+
+    @property
+    def name(self) -> HostName: ...
 
     def adapted(self, model: ClaudeModel) -> ClaudeModel:
-        """`model` as the first host serves it, for the translation of a request."""
+        """`model` as this host serves it, for the translation of a request."""
 
-    async def open(
-        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
-    ) -> MessageStream:
+    async def open(self, params: MessageCreateParams, now: datetime, failed: FailedAttempts) -> MessageStream:
         """Sends `params` and returns once the message has started.
 
-        `now` has a time zone; reset times in the response headers become durations from it. `host` is the only
-        one to call, None for any. Raises APIError for everything that fails before the first event.
+        `now` has a time zone; reset times in the response headers become durations from it. An attempt that was
+        repeated is added to `failed`. Raises APIError for everything that fails before the first event.
         """
 
-    async def send(self, request: RawRequest) -> RawResponse:
-        """Sends `request` and returns once the response has started.
-
-        A host that lacks what the request needs is not asked if another one has it.
+    async def send(self, request: RawRequest, failed: FailedAttempts) -> RawResponse:
+        """Sends `request` and returns once the response has started. `failed` is as for open().
 
         Raises APIError for everything that fails before. Its `original` is the upstream's own error, unless the
-        error concerns the gateway itself or is not in Anthropic's envelope.
+        error concerns the gateway itself or is not in Anthropic's envelope. Raises SkipHostError if the host
+        does not have the request's path.
+        """
+
+
+class Upstream(Protocol):
+    """The hosts that the settings name."""
+
+    def hosts(self, model_id: str) -> Sequence[HostClient]:
+        """The hosts in the order in which a request for the model would try them now."""
+
+    async def start(
+        self, model_id: str, attempt: Callable[[HostClient], Awaitable[StartedT]], failed: FailedAttempts
+    ) -> StartedT:
+        """What `attempt` returns for the first host that answers.
+
+        `attempt` returns once the answer has begun, and raises what its host raises, or SkipHostError. Attempts
+        in vain are added to `failed`. Raises the APIError of the first host that was called if none answers;
+        its headers name that host.
         """
 
     async def list_models(self) -> ModelInfoList:

@@ -1,9 +1,9 @@
-"""AnthropicUpstream: the Messages API of one host over httpx. Every failure is an APIError.
+"""HTTPHostClient: the Messages API of one host over httpx. Every failure is an APIError.
 
 open() always streams, and returns once the first event has arrived, so that a failure before it keeps its HTTP
-status. send() sends a client's own request, streamed or not. A connection that could not be made is retried;
-open() also retries an overloaded host that asks to wait for a moment only, once. Nothing else is retried:
-clients do that already, and a request that reached the API may have been billed.
+status. send() sends a client's own request, streamed or not. A connection that could not be made is retried,
+and so is an overloaded host that asks to wait for a moment only, once. Nothing else is retried: clients do that
+already, and a request that reached the API may have been billed.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from collections.abc import (
     Sequence,
 )
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 from pydantic_core import from_json, to_json
@@ -42,12 +42,12 @@ from claudexia.translate.types.anthropic import (
     ModelInfo,
     ModelInfoList,
 )
-from claudexia.upstream import RawRequest
+from claudexia.upstream import FailedAttempts, RawRequest, SkipHostError
 from claudexia.upstream.errors import HostError, error_from_event, error_from_status, unreachable
 from claudexia.upstream.headers import host_request_id, native_headers, relayed_headers, retry_headers
-from claudexia.upstream.hosts import Host, to_host
+from claudexia.upstream.hosts import to_host
 
-_StartedT = TypeVar("_StartedT")
+_ResponseT = TypeVar("_ResponseT", bound="_HTTPResponse")
 
 _CONNECT_TIMEOUT = 10.0  # seconds
 _CONNECT_RETRIES = 2
@@ -57,7 +57,7 @@ _FINISH_TIMEOUT = 1.0  # seconds
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
-class AnthropicUpstream:
+class HTTPHostClient:
     """One connection pool to one host. `transport` replaces the network, for tests and the echo.
 
     Requests go to httpx's transport directly, not through its client: redirects and authentication are not
@@ -90,74 +90,59 @@ class AnthropicUpstream:
         self._retry = settings.upstream_retry
 
     @property
-    def host(self) -> Host:
-        return self._host
+    def name(self) -> HostName:
+        return self._host.name
 
     def adapted(self, model: ClaudeModel) -> ClaudeModel:
-        """See Upstream.adapted()."""
+        """See HostClient.adapted()."""
         return self._host.adapted(model)
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
     async def open(
-        self, params: MessageCreateParams, now: datetime, host: HostName | None = None
+        self, params: MessageCreateParams, now: datetime, failed: FailedAttempts
     ) -> "HTTPMessageStream":
-        """See Upstream.open(). There is one host only."""
+        """See HostClient.open()."""
         sent_id = self._host.model_id(find_model(params["model"], {}))
         body = dump(params if sent_id == params["model"] else {**params, "model": sent_id})
-        try:
-            return await self._open(body, params["model"], now)
-        except HostError as error:
-            wait = error.retry_after
-            if not self._retry or error.fault != "overloaded" or not wait or wait > _MAX_RETRY_WAIT:
-                raise
-        await asyncio.sleep(wait + random.uniform(0, _JITTER))  # noqa: S311  # no secret
-        return await self._open(body, params["model"], now)
 
-    async def _open(self, body: bytes, model: str, now: datetime) -> "HTTPMessageStream":
-        async def start(response: httpx.Response) -> HTTPMessageStream:
-            stream = HTTPMessageStream(response, model, now, self._host.name)
-            await stream.start()
-            return stream
+        async def attempt() -> HTTPMessageStream:
+            response = await self._post(self._messages_url, body)
+            stream = HTTPMessageStream(response, params["model"], now, self._host.name)
+            return await _started(stream)
 
-        return await self._answer(self._messages_url, body, start)
+        return await self._retried(attempt, failed)
 
-    async def send(self, request: RawRequest, host: HostName | None = None) -> "HTTPRawResponse":
-        """See Upstream.send()."""
+    async def send(self, request: RawRequest, failed: FailedAttempts) -> "HTTPRawResponse":
+        """See HostClient.send()."""
         if request.path != "/messages" and not self._host.counts_tokens:
-            raise APIError(404, f"{self._host.label} does not count the tokens of a request.")
+            raise SkipHostError(APIError(404, f"{self._host.label} does not count the tokens of a request."))
         sent_id = self._host.model_id(find_model(request.model, {}))
         body = request.body if request.params["model"] == sent_id else with_model(request, sent_id)
         headers = self._headers.copy()
         headers.update({"accept": "application/json", **request.headers})
-
-        async def start(response: httpx.Response) -> HTTPRawResponse:
-            raw = HTTPRawResponse(response, request, self._host.name)
-            await raw.check_status()
-            return raw
-
         url = httpx.URL(f"{self._host.base_url}/v1{request.path}")
-        return await self._answer(url, body, start, headers)
 
-    async def _answer(
-        self,
-        url: httpx.URL,
-        body: bytes,
-        start: Callable[[httpx.Response], Awaitable[_StartedT]],
-        headers: httpx.Headers | None = None,
-    ) -> _StartedT:
-        """What `start` makes of the response to a POST. A failure closes the response and names the host."""
-        try:
+        async def attempt() -> HTTPRawResponse:
             response = await self._post(url, body, headers)
-            try:
-                return await start(response)
-            except BaseException:
-                await _close(response)
+            return await _started(HTTPRawResponse(response, request, self._host.name))
+
+        return await self._retried(attempt, failed)
+
+    async def _retried(
+        self, attempt: Callable[[], Awaitable[_ResponseT]], failed: FailedAttempts
+    ) -> _ResponseT:
+        """What `attempt` returns, or once more, if the host is overloaded and asks to wait for a moment."""
+        try:
+            return await attempt()
+        except HostError as error:
+            wait = error.retry_after
+            if not self._retry or error.fault != "overloaded" or not wait or wait > _MAX_RETRY_WAIT:
                 raise
-        except APIError as error:
-            error.headers = {**error.headers, UPSTREAM_HEADER: self._host.name}
-            raise
+            failed.append(f"{self.name} {error.fault}")
+        await asyncio.sleep(wait + random.uniform(0, _JITTER))  # noqa: S311  # no secret
+        return await attempt()
 
     async def _post(self, url: httpx.URL, body: bytes, headers: httpx.Headers | None = None) -> httpx.Response:
         """`headers` replaces those that all requests have."""
@@ -207,6 +192,8 @@ def _model_info(model: ClaudeModel) -> ModelInfo:
 class _HTTPResponse:
     """What MessageStreams and RawResponses share. `headers` are for the client's response."""
 
+    _reads: AsyncGenerator[Any, None]
+
     def __init__(self, response: httpx.Response, model: str, host: HostName) -> None:
         # A dict, since httpx searches its own headers from end to end for each name.
         self._received = {
@@ -217,13 +204,17 @@ class _HTTPResponse:
         self._response = response
         self._model = model
 
-    async def check_status(self) -> None:
-        """Raises APIError for another status than 200."""
+    async def start(self) -> None:
+        """Call it first. Raises APIError for another status than 200."""
         if self._response.status_code != 200:
             body = await self._whole()
             aws_type = self._received.get("x-amzn-errortype", "")
             status = self._response.status_code
             raise error_from_status(status, body, self._model, self._failure_headers(), aws_type)
+
+    async def aclose(self) -> None:
+        await self._reads.aclose()
+        await _close(self._response)
 
     def error(self, event: Mapping[str, object]) -> APIError:
         return error_from_event(event, self._model, self._failure_headers())
@@ -243,7 +234,7 @@ class _HTTPResponse:
 
 
 class HTTPRawResponse(_HTTPResponse):
-    """The RawResponse of an HTTP response. check_status() comes first."""
+    """The RawResponse of an HTTP response. start() comes first."""
 
     def __init__(self, response: httpx.Response, request: RawRequest, host: HostName) -> None:
         super().__init__(response, request.model, host)
@@ -274,10 +265,6 @@ class HTTPRawResponse(_HTTPResponse):
                     rest += data
         return rest
 
-    async def aclose(self) -> None:
-        await self._reads.aclose()
-        await _close(self._response)
-
     async def _read(self) -> AsyncGenerator[bytes, None]:
         with _as_api_errors():
             async for data in self._bytes():
@@ -300,7 +287,7 @@ class HTTPMessageStream(_HTTPResponse):
 
     async def start(self) -> None:
         """Waits for message_start. Raises APIError for another status, no event, or another first event."""
-        await self.check_status()
+        await super().start()
         first: MessageStreamEvent | None = None
         while first is None:
             try:
@@ -329,10 +316,6 @@ class HTTPMessageStream(_HTTPResponse):
                 async for _ in self._reads:
                     pass
 
-    async def aclose(self) -> None:
-        await self._reads.aclose()
-        await _close(self._response)
-
     async def _read(self) -> AsyncGenerator[list[MessageStreamEvent], None]:
         decoder = EventDecoder()
         with _as_api_errors():
@@ -356,6 +339,16 @@ def with_model(request: RawRequest, model_id: str) -> bytes:
             if from_json(changed)["model"] == model_id:  # else it is a nested field of the same name
                 return changed
     return to_json({**request.params, "model": model_id})
+
+
+async def _started(response: _ResponseT) -> _ResponseT:
+    """`response` after its start. A failure closes it."""
+    try:
+        await response.start()
+    except BaseException:
+        await response.aclose()
+        raise
+    return response
 
 
 async def _close(response: httpx.Response) -> None:

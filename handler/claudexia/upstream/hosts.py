@@ -1,7 +1,7 @@
 """Hosts: Anthropic's API, Claude Platform on AWS and Amazon Bedrock. All of them speak the Messages API.
 
 A Host says how the Messages API is reached in one of these places: address, authentication, model ids, and what
-it does not take. The HTTP of all of them is in `anthropic.AnthropicUpstream`.
+it does not take. The HTTP of all of them is in `anthropic.HTTPHostClient`.
 
     host       address                                             authentication
     ---------  --------------------------------------------------  --------------------------------------------
@@ -66,7 +66,7 @@ class Host:
 
     def adapted(self, model: ClaudeModel) -> ClaudeModel:
         """`model` as this host serves it."""
-        return replace(model, host=self.limits(model))
+        return replace(model, host=replace(self.limits(model), host=self.name))
 
 
 def base_url(name: HostName, settings: Settings) -> str:

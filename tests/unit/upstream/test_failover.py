@@ -11,8 +11,8 @@ import pytest
 from claudexia.errors import APIError
 from claudexia.settings import Settings
 from claudexia.translate.types.anthropic import MessageCreateParams
-from claudexia.upstream import MessageStream
-from claudexia.upstream.anthropic import AnthropicUpstream
+from claudexia.upstream import HostClient, MessageStream
+from claudexia.upstream.anthropic import HTTPHostClient
 from claudexia.upstream.failover import FailoverUpstream
 from tests.helpers.serving import error_body, sse, text_events
 
@@ -48,12 +48,16 @@ class Bench:
         self.now = 0.0
         names: Sequence[Any] = ("anthropic", "aws", "bedrock")
         settings = Settings(upstream_retry=False)
-        upstreams = [AnthropicUpstream(settings, host, name) for host, name in zip(hosts, names, strict=False)]
+        upstreams = [HTTPHostClient(settings, host, name) for host, name in zip(hosts, names, strict=False)]
         self.upstream = FailoverUpstream(upstreams, max_wait, lambda: self.now)
 
     async def open(self, model: str = "claude-sonnet-5-5") -> str:
         params: MessageCreateParams = {"model": model, "max_tokens": 9, "messages": [], "stream": True}
-        stream: MessageStream = await self.upstream.open(params, NOW)
+
+        async def attempt(host: HostClient) -> MessageStream:
+            return await host.open(params, NOW, [])
+
+        stream = await self.upstream.start(model, attempt, [])
         await stream.aclose()
         return stream.host
 

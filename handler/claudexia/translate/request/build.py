@@ -15,7 +15,7 @@ from claudexia.errors import APIError
 from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
-from claudexia.translate.request.conversation import Conversation, has_other_ids
+from claudexia.translate.request.conversation import Conversation
 from claudexia.translate.request.conversation import replay_keys as conversation_keys
 from claudexia.translate.request.forced_call import ForcedCall, constrained
 from claudexia.translate.request.parse import NO_LIMIT
@@ -66,6 +66,8 @@ _NO_LIMIT = (0, -1)
 _MIN_TOP_P_WITH_THINKING = 0.95
 # How many messages a warning names, the last ones.
 _MAX_MESSAGES_NAMED = 5
+_MISSING = "the thinking before these tool calls is not stored any more, so Claude continues without it"
+_FOREIGN = "another host signed this thinking, so it was left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,14 @@ def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
     if not may_think:
         return []
-    names = _tool_names(params)
-    if has_other_ids(params.messages):  # their keys are made of the calls, so `names` has to know the tools
+
+    def to_tool_calls() -> ToolCalls:
+        names = _tool_names(params)
         with suppress(APIError):  # to_message_params() raises it again
             tool_definitions(params, names, Report())
-    return conversation_keys(params.messages, ToolCalls(names))
+        return ToolCalls(names)
+
+    return conversation_keys(params.messages, to_tool_calls)
 
 
 def _tool_names(params: CompletionCreateParams) -> ToolNames:
@@ -143,7 +148,7 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     # A forced call is the whole answer.
     output_format = to_output_format(None if forced_call else params.response_format, report)
     schema = output_format.format["schema"] if output_format.format else None
-    enforce_strict(tools, definitions, schema)
+    enforce_strict(tools, definitions, schema, report)
     max_tokens = sent_fields.pop("max_tokens", None)
     plan = to_thinking(
         params,
@@ -153,7 +158,8 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
         enabled_conflict=_enabled_conflict(tools, conversation),
     )
     if stored_answers is not None and plan.active:
-        _warn_missing_thinking(conversation.missing_thinking, report)
+        _warn_of_thinking(conversation.missing_thinking, _MISSING, report)
+    _warn_of_thinking(conversation.foreign_thinking, _FOREIGN, report)
     _adapt_sampling(sent_fields, model, plan.active, report)
     # If the client began the JSON object itself, the answer holds only the rest of it and cannot be read.
     free_text = schema is None and not output_format.json_object
@@ -182,6 +188,7 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
             for tool, replaced in names.arguments.items()
         },
         named_call=tools.named_call,
+        host=model.host.host,
     )
     warnings = (*report.warnings, *_retirement(model, today))
     return MessageRequest(sent, warnings, options, plan.active, forced_call)
@@ -220,12 +227,10 @@ def _add_composed(
         sent["output_config"] = output_config
 
 
-def _warn_missing_thinking(indices: Sequence[int], report: Report) -> None:
+def _warn_of_thinking(indices: Sequence[int], reason: str, report: Report) -> None:
     if indices:
         named = ", ".join(report.at("messages", index).param for index in indices[-_MAX_MESSAGES_NAMED:])
-        report.at(named).warn(
-            "the thinking before these tool calls is not stored any more, so Claude continues without it"
-        )
+        report.at(named).warn(reason)
 
 
 def _retirement(model: ClaudeModel, today: date | None) -> list[FieldWarning]:

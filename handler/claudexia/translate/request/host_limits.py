@@ -1,6 +1,5 @@
-"""What a host of the Messages API does not take, found in a built request.
+"""What a host of the Messages API does not take, found in a request that is sent unchanged.
 
-A request is translated for the first host of the list. Another host can take over only what it takes unchanged.
 Sources: https://platform.claude.com/docs/en/build-with-claude/claude-in-amazon-bedrock and
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 """

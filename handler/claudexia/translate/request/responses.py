@@ -314,13 +314,15 @@ class _Messages:
         if not item.encrypted_content:
             return
         block = from_encrypted_content(item.encrypted_content) or {}
+        signer = block.get("host")
+        host = signer if isinstance(signer, str) else None
         match block:
             case {"type": "thinking", "thinking": str(text), "signature": str(signature)}:
                 part: object = ThinkingBlock.model_construct(
-                    type="thinking", thinking=text, signature=signature
+                    type="thinking", thinking=text, signature=signature, host=host
                 )
             case {"type": "redacted_thinking", "data": str(data)}:
-                part = RedactedThinkingBlock.model_construct(type="redacted_thinking", data=data)
+                part = RedactedThinkingBlock.model_construct(type="redacted_thinking", data=data, host=host)
             case _:
                 report.at("encrypted_content").warn("it is not Claude's, so it was left out")
                 return

@@ -1,22 +1,22 @@
 """Thinking in earlier answers: what the client sends back, and what was stored of Claude's own answers.
 
-The API takes back thinking that it signed, byte for byte, or none at all.
-Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking#preserving-thinking-blocks
+The API takes back thinking that it signed, byte for byte, or none at all. A host takes its own: thinking is
+tied to an account, and what another one signed is refused, or removed before the model reads it.
+Sources: https://platform.claude.com/docs/en/build-with-claude/preserved-thinking and
+https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-thinking-block-binding.html
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import TypeGuard, cast
+from typing import TypeGuard, TypeVar, cast
 
 from claudexia.errors import APIError
-from claudexia.translate.report import Report
+from claudexia.translate.report import FieldWarning, Report
 from claudexia.translate.request.prompt_cache import last_cache_control, set_breakpoint
 from claudexia.translate.types.anthropic import (
     ContentBlockParam,
-    MessageCreateParams,
-    MessageParam,
     RedactedThinkingBlockParam,
     ThinkingBlockParam,
     ToolUseBlockParam,
@@ -35,6 +35,11 @@ StoredBlock = Mapping[str, object]
 StoredAnswers = Mapping[str, Sequence[StoredBlock]]
 SignedThinking = ThinkingBlockParam | RedactedThinkingBlockParam
 
+# A request, and one of its messages.
+_SentT = TypeVar("_SentT", bound=Mapping[str, object])
+_TurnT = TypeVar("_TurnT", bound=Mapping[str, object])
+
+REFUSED_THINKING = FieldWarning("messages", "the upstream refused the replayed thinking, so it was left out")
 _OWN_ID = "toolu_"  # also on other hosts: toolu_bdrk_, toolu_vrtx_
 _THINKING_TYPES = ("thinking", "redacted_thinking")
 _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
@@ -42,12 +47,17 @@ _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
 def to_thinking_block(block: ThinkingBlock | RedactedThinkingBlock) -> SignedThinking | None:
     """None for thinking without a signature of the API."""
+    thinking: SignedThinking
     match block:
         case ThinkingBlock(signature=str(signature)) if signature:
-            return {"type": "thinking", "thinking": block.thinking or "", "signature": signature}
+            thinking = {"type": "thinking", "thinking": block.thinking or "", "signature": signature}
         case RedactedThinkingBlock(data=str(data)) if data:
-            return {"type": "redacted_thinking", "data": data}
-    return None
+            thinking = {"type": "redacted_thinking", "data": data}
+        case _:
+            return None
+    if block.host:
+        thinking["host"] = block.host
+    return thinking
 
 
 def warn_unsigned(report: Report) -> None:
@@ -56,6 +66,26 @@ def warn_unsigned(report: Report) -> None:
 
 def is_thinking(block: ContentBlockParam) -> TypeGuard[SignedThinking]:
     return block["type"] in _THINKING_TYPES
+
+
+def signed_by(host: str, content: Iterable[StoredBlock]) -> list[StoredBlock]:
+    """`content` of an answer of `host`, which its thinking names."""
+    return [{**block, "host": host} if block["type"] in _THINKING_TYPES else block for block in content]
+
+
+def taken_by(host: str, blocks: Sequence[ContentBlockParam]) -> list[ContentBlockParam]:
+    """`blocks` as they are sent to `host`: without thinking that another one is known to have signed.
+
+    What is not known is sent. If the host refuses it, the request is repeated without.
+    """
+    taken: list[ContentBlockParam] = []
+    for block in blocks:
+        if not is_thinking(block) or (signer := block.get("host")) is None:
+            taken.append(block)
+        elif not host or signer == host:
+            unnamed = {key: value for key, value in block.items() if key != "host"}
+            taken.append(cast("SignedThinking", unnamed))
+    return taken
 
 
 def thinking_beside_content(message: AssistantMessage, report: Report) -> list[SignedThinking]:
@@ -86,9 +116,10 @@ def has_thinking_in_content(message: AssistantMessage) -> bool:
 
 def client_ids(message: AssistantMessage) -> list[str]:
     """The ids of the message's tool calls, as the client gave them."""
-    parts = message.content if isinstance(message.content, list) else []
-    native = [part.id for part in parts if isinstance(part, ToolUseBlock | ToolCall)]
-    return native + [call.id for call in message.tool_calls or []]
+    ids = [call.id for call in message.tool_calls or ()]
+    if isinstance(message.content, list):
+        return [part.id for part in message.content if isinstance(part, ToolUseBlock | ToolCall)] + ids
+    return ids
 
 
 def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list[str]:
@@ -150,21 +181,35 @@ def refuses_thinking(error: APIError) -> bool:
     return error.status == 400 and bool(_THINKING_ERROR.search(error.message))
 
 
-def strip_thinking(sent: MessageCreateParams) -> MessageCreateParams:
-    """A copy of the request without the thinking of earlier turns, for a second attempt."""
-    stripped: MessageCreateParams = {**sent, "messages": without_thinking(sent["messages"])}
-    if sent.get("thinking", {}).get("type") == "enabled":  # requires the thinking before each tool call
+def strip_thinking(sent: _SentT) -> _SentT:
+    """A copy of the request without the thinking of earlier turns, for a second attempt.
+
+    It may also be a request of a client of the Messages API, which was not validated.
+    """
+    stripped: dict[str, object] = {**sent}
+    messages, thinking = stripped.get("messages"), stripped.get("thinking")
+    if isinstance(messages, list):
+        stripped["messages"] = without_thinking(messages)
+    # It requires the thinking before each tool call.
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled":
         del stripped["thinking"]
+    return cast("_SentT", stripped)
+
+
+def without_thinking(messages: Sequence[_TurnT]) -> list[_TurnT]:
+    """The same turns without thinking blocks."""
+    stripped: list[_TurnT] = []
+    for turn in messages:
+        content = turn.get("content") if isinstance(turn, dict) else None
+        if not isinstance(content, list):
+            stripped.append(turn)
+        elif kept := [block for block in content if not _is_thinking_type(block)]:
+            stripped.append(cast("_TurnT", {**turn, "content": kept}))
     return stripped
 
 
-def without_thinking(messages: Sequence[MessageParam]) -> list[MessageParam]:
-    """The same turns without thinking blocks."""
-    stripped: list[MessageParam] = [
-        {"role": turn["role"], "content": [block for block in turn["content"] if not is_thinking(block)]}
-        for turn in messages
-    ]
-    return [turn for turn in stripped if turn["content"]]
+def _is_thinking_type(block: object) -> bool:
+    return isinstance(block, dict) and block.get("type") in _THINKING_TYPES
 
 
 def _may_be_signed(detail: ReasoningDetail) -> bool:

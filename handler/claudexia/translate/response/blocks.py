@@ -140,14 +140,19 @@ class CustomToolCallEncoder:
         return {"tool_calls": [{"index": self._index, "custom": {"input": text}}]} if text else None
 
 
-def to_thinking_block(block: ContentBlock) -> ThinkingBlock | None:
-    """None for other blocks, and for thinking that was cut off before its signature."""
+def to_thinking_block(block: ContentBlock, host: str) -> ThinkingBlock | None:
+    """None for other blocks, and for thinking that was cut off before its signature. `host` may be ""."""
     kind, data, signature = block.get("type"), block.get("data"), block.get("signature")
+    thinking: ThinkingBlock
     if kind == "redacted_thinking" and data:
-        return {"type": "redacted_thinking", "data": data}
-    if kind == "thinking" and signature:
-        return {"type": "thinking", "thinking": block.get("thinking") or "", "signature": signature}
-    return None
+        thinking = {"type": "redacted_thinking", "data": data}
+    elif kind == "thinking" and signature:
+        thinking = {"type": "thinking", "thinking": block.get("thinking") or "", "signature": signature}
+    else:
+        return None
+    if host:
+        thinking["host"] = host
+    return thinking
 
 
 class ThinkingEncoder:
@@ -174,7 +179,7 @@ class ThinkingEncoder:
         if not self._options.thinking_blocks:
             return None
         complete: ContentBlock = {**self._block, "thinking": "".join(self._text), "signature": self._signature}
-        block = to_thinking_block(complete)
+        block = to_thinking_block(complete, self._options.host)
         return {"thinking_blocks": [{"index": next(self._indices), **block}]} if block else None
 
     def _reasoning(self, text: str) -> ChoiceDelta | None:

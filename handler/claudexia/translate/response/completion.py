@@ -1,6 +1,7 @@
 """to_chat_completion(): Messages to a ChatCompletion. Streams share its id, finish_reason and refusal."""
 
 from collections.abc import Sequence
+from itertools import count, repeat
 
 from claudexia.translate.report import DEFAULT_OPTIONS, ResponseOptions
 from claudexia.translate.response.blocks import to_annotations, to_function, to_thinking_block, to_tool_call
@@ -30,9 +31,12 @@ _REFUSED = "Claude declined to answer this request."
 
 
 def to_chat_completion(
-    messages: Sequence[Message], *, created: int, options: ResponseOptions = DEFAULT_OPTIONS
+    messages: Sequence[Message], *, created: int, options: Sequence[ResponseOptions] = ()
 ) -> ChatCompletion:
-    """One choice per message, in their order; id and model are those of the first. `created` is in seconds."""
+    """One choice per message, in their order; id and model are those of the first. `created` is in seconds.
+
+    `options` has one item per message, or none for the defaults.
+    """
     first = messages[0]
     usage = add_usage(*(message.get("usage") or {} for message in messages))
     return {
@@ -40,7 +44,10 @@ def to_chat_completion(
         "object": "chat.completion",
         "created": created,
         "model": first["model"],
-        "choices": [_to_choice(index, message, options) for index, message in enumerate(messages)],
+        "choices": [
+            _to_choice(index, message, each)
+            for index, message, each in zip(count(), messages, options or repeat(DEFAULT_OPTIONS), strict=False)
+        ],
         "usage": to_completion_usage(usage),
         "service_tier": "default",
     }
@@ -110,6 +117,7 @@ def _add_thinking(
     thinking = "".join(block.get("thinking") or "" for block in content if block.get("type") == "thinking")
     if thinking and options.reasoning:
         completed["reasoning_content"] = thinking
-    blocks = [block for block in map(to_thinking_block, content) if block]
-    if blocks and options.thinking_blocks:
-        completed["thinking_blocks"] = blocks
+    if options.thinking_blocks:
+        signed = [to_thinking_block(block, options.host) for block in content]
+        if blocks := [block for block in signed if block]:
+            completed["thinking_blocks"] = blocks

@@ -270,7 +270,7 @@ class ReasoningEncoder(_ItemEncoder):
     item: OutputReasoning
 
     def __init__(
-        self, numbers: EventNumbers, output_index: int, id_: str, block: ContentBlock, shows_summary: bool
+        self, numbers: EventNumbers, output_index: int, id_: str, block: ContentBlock, options: ItemOptions
     ) -> None:
         super().__init__(numbers, output_index)
         self.item = {
@@ -281,7 +281,8 @@ class ReasoningEncoder(_ItemEncoder):
             "encrypted_content": None,
         }
         self._block = block
-        self._shows_summary = shows_summary
+        self._shows_summary = options.shows_summary and options.shared.reasoning
+        self._host = options.shared.host
         self._pieces: list[str] = []
         self._signature = block.get("signature") or ""
 
@@ -302,7 +303,7 @@ class ReasoningEncoder(_ItemEncoder):
                 self._in_summary("part.done", part={"type": "summary_text", "text": text}),
             ]
         complete: ContentBlock = {**self._block, "thinking": text, "signature": self._signature}
-        if signed := to_thinking_block(complete):
+        if signed := to_thinking_block(complete, self._host):
             self.item["encrypted_content"] = to_encrypted_content(signed)
         self.item["status"] = status
         return [*events, self._done()]

@@ -177,10 +177,8 @@ class ResponseStream:
         elif kind in ("thinking", "redacted_thinking"):
             events += self._close()
             output_index, id_ = self._place()
-            shows = self._options.shows_summary and self._options.shared.reasoning
-            events += self._start(
-                ReasoningEncoder(self._numbers, output_index, f"rs_{id_}", block, shows), index
-            )
+            encoder = ReasoningEncoder(self._numbers, output_index, f"rs_{id_}", block, self._options)
+            events += self._start(encoder, index)
         elif kind == "server_tool_use" and block.get("name") == "web_search":
             events += self._close()
             output_index, id_ = self._place()

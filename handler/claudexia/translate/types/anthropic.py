@@ -235,16 +235,21 @@ class SearchResultBlockParam(TypedDict):
 
 
 class ThinkingBlockParam(TypedDict):
-    """Signed by the API, which takes it back byte for byte or not at all."""
+    """Signed by the API, which takes it back byte for byte or not at all.
+
+    `host` is the host that signed it, as in the setting UPSTREAM, if it is known. It is not sent.
+    """
 
     type: Literal["thinking"]
     thinking: str
     signature: str
+    host: NotRequired[str]
 
 
 class RedactedThinkingBlockParam(TypedDict):
     type: Literal["redacted_thinking"]
     data: str
+    host: NotRequired[str]
 
 
 class ToolUseBlockParam(TypedDict):

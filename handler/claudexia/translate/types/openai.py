@@ -74,13 +74,17 @@ class Annotation(TypedDict):
 
 
 class ThinkingBlock(TypedDict, total=False):
-    """Not OpenAI's: Claude's signed thinking, to be sent back unchanged. Only a stream has `index`."""
+    """Not OpenAI's: Claude's signed thinking, to be sent back unchanged. Only a stream has `index`.
+
+    `host` is the host that signed it, as in the setting UPSTREAM.
+    """
 
     index: int
     type: Required[Literal["thinking", "redacted_thinking"]]
     thinking: str
     signature: str
     data: str
+    host: str
 
 
 class ChatCompletionMessage(TypedDict):

@@ -158,7 +158,7 @@ def test_the_sdk_collects_chunks_to_the_buffered_completion(
     stream = ChatCompletionStream(created=CREATED, include_usage=True, options=options)
     chunks = [chunk for event in parts for chunk in stream.feed(event)]
     answer = collected([*chunks, stream.usage_chunk(message(parts)["usage"])])
-    expected: Any = to_chat_completion([message(parts)], created=CREATED, options=options)
+    expected: Any = to_chat_completion([message(parts)], created=CREATED, options=[options])
     choice, buffered = answer["choices"][0], expected["choices"][0]
     assert choice["finish_reason"] == buffered["finish_reason"]
     assert answer["usage"] == expected["usage"]
@@ -187,7 +187,7 @@ def test_finish_reason(stop_reason: str, options: ResponseOptions, finish_reason
     assert chunks[-1]["choices"][0] == {
         "index": 0, "delta": {}, "logprobs": None, "finish_reason": finish_reason,
     }  # fmt: skip
-    completion = to_chat_completion([message(parts)], created=CREATED, options=options)
+    completion = to_chat_completion([message(parts)], created=CREATED, options=[options])
     assert completion["choices"][0]["finish_reason"] == finish_reason
 
 
