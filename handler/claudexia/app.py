@@ -6,8 +6,9 @@ respond with a 422 to invalid input. `api.openapi` describes them instead. With 
 the router and the error handlers around a handler, and no more: see `_Route`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
 from claudexia.access.prices import Prices
-from claudexia.access.stores import open_stores
+from claudexia.access.stores import Stores, open_stores
 from claudexia.api import on_demand
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
@@ -33,6 +34,7 @@ from claudexia.settings import Settings, read_origins
 from claudexia.storage.table import Table
 from claudexia.translate.types.anthropic import ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Model, ModelList
+from claudexia.upstream import Upstream
 from claudexia.upstream.failover import open_upstream
 from claudexia.upstream.hosts import price_factors
 
@@ -46,6 +48,7 @@ _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False}
 # Its result is a response, or the content of a JSON response.
 Handler = Callable[[Request], Awaitable[object]]
 KeyOf = Callable[[Request], Awaitable[Key]]
+_PREPARATION_SECONDS = 1.0
 # Path, name of the operation, summary.
 _CompletionRoute = tuple[str, str, str, CompletionAPI]
 
@@ -69,6 +72,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.prepares:
+            await _prepare(upstream, stores)
         yield
         await billing.settled()
         await upstream.aclose()
@@ -104,6 +109,13 @@ def create_app(
     add_error_handlers(app)
     _describe_on_request(app)
     return app
+
+
+async def _prepare(upstream: Upstream, stores: Stores) -> None:
+    """Fetches and opens what the first request needs, for at most a second."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PREPARATION_SECONDS):
+            await asyncio.gather(upstream.prepare(), stores.prepare())
 
 
 class _Route(APIRoute):
