@@ -1,6 +1,10 @@
 """/docs, /redoc and /openapi.json: when they are served, and what they describe."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +36,14 @@ ENVIRONMENTS: list[tuple[Mapping[str, str], bool]] = [
     ({**LAMBDA, "SERVE_DOCS": "on"}, True),
     ({**LAMBDA, "SERVE_DOCS": "off"}, False),
 ]
+
+
+def test_the_deployed_app_describes_the_same() -> None:
+    """Its models for the description are built by the request for it."""
+    script = "import json, sys; from claudexia.main import app; json.dump(app.openapi(), sys.stdout)"
+    environ = {**os.environ, "SERVE_DOCS": "on"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, check=True)
+    assert json.loads(done.stdout) == create_app(Settings()).openapi()
 
 
 def get(app: Any, path: str) -> httpx.Response:

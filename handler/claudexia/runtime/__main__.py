@@ -1,7 +1,11 @@
 """The process that Lambda starts: loads the handler, starts the app and handles invocations."""
 
-import asyncio
 import gc
+
+if __name__ == "__main__":
+    gc.disable()  # for the imports below, and until load() has imported the app
+
+import asyncio
 import importlib
 import os
 import sys
