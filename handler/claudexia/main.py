@@ -2,8 +2,8 @@
 
 import pydantic
 
-# FastAPI defines 40 models for OpenAPI descriptions, which pydantic builds at their first use instead, in a request
-# for /openapi.json: a tenth of the import. Models that have to be built at import set `defer_build=False`.
+# FastAPI defines 40 models for OpenAPI descriptions, which pydantic builds at their first use instead, in a
+# request for /openapi.json: a tenth of the import. Models that are built at import set `defer_build=False`.
 pydantic.BaseModel.model_config["defer_build"] = True
 
 from mangum import Mangum  # noqa: E402
