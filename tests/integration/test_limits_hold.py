@@ -14,7 +14,7 @@ from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.serving import Reply, Upstream, sse, text_events
 from tests.helpers.waiting import PATIENCE
 
-UNPRICED = ["claude-fable-5-2", "claude-mythos-5-2", "claude-3-opus-20240229", "claude-opus-4", "claude-opus-9"]
+UNPRICED = ["claude-fable-6", "claude-mythos-6", "claude-3-opus-20240229", "claude-opus-4", "claude-opus-9"]
 HAIKU_5_5 = "claude-haiku-5-5"
 
 
