@@ -2,17 +2,20 @@
 
 No route declares a parameter, a dependency or a response model. For the first one, FastAPI would load
 `pydantic.v1`, which is a tenth of the gateway's cold start; it would resolve them again for every request, and
-respond with a 422 to invalid input. `api.openapi` describes them instead.
+respond with a 422 to invalid input. `api.openapi` describes them instead. With nothing to resolve, FastAPI is
+the router and the error handlers around a handler, and no more: see `_Route`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
@@ -36,7 +39,10 @@ from claudexia.translate.types.openai import Model, ModelList
 from claudexia.upstream.failover import open_upstream
 from claudexia.upstream.hosts import price_factors
 
-_HIDDEN: Any = {"response_model": None, "include_in_schema": False}
+# FastAPI's telemetry looks for three providers in every request, and its spans would quote exceptions.
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False}
+# Its result is a response, or the content of a JSON response.
+Handler = Callable[[Request], Awaitable[object]]
 KeyOf = Callable[[Request], Awaitable[Key]]
 APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
 
@@ -68,32 +74,24 @@ def create_app(
     async def key_of(request: Request) -> Key:
         return await authenticate(request.headers, stores.keys, now())
 
-    routes = APIRouter()
-
-    for api in (*APIS, Responses(stores.responses)):
-        _add_completion_route(routes, api, completions, key_of)
-    for route in StoredResponses(stores.responses, now).routes():
-        _add_response_route(routes, route, key_of)
-
-    _add_message_routes(routes, MessagesHandler(settings, upstream, billing, now), key_of)
-    _add_model_routes(routes, models, key_of)
-
-    @routes.head("/health", **_HIDDEN)
-    @routes.get("/health", response_model=None, summary="Check that the gateway runs")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
     app = FastAPI(
         title="Claudexia",
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
         default_response_class=JSONResponse,
+        telemetry=_NO_TELEMETRY,
         openapi_url="/openapi.json" if settings.docs else None,  # None also removes /docs and /redoc
     )
+    app.router.route_class = _Route
     _add_root(app, serves_page=settings.page)
-    app.include_router(routes, prefix="/v1")
-    app.include_router(routes, include_in_schema=False)
+    for api in (*APIS, Responses(stores.responses)):
+        _add_completion_route(app, api, completions, key_of)
+    for route in StoredResponses(stores.responses, now).routes():
+        _add_response_route(app, route, key_of)
+    _add_message_routes(app, MessagesHandler(settings, upstream, billing, now), key_of)
+    _add_model_routes(app, models, key_of)
+    _add_health_routes(app)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
     if settings.cors_origin:
         allow_origins(app, read_origins(settings.cors_origin))
@@ -102,52 +100,91 @@ def create_app(
     return app
 
 
+class _Route(APIRoute):
+    """Calls its handler with the request and nothing else."""
+
+    def __init__(self, path: str, endpoint: Handler, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            result = await endpoint(Request(scope, receive))
+            response = result if isinstance(result, Response) else JSONResponse(result)
+            await response(scope, receive, send)
+
+        self.app = respond
+
+
+def _add_route(app: FastAPI, method: str, path: str, handler: Handler, summary: str = "") -> None:
+    """Serves `path` below /v1, where it is described if it has a summary, and without /v1.
+
+    The name of `handler` is that of the operation in /openapi.json.
+    """
+    for prefix in ("/v1", ""):
+        app.add_api_route(
+            prefix + path,
+            handler,
+            methods=[method],
+            response_model=None,
+            summary=summary,
+            include_in_schema=bool(prefix and summary),
+        )
+
+
 def _add_completion_route(
-    routes: APIRouter, api: CompletionAPI, completions: CompletionHandler, key_of: KeyOf
+    app: FastAPI, api: CompletionAPI, completions: CompletionHandler, key_of: KeyOf
 ) -> None:
     async def create(request: Request) -> Response:
         return await completions.create(request, await key_of(request), api)
 
-    routes.add_api_route(
-        api.path, create, methods=["POST"], name=api.name, response_model=None, summary=api.summary
-    )
+    create.__name__ = api.name
+    _add_route(app, "POST", api.path, create, api.summary)
 
 
-def _add_response_route(routes: APIRouter, route: StoredResponseRoute, key_of: KeyOf) -> None:
-    async def handle(request: Request) -> Mapping[str, Any]:
+def _add_response_route(app: FastAPI, route: StoredResponseRoute, key_of: KeyOf) -> None:
+    async def handle(request: Request) -> object:
         return await route.handle(request, await key_of(request))
 
-    method, path, name, summary, _ = route
-    routes.add_api_route(path, handle, methods=[method], name=name, response_model=None, summary=summary)
+    handle.__name__ = route.name
+    _add_route(app, route.method, route.path, handle, route.summary)
 
 
-def _add_message_routes(routes: APIRouter, messages: MessagesHandler, key_of: KeyOf) -> None:
-    @routes.post(MESSAGES, response_model=None, summary="Create a message")
+def _add_message_routes(app: FastAPI, messages: MessagesHandler, key_of: KeyOf) -> None:
     async def create_message(request: Request) -> Response:
         return await messages.create(request, await key_of(request), MESSAGES)
 
-    @routes.post(COUNT_TOKENS, response_model=None, summary="Count the tokens of a message")
     async def count_tokens(request: Request) -> Response:
         return await messages.create(request, await key_of(request), COUNT_TOKENS)
 
+    _add_route(app, "POST", MESSAGES, create_message, "Create a message")
+    _add_route(app, "POST", COUNT_TOKENS, count_tokens, "Count the tokens of a message")
 
-def _add_model_routes(routes: APIRouter, models: ModelCatalog, key_of: KeyOf) -> None:
-    @routes.get("/models", response_model=None, summary="List models")
-    @routes.get("/models/", **_HIDDEN)
-    @routes.head("/models", **_HIDDEN)
+
+def _add_model_routes(app: FastAPI, models: ModelCatalog, key_of: KeyOf) -> None:
     async def list_models(request: Request) -> ModelList | ModelInfoPage:
         key = await key_of(request)
         if speaks_anthropic(request.scope):
             return page_of(await models.infos_for(key), request.query_params)
         return {"object": "list", "data": await models.list_for(key)}
 
-    @routes.head("/models/{model:path}", **_HIDDEN)
-    @routes.get("/models/{model:path}", response_model=None, summary="Retrieve a model")
     async def retrieve_model(request: Request) -> Model | ModelInfo:
         key, name = await key_of(request), request.path_params["model"]
         if speaks_anthropic(request.scope):
             return await models.retrieve_info(key, name)
         return await models.retrieve(key, name)
+
+    _add_route(app, "GET", "/models", list_models, "List models")
+    _add_route(app, "HEAD", "/models", list_models)
+    _add_route(app, "GET", "/models/", list_models)
+    _add_route(app, "GET", "/models/{model:path}", retrieve_model, "Retrieve a model")
+    _add_route(app, "HEAD", "/models/{model:path}", retrieve_model)
+
+
+def _add_health_routes(app: FastAPI) -> None:
+    async def health(request: Request) -> dict[str, str]:
+        return {"status": "ok"}
+
+    _add_route(app, "GET", "/health", health, "Check that the gateway runs")
+    _add_route(app, "HEAD", "/health", health)
 
 
 def _add_root(app: FastAPI, *, serves_page: bool) -> None:

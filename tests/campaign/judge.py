@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
+from claudexia.errors import MAX_QUOTED
+from claudexia_cli.echo.schema import Schema, sample
 from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success, read
 from tests.campaign.bodies import MARK
+from tests.campaign.damage import Path, paths
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
 from tests.campaign.protocol import contradiction
 from tests.campaign.streams import Case, Expected
+from tests.helpers.recorded_answers import events, text
+from tests.helpers.recorded_answers import tool as tool_block
 
 Json = Any
 _STATUSES = {200, 400, 401, 403, 404, 413, 429}
@@ -54,18 +59,35 @@ def _judge_headers(seen: Observation) -> Iterator[str]:
 
 
 def body_reply(body: bytes, number: int) -> UpstreamReply:
-    """A reply that contains a digest of the request body."""
-    words = f"Hello {MARK} {_digest(body)}"
-    events: list[Json] = [
-        {"type": "message_start", "message": {"id": "msg_1", "model": "claude", "role": "assistant", "content": [], "usage": {"input_tokens": 7}}},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}},
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
-        {"type": "message_stop"},
-    ]  # fmt: skip
+    """A reply that contains a digest of the request body, or the call that the request demands."""
+    demanded = demanded_answer(body)
+    if isinstance(demanded, str):
+        parts, stop_reason = tool_block(demanded, "{}"), "tool_use"
+    else:
+        words = f"Hello {MARK} {_digest(body)}" if demanded is None else json.dumps(demanded)
+        parts, stop_reason = text(words), "end_turn"
     return UpstreamReply(
-        tuple(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events)
+        tuple(
+            f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+            for event in events(parts, stop_reason=stop_reason)
+        )
+    )
+
+
+def demanded_answer(body: bytes) -> Json:
+    """The answer without which an upstream request is not fulfilled; None if any text will do.
+
+    The name of a tool, or a value of the format of the answer's text if no tool may be called.
+    """
+    if b'"tool_choice"' not in body:
+        return None
+    request = json.loads(body)
+    choice = request["tool_choice"]
+    if choice["type"] in ("any", "tool"):
+        return choice.get("name") or next(tool["name"] for tool in request["tools"] if "input_schema" in tool)
+    output = request.get("output_config", {}).get("format")
+    return (
+        sample(Schema.model_validate(output["schema"]), "{}") if choice["type"] == "none" and output else None
     )
 
 
@@ -102,7 +124,7 @@ def _judge_error(request: Request, error: Json) -> Iterator[str]:
             body = json.loads(request.body)
         except (ValueError, RecursionError):
             return
-        if not is_path(param, body):
+        if not names_part(param, body):
             yield f"param names no path of the body: {_wording(param)} ({_wording(error['message'])})"
 
 
@@ -111,7 +133,18 @@ def _wording(text: str) -> str:
     return re.sub(r"'.*?'|\".*?\"|`.*?`|\d+|[^ -~]", "_", text)[:70]
 
 
-def is_path(param: str, value: Json, top: bool = True) -> bool:
+def names_part(param: str, body: Json) -> bool:
+    """Whether `param`, which may be cut, is the path of a part of `body` or of a missing key."""
+    if len(param) == MAX_QUOTED and param.endswith("…"):
+        return any(_spelled(path).startswith(param[:-1]) for path in paths(body))
+    return _is_path(param, body)
+
+
+def _spelled(path: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def _is_path(param: str, value: Json, top: bool = True) -> bool:
     """Whether `param`, such as `messages[0].content`, is the path of a part of `value` or of a missing key."""
     if not param:
         return True
@@ -120,24 +153,29 @@ def is_path(param: str, value: Json, top: bool = True) -> bool:
         return (
             found is not None
             and int(found[1]) < len(value)
-            and is_path(param[found.end() :], value[int(found[1])], False)
+            and _is_path(param[found.end() :], value[int(found[1])], False)
         )
     if not isinstance(value, dict):
         return False
     for key, inner in value.items():
-        if param.startswith(key) and key:
+        if param.startswith(key):
             rest = param[len(key) :]
-            if rest[:1] in ("", ".", "[") and is_path(rest.removeprefix("."), inner, False):
+            if rest[:1] in ("", ".", "[") and _is_path(rest.removeprefix("."), inner, False):
                 return True
     return (param in _REQUIRED) if top else not re.search(r"[.\[]", param)
 
 
 def _judge_echo(answer: Success, seen: Observation) -> Iterator[str]:
-    digests = {_digest(body) for body in seen.sent}
+    texts = {_digest(body) for body in seen.sent}
+    values = [value for value in map(demanded_answer, seen.sent) if value is not None]
+    if any(not isinstance(value, str) for value in values):
+        texts |= {json.dumps(value).rpartition(" ")[2] for value in values}
     for choice in answer.choices:
-        if choice.finish_reason != "stop" or choice.content.rpartition(" ")[2] not in digests:
+        is_text = choice.finish_reason == "stop" and choice.content.rpartition(" ")[2] in texts
+        if not is_text and not (values and choice.calls):
             yield "the answer is not the upstream's"
-    if len(answer.choices) != len(seen.sent):
+    # A model that did not make the demanded call is asked again.
+    if len(answer.choices) != len(seen.sent) and not (values and len(answer.choices) < len(seen.sent)):
         yield "not one choice for each upstream request"
 
 

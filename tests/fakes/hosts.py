@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.fakes.anthropic.server import FakeAnthropic
+from tests.fakes.strict_json import strict_json
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -118,7 +119,7 @@ class FakeHost:
 
     def _changed(self, scope: Message, headers: dict[str, str], body: bytes) -> bytes:
         """The body for the inner API. Raises _RefusedError for what this host does not take."""
-        params = json.loads(body) if body else {}
+        params = strict_json(body) if body else {}
         self.requests.append((scope["path"], headers, params))
         if "anthropic-version" not in headers:
             raise _RefusedError(400, "ValidationException", "anthropic-version: header is required")

@@ -16,6 +16,7 @@ import uvicorn
 from claudexia.app import create_app
 from claudexia.settings import Settings
 from claudexia_cli.echo.events import message_events, sse_frame
+from tests.fakes.strict_json import strict_json
 from tests.helpers.waiting import PATIENCE, turns
 
 KEY, OTHER_KEY = "sk_cdx_test", "sk_cdx_other"
@@ -128,7 +129,7 @@ class Upstream:
             body += message["body"]
             if not message.get("more_body"):
                 break
-        self.bodies.append(json.loads(body))
+        self.bodies.append(strict_json(body))
         self.contents.append(body)
         self.paths.append(scope["path"])
         self.peers.append(tuple(scope["client"]))

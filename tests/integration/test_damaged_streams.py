@@ -40,6 +40,15 @@ def with_delta(value: object) -> list[Event]:
     return with_values(TEXT, "content_block_delta", delta=value)
 
 
+# False equals the index 0, which the block has.
+WRONG_INDICES: list[object] = [[], {}, None, "0", 0.5, False]
+
+
+def with_new_delta(index: object) -> list[Event]:
+    """A delta of unknown type before the first one of the text."""
+    return [*TEXT[:3], {**TEXT[3], "index": index, "delta": {"type": "new_delta"}}, *TEXT[3:]]
+
+
 LATE = [
     ("the start of the text block is lost", without_type(TEXT, "content_block_start")),
     ("the start of the tool call is lost", without_type(CALL, "content_block_start")),
@@ -65,6 +74,8 @@ LATE = [
     ("the block's index is text", with_values(TEXT, "content_block_start", index="0")),
     ("the block's index is missing", [{k: v for k, v in e.items() if k != "index"} for e in TEXT]),
     ("the delta's index is a list", with_values(TEXT, "content_block_delta", index=[0])),
+    *((f"the index of a delta of the future is {index}", with_new_delta(index)) for index in WRONG_INDICES),
+    *((f"the index of a block's end is {index}", with_values(TEXT, "content_block_stop", index=index)) for index in WRONG_INDICES),
     ("the delta is null", with_delta(None)),
     ("the delta is text", with_delta("Hello")),
     ("the delta has no type", with_delta({"text": "Hello"})),
@@ -221,3 +232,53 @@ def test_unusual_stream_is_an_answer(
     assert response.status_code == 200
     assert f'"finish_reason":"{reason}"' in response.text
     assert not stream or response.text.endswith("data: [DONE]\n\n")
+
+
+SOURCE = {"type": "web_search_result_location", "url": "https://a.example", "title": "A", "cited_text": "Hi"}
+
+
+def cited_events() -> list[Event]:
+    """Two text blocks. The second is cited, in events 4 to 7."""
+    pieces: list[tuple[str, Event]] = [
+        ("start", {"content_block": {"type": "text", "text": ""}}),
+        ("delta", {"delta": {"type": "citations_delta", "citation": SOURCE}}),
+        ("delta", {"delta": {"type": "text_delta", "text": "Hi"}}),
+        ("stop", {}),
+    ]
+    blocks = [
+        {"type": f"content_block_{kind}", "index": index, **fields}
+        for index in (0, 1)
+        for kind, fields in pieces
+        if index or "citation" not in str(fields)
+    ]
+    return [TEXT[0], *blocks, *TEXT[-2:]]
+
+
+STRAY_ENDS = {
+    "none": [],
+    "of the block before, after a citation": [(6, 0)],
+    "of the block before, in the text": [(7, 0)],
+    "twice": [(4, 0), (8, 1)],
+    "of the block before, twice": [(5, 0), (7, 0)],
+}
+
+
+@pytest.mark.parametrize("ends", STRAY_ENDS.values(), ids=STRAY_ENDS)
+def test_the_end_of_a_block_that_has_ended_changes_nothing(
+    client: httpx.Client, upstream: Upstream, ends: list[tuple[int, int]]
+) -> None:
+    events = cited_events()
+    for position, index in reversed(ends):
+        events.insert(position, {"type": "content_block_stop", "index": index})
+    buffered, streamed = (
+        send_request(client, upstream, Reply([sse(*events)]), stream=stream) for stream in (False, True)
+    )
+    message = buffered.json()["choices"][0]["message"]
+    chunks = [json.loads(frame) for frame in streamed.text.split("data: ")[1:-1]]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    [annotations] = [delta["annotations"] for delta in deltas if "annotations" in delta]
+    assert message["content"] == "".join(delta.get("content") or "" for delta in deltas) == "HiHi"
+    assert message["annotations"] == annotations
+    assert [
+        (each["url_citation"]["start_index"], each["url_citation"]["end_index"]) for each in annotations
+    ] == [(2, 4)]

@@ -17,6 +17,9 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "flat-grammar": ({"tools": [{"type": "custom", "name": "f", "format": {"type": "grammar", "definition": "a"}}]}, "tools[0].format"),
     "flat-format": ({"response_format": {"type": "json_schema", "name": "n", "schema": BAD}}, "response_format.schema.properties.a.minimum"),
     "json-object": ({"response_format": {"type": "json_object", "schema": BAD}}, "response_format.schema.properties.a.minimum"),
+    "no-name": ({"": {"model": "\ud800"}}, ".model"),
+    "no-name-and-a-list": ({"": ["\ud800"]}, "[0]"),
+    "no-name-further-below": ({"a": {"": {"model": "\ud800"}}}, "a..model"),
     "top-level": ({"logprobs": True}, "logprobs"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from tests.campaign import streams
 from tests.campaign.answers import MalformedResponseError, read
 from tests.campaign.bodies import MARK, good_request
 from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
-from tests.campaign.judge import body_reply, is_path, judge_body, judge_stream
+from tests.campaign.judge import body_reply, judge_body, judge_stream, names_part
 from tests.campaign.protocol import contradiction
 from tests.campaign.reduce import Budget, reduce_request
 from tests.campaign.run import Part, run_part
@@ -65,18 +65,25 @@ def test_violations_found_in_responses_to_bodies(changes: dict[str, Any], rule: 
     assert rule in _violations(**changes)
 
 
-BODY = {"messages": [{"role": "user", "content": [{"type": "text"}]}], "a.b": {"c": 1}}
+LONG = "a" * 200
+BODY = {
+    "messages": [{"role": "user", "content": [{"type": "text"}]}],
+    "a.b": {"c": 1},
+    "": {"c": {"": 1}},
+    "x": {LONG: 1},
+}
 
 
 @pytest.mark.parametrize(
     ("param", "found"),
     [
-        ("messages[0].content[0].text", True), ("messages[0].role", True), ("model", True), ("a.b.c", True),
+        ("messages[0].content[0].text", True), ("messages[0].role", True), ("model", True), ("a.b.c", True), (".c", True), (".c.", True),
+        (f"x.{LONG}"[:199] + "…", True), (f"y.{LONG}"[:199] + "…", False), ("c", False), (".d.e", False),
         ("messages[1]", False), ("messages[0].content[0].text.value", False), ("tools", False), ("messages[0].user.content", False),
     ],
 )  # fmt: skip
-def test_is_path(param: str, found: bool) -> None:
-    assert is_path(param, BODY) is found
+def test_names_part(param: str, found: bool) -> None:
+    assert names_part(param, BODY) is found
 
 
 TEXT: list[Any] = list(events(text("Hello")))

@@ -258,7 +258,7 @@ async def _admit(raw: RawRequest, usage: RequestUsage) -> None:
 
 def _parsed(body: bytes) -> dict[str, object]:
     try:
-        params: object = from_json(body)
+        params: object = from_json(body, allow_inf_nan=False)
         repeated = _has_repeated_field(body)
     except ValueError as error:
         raise invalid_request(f"The request body is not valid JSON: {error}", None) from None

@@ -126,8 +126,9 @@ class RequestMiddleware:
             await self._settled()
 
     def _log(self, record: RequestRecord, scope: Scope) -> None:
-        record.endpoint = getattr(scope.get("route"), "path", None)
-        record.api = _segment(record.endpoint) or None if record.endpoint else None
+        if route := scope.get("route"):
+            record.endpoint = route.path.removeprefix("/v1")
+            record.api = record.endpoint.split("/", 2)[1] or None
         record.duration_ms = record.elapsed_ms()
         log_request(record)
         self._metrics.request(record)

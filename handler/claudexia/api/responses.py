@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 
 from fastapi import Request
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from claudexia.access.keys import Key
 from claudexia.access.response_store import ResponseStore, StoredResponse
@@ -20,7 +20,7 @@ from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, shorten
 from claudexia.translate.report import Report
 from claudexia.translate.request.build import Origin
-from claudexia.translate.request.parse import parse_body
+from claudexia.translate.request.parse import read_json, validated
 from claudexia.translate.request.responses import LocatedItem, ResponsePieces, to_response_pieces
 from claudexia.translate.response.output_items import Event, ItemOptions
 from claudexia.translate.response.responses import (
@@ -66,8 +66,8 @@ class Responses:
         self._store = store
 
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
-        params = parse_body(ResponseCreateParams, body)
-        given: _Json = from_json(body)
+        document = read_json(body)
+        params, given = validated(ResponseCreateParams, document), cast("_Json", document)
         if params.store and self._store is None:
             report.at("store").warn("this deployment keeps no responses")
         stored = params.store is not False and self._store is not None

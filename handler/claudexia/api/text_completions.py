@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/completions
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypedDict
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from claudexia.api.chat_completions import ChatCompletionEncoder, completion_with_cost
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
@@ -116,7 +116,8 @@ def to_chat_body(body: bytes) -> bytes:
         if not _is_one_of(fields.pop(name, None), accepted):
             raise unsupported(name, reason)
     prompt = _prompt(fields.pop("prompt", None))
-    return dump({**fields, "messages": [{"role": "user", "content": prompt}]})
+    # NaN stays NaN, for parse_params() to report.
+    return to_json({**fields, "messages": [{"role": "user", "content": prompt}]}, inf_nan_mode="constants")
 
 
 def to_text_completion(completion: ChatCompletion) -> TextCompletion:

@@ -34,11 +34,12 @@ class FieldWarning(NamedTuple):
 
 
 def spell_path(steps: Iterable[Step]) -> str:
-    """`("messages", 3, "content")` as `messages[3].content`, the form of OpenAI's `param`."""
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text
+    """`("messages", 3, "content")` as `messages[3].content`, the form of OpenAI's `param`.
+
+    A field below one whose name is "" is not the field of that name at the root: `.content`.
+    """
+    # The dot before the first field is left out.
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 class Report:
@@ -49,7 +50,7 @@ class Report:
     host of the request takes.
     """
 
-    __slots__ = ("_found", "_paths", "_steps", "host", "strict")
+    __slots__ = ("_found", "_paths", "host", "steps", "strict")
 
     def __init__(
         self,
@@ -63,12 +64,15 @@ class Report:
         self.host = host
         # A dict is a set that keeps the order.
         self._found: dict[_Found, None] = {} if found is None else found
-        self._steps = steps
+        self.steps = steps
         self._paths = paths or {}
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        return Report(self.strict, self.host, self._found, self._steps + steps, self._paths)
+        below = object.__new__(Report)  # without __init__, since there is one for each message, part and call
+        below.strict, below.host, below._found, below._paths = self.strict, self.host, self._found, self._paths
+        below.steps = self.steps + steps
+        return below
 
     def with_paths(self, paths: Paths) -> "Report":
         """The root for a request that was made from the client's body, with the same list of warnings."""
@@ -76,15 +80,15 @@ class Report:
 
     def for_host(self, host: HostLimits) -> "Report":
         """A report of the same place that starts with these warnings, for a request to `host`."""
-        return Report(self.strict, host, dict(self._found), self._steps, self._paths)
+        return Report(self.strict, host, dict(self._found), self.steps, self._paths)
 
     @property
     def path(self) -> Path:
         """The path of this place in the client's body."""
-        for length in range(len(self._steps) if self._paths else 0, 0, -1):
-            if found := self._paths.get(self._steps[:length]):
-                return found + self._steps[length:]
-        return self._steps
+        for length in range(len(self.steps) if self._paths else 0, 0, -1):
+            if found := self._paths.get(self.steps[:length]):
+                return found + self.steps[length:]
+        return self.steps
 
     @property
     def param(self) -> str:
@@ -105,6 +109,16 @@ class Report:
         if self.strict:
             raise self.unsupported(f"{reason} (x-claudexia-strict turns this warning into an error)")
         self._found[self.path, reason] = None
+
+    @property
+    def found(self) -> "tuple[_Found, ...]":
+        """The warnings of the whole request, for warn_again()."""
+        return tuple(self._found)
+
+    def warn_again(self, found: Iterable[_Found]) -> None:
+        """Gives the warnings of another request, which had no paths, at the same places below this one."""
+        for steps, reason in found:
+            self.at(*steps).warn(reason)
 
     def invalid(self, reason: str, code: str = "invalid_value") -> APIError:
         """A 400 whose message starts with the path."""

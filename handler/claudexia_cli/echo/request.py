@@ -6,11 +6,11 @@ The API validates with pydantic too, so messages like `max_tokens: Field require
 permitted` need no code here. The rules check how the parts of a request fit together.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import from_json
 
 from claudexia_cli.echo.rules import RULES
 from claudexia_cli.echo.schema import Schema
@@ -140,14 +140,15 @@ class _CountRequest(EchoRequest):
 def parse_request(body: bytes, *, counted: bool = False) -> EchoRequest:
     """Raises InvalidRequestError with the API's error message. `counted`: it is a request to count tokens."""
     try:
+        params = from_json(body, allow_inf_nan=False)  # as the API, and unlike the validator
+    except ValueError as error:
+        raise InvalidRequestError(f"The request body is not valid JSON: {error}") from error
+    try:
         request = (_CountRequest if counted else EchoRequest).model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            raise InvalidRequestError(f"The request body is not valid JSON: {first['msg']}") from error
         where = ".".join(map(str, first["loc"])) or "body"
         raise InvalidRequestError(f"{where}: {first['msg']}") from error
-    params = json.loads(body)
     model = _EchoModel(prefill="-4-5" in request.model)
     for rule in RULES:
         if message := rule.first_error(params, model):

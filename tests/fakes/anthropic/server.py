@@ -20,6 +20,7 @@ from tests.fakes.anthropic.model_list import model_info, model_list
 from tests.fakes.anthropic.models import MODELS, facts_of, is_served
 from tests.fakes.anthropic.rules import rejections
 from tests.fakes.anthropic.signing import MODIFIED, Signer
+from tests.fakes.strict_json import strict_json
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -197,7 +198,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if len(body) > _MAX_BODY_BYTES:
         raise StatusError(413, "request_too_large", "Request exceeds the maximum size")
     try:
-        params = json.loads(body)
+        params = strict_json(body)
     except ValueError:
         params = None
     if not isinstance(params, dict):

@@ -21,6 +21,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "18 degree
     ("change", "sentence"),
     [
         pytest.param({"model": ...}, "model: Field required", id="no-model"),
+        pytest.param({"temperature": float("nan")}, "The request body is not valid JSON", id="nan"),
         pytest.param({"model": " "}, "model: String should match", id="blank-model"),
         pytest.param({"max_tokens": ...}, "max_tokens: Field required", id="no-max-tokens"),
         pytest.param(

@@ -15,7 +15,7 @@ from claudexia.errors import APIError
 from claudexia.models import ClaudeModel, retirement_warning
 from claudexia.translate.report import FieldWarning, Report, ResponseOptions, check_extras
 from claudexia.translate.request.content import text_block
-from claudexia.translate.request.conversation import Conversation, has_other_ids
+from claudexia.translate.request.conversation import Conversation
 from claudexia.translate.request.conversation import replay_keys as conversation_keys
 from claudexia.translate.request.forced_call import ForcedCall, constrained
 from claudexia.translate.request.parse import NO_LIMIT
@@ -105,11 +105,14 @@ def replay_keys(params: CompletionCreateParams, model: ClaudeModel) -> list[str]
     may_think = params.reasoning_effort or params.reasoning or params.thinking or model.thinks_by_default
     if not may_think:
         return []
-    names = _tool_names(params)
-    if has_other_ids(params.messages):  # their keys are made of the calls, so `names` has to know the tools
+
+    def to_tool_calls() -> ToolCalls:
+        names = _tool_names(params)
         with suppress(APIError):  # to_message_params() raises it again
             tool_definitions(params, names, Report())
-    return conversation_keys(params.messages, ToolCalls(names))
+        return ToolCalls(names)
+
+    return conversation_keys(params.messages, to_tool_calls)
 
 
 def _tool_names(params: CompletionCreateParams) -> ToolNames:
@@ -145,7 +148,7 @@ def to_message_params(  # noqa: PLR0913  # the options of the main function, pas
     # A forced call is the whole answer.
     output_format = to_output_format(None if forced_call else params.response_format, report)
     schema = output_format.format["schema"] if output_format.format else None
-    enforce_strict(tools, definitions, schema)
+    enforce_strict(tools, definitions, schema, report)
     max_tokens = sent_fields.pop("max_tokens", None)
     plan = to_thinking(
         params,

@@ -20,6 +20,7 @@ from claudexia.translate.request.media import (
     to_file,
     to_image,
 )
+from claudexia.translate.request.numbers import finite
 from claudexia.translate.request.prompt_cache import (
     client_cache_control,
     is_plain,
@@ -108,10 +109,14 @@ def to_tool_result(
     """The result of the call with this id."""
     result: ToolResultBlockParam = {"type": "tool_result", "tool_use_id": upstream_id}
     content = _input_blocks(given.content, report)
-    if control := client_cache_control(given, report) or last_cache_control(content):
+    control = client_cache_control(given, report)
+    if not isinstance(given.content, str):
+        control = control or last_cache_control(content)
+        content = without_cache_control(content)
+    if control:
         result["cache_control"] = control
     if content:
-        result["content"] = without_cache_control(content)
+        result["content"] = content
     if not isinstance(given, FunctionMessage) and given.is_error:
         _mark_as_error(result, report)
     return result
@@ -157,11 +162,13 @@ def to_assistant_content(
             _append(_assistant_block(part, place), part, blocks, place)
     if message.refusal:
         blocks += text_blocks(message.refusal)
-    outer_calls = _calls_beside_content(index, message, tool_calls, dict(calls), report)
-    blocks += [block for _, block in outer_calls]
+    if message.tool_calls or message.function_call:
+        outer_calls = _calls_beside_content(index, message, tool_calls, dict(calls), report)
+        blocks += [block for _, block in outer_calls]
+        calls += outer_calls
     _drop_trailing_thinking(blocks, report)
     set_client_breakpoint(blocks, message, report)
-    return blocks, calls + outer_calls
+    return blocks, calls
 
 
 def _calls_beside_content(
@@ -172,8 +179,6 @@ def _calls_beside_content(
     report: Report,
 ) -> list[Call]:
     """The calls in `tool_calls` and `function_call`, without those that are in the content, too."""
-    if not message.tool_calls and not message.function_call:
-        return []
     calls: list[Call] = []
     for number, call in enumerate(message.tool_calls or []):
         place = report.at("tool_calls", number)
@@ -248,9 +253,9 @@ def _assistant_block(part: Part, report: Report) -> ContentBlockParam | None:
                 warn_unsigned(report)
             return thinking
         case ServerToolUseBlock():
-            return _server_tool_use(part)
+            return _server_tool_use(part, report)
         case WebSearchToolResultBlock() | ServerToolResultBlock():
-            return _server_tool_result(part)
+            return _server_tool_result(part, report)
     return _input_block(part, report)
 
 
@@ -365,15 +370,17 @@ def _checked_url(url: str, report: Report) -> str:
     return url.strip()
 
 
-def _server_tool_use(block: ServerToolUseBlock) -> ServerToolUseBlockParam:
-    return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": block.input}
+def _server_tool_use(block: ServerToolUseBlock, report: Report) -> ServerToolUseBlockParam:
+    given = finite(block.input, report.at("input"))
+    return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": given}
 
 
 def _server_tool_result(
-    block: WebSearchToolResultBlock | ServerToolResultBlock,
+    block: WebSearchToolResultBlock | ServerToolResultBlock, report: Report
 ) -> ServerToolResultBlockParam:
     given = block.model_dump(include={"content"}, exclude_none=True)
-    return {"type": block.type, "tool_use_id": block.tool_use_id, "content": given["content"]}
+    content = finite(given["content"], report.at("content"))
+    return {"type": block.type, "tool_use_id": block.tool_use_id, "content": content}
 
 
 class PendingServerCalls:

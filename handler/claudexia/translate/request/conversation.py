@@ -14,7 +14,7 @@ https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-me
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, cast
@@ -69,6 +69,15 @@ _FIRST_USER_TEXT = "(The conversation begins with your message.)"
 _CONTINUE_TEXT = "Continue exactly where your last message stopped. Do not repeat any of it."
 _SYSTEM_ONLY_TEXT = "(Now answer as the system message asks.)"
 _FOLLOW_SYSTEM_TEXT = "(Now answer as the newest system message asks.)"
+
+# OpenAI's errors, word for word.
+_NO_CALL = (
+    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'."
+)
+_NO_FUNCTION_CALL = (
+    "Invalid parameter: messages with role 'function' must be a response to a preceeding message with "
+    "'function_call'."
+)
 
 _NO_ANSWERS: StoredAnswers = {}
 _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
@@ -141,9 +150,11 @@ class Conversation:
 
     def _label(self, message: ChatMessage, blocks: Sequence[_BlockT], report: Report) -> list[_BlockT]:
         """`blocks` of `message`, with its name in front of the first text if the name has a meaning."""
+        if message.role not in self._labelled_roles:
+            return [*blocks]
         name = _speaker(message)
         first = next((place for place, block in enumerate(blocks) if block["type"] == "text"), None)
-        if not name or message.role not in self._labelled_roles or first is None:
+        if not name or first is None:
             return [*blocks]
         report.at("name").warn("Claude's messages have no name, so the text says who speaks")
         labelled = [*blocks]
@@ -169,10 +180,14 @@ class Conversation:
             case AssistantMessage():
                 self._add_assistant(index, message, report)
             case ToolMessage():
-                upstream_id = self._pending.resolve(message.tool_call_id, self._role_report(index))
+                upstream_id = self._pending.resolve(message.tool_call_id)
+                if upstream_id is None:
+                    raise self._role_report(index).error(_NO_CALL)
                 self._turns.add_user(index, self._results(message, upstream_id, report), [])
             case FunctionMessage():
-                upstream_id = self._pending.resolve_function(self._role_report(index))
+                upstream_id = self._pending.resolve_function()
+                if upstream_id is None:
+                    raise self._role_report(index).error(_NO_FUNCTION_CALL)
                 self._turns.add_user(index, self._results(message, upstream_id, report), [])
             case SystemMessage():
                 blocks = self._label(message, to_system_content(message, report), report)
@@ -217,7 +232,9 @@ class Conversation:
             if type(part) is ToolResultBlock:
                 part_report = report.at("content", place)
                 check_extras(part, part_report)
-                upstream_id = self._pending.resolve(part.tool_use_id, part_report.at("tool_use_id"))
+                upstream_id = self._pending.resolve(part.tool_use_id)
+                if upstream_id is None:
+                    raise part_report.at("tool_use_id").error(_NO_CALL)
                 results += self._results(part, upstream_id, part_report)
         blocks = [*results, *to_user_content(message, report)]
         set_client_breakpoint(blocks, message, report)
@@ -244,7 +261,9 @@ class Conversation:
     ) -> list[ContentBlockParam]:
         """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
         keys, own = answer_keys(client_ids(message), blocks), signatures(blocks)
-        key = next((key for key in keys if key in self._stored_answers), keys[0])
+        key = keys[0]
+        if len(keys) > 1:
+            key = next((key for key in keys if key in self._stored_answers), key)
         stored = self._stored_answers.get(key)
         if stored is not None and key in self._restored:
             stored = ()  # a repeated id is replaced upstream, so the message cannot be the stored answer
@@ -274,37 +293,31 @@ class Conversation:
             )
 
 
-def replay_keys(messages: Sequence[ChatMessage], tool_calls: ToolCalls) -> list[str]:
-    """The replay keys of the messages that call tools, without those that have thinking in their content."""
+def replay_keys(messages: Sequence[ChatMessage], to_tool_calls: Callable[[], ToolCalls]) -> list[str]:
+    """The replay keys of the messages that call tools, without those that have thinking in their content.
+
+    `to_tool_calls` is called if a message has no id of Claude's.
+    """
     keys: list[str] = []
+    tool_calls: ToolCalls | None = None
     for index, message in enumerate(messages):
         if not isinstance(message, AssistantMessage) or has_thinking_in_content(message):
             continue
         ids = client_ids(message)
+        if not ids and not message.function_call:
+            continue
         blocks: list[ContentBlockParam] = []
         if not is_own_id(min(ids, default="")):
+            tool_calls = tool_calls or to_tool_calls()
             with suppress(APIError):  # add() raises it again, with the place
                 blocks, _ = to_assistant_content(index, message, tool_calls, Report())
-        keys += answer_keys(ids, blocks) if ids or message.function_call else []
+        keys += answer_keys(ids, blocks)
     return keys
 
 
-def _has_only_content(message: UserMessage) -> bool:
-    return is_plain(message) and not message.name
-
-
-def has_other_ids(messages: Sequence[ChatMessage]) -> bool:
-    """Whether a call in `messages` has no id, or one that is not Claude's."""
-    return any(
-        bool(message.function_call) or not all(map(is_own_id, client_ids(message)))
-        for message in messages
-        if isinstance(message, AssistantMessage)
-    )
-
-
 def _speaker(message: ChatMessage) -> str:
-    if isinstance(message, SystemMessage | UserMessage | AssistantMessage):
-        return (message.name or "").strip()
+    if message.name and isinstance(message, SystemMessage | UserMessage | AssistantMessage):
+        return message.name.strip()
     return ""
 
 
@@ -410,9 +423,9 @@ class _Turns:
         """Adds the waiting system messages as a turn before the answer that they apply to. The API requires a
         user turn between that turn and the answer before it.
         """
-        last = self._turns[-1] if self._turns else None
-        if not self._waiting_system or last is None:
+        if not self._waiting_system or not self._turns:
             return
+        last = self._turns[-1]
         if self._server_calls:
             self._move_to_front()
             return

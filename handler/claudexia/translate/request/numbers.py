@@ -10,13 +10,13 @@ from claudexia.translate.report import Report, Step
 _Value = TypeVar("_Value")
 
 
-def finite(value: _Value, report: Report) -> _Value:
-    """`value` with null in place of such numbers, which is reported."""
+def finite(value: _Value, report: Report, *steps: Step) -> _Value:
+    """`value`, which is at `report.at(*steps)`, with null in place of such numbers, which is reported."""
     if not _may_hold_one(value):
         return value
     cleaned: _Value = from_json(to_json(value, inf_nan_mode="null"))
     if cleaned != value:
-        report.warn("NaN and Infinity are not JSON values, so null was sent")
+        report.at(*steps).warn("NaN and Infinity are not JSON values, so null was sent")
     return cleaned
 
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from claudexia.errors import APIError, invalid_request, missing, shorten
 from claudexia.translate.report import Step, spell_path
@@ -64,19 +64,38 @@ def parse_params(body: bytes) -> CompletionCreateParams:
 
 def parse_body(model: type[_ParamsT], body: bytes) -> _ParamsT:
     """Raises APIError 400 if `body` is not what `model` describes."""
+    return validated(model, read_json(body))
+
+
+def read_json(body: bytes) -> object:
+    """Raises APIError 400 if `body` is no JSON."""
     try:
-        return model.model_validate_json(body)
+        document: object = from_json(body)
+    except ValueError as error:
+        reason = "it is not valid UTF-8" if _is_undecodable(body) else error
+        raise invalid_request(f"We could not parse the JSON body of your request: {reason}.", None) from None
+    return document
+
+
+def validated(model: type[_ParamsT], document: object) -> _ParamsT:
+    """Raises APIError 400 if `document`, any JSON, is not what `model` describes.
+
+    pydantic could read the body itself, but converts the JSON of one value anew for each validator in Python.
+    """
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
-        raise _as_api_error(error, body) from None
+        raise _as_api_error(error, document) from None
 
 
 def with_existing_param(error: APIError, body: bytes) -> APIError:
     """`error` with a `param` that leads through `body`, whose fields may be spelled in another way.
 
-    A missing field, and OpenAI's own spelling `messages.[3].role`, are left as they are.
+    A missing field, one below a field named "", and OpenAI's own spelling `messages.[3].role`, are left as they
+    are.
     """
     param = error.param or ""
-    if error.code == "missing_required_parameter" or ".[" in param:
+    if error.code == "missing_required_parameter" or param.startswith(".") or ".[" in param:
         return error
     steps: list[Step] = [int(index) if index else name for name, index in _STEPS.findall(param)]
     try:
@@ -88,13 +107,9 @@ def with_existing_param(error: APIError, body: bytes) -> APIError:
     return replace(error, param=existing, message=error.message.replace(param, existing))
 
 
-def _as_api_error(error: ValidationError, body: bytes) -> APIError:
+def _as_api_error(error: ValidationError, document: Any) -> APIError:
     details = error.errors(include_url=False)
     first = details[0]
-    if first["type"] == "json_invalid":
-        reason = "it is not valid UTF-8" if _is_undecodable(body) else first["ctx"]["error"]
-        return invalid_request(f"We could not parse the JSON body of your request: {reason}.", None)
-    document = json.loads(body)
     # The same part of the request may have failed several branches. The one that got furthest is reported.
     part = _part(first)
     related = [(_path(d, document), d) for d in islice(details, _MAX_ERRORS) if _part(d) == part]
@@ -135,7 +150,10 @@ def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
         return []
     step, *rest = location
     if rest and rest[0] == step and isinstance(node, dict) and step in (node.get("type"), node.get("role")):
-        return _existing_steps(rest, node)  # the branch named `step`, and its key of the same name
+        # The branch named `step`, and its key of the same name.
+        return (
+            [step, *_existing_steps(rest[1:], node[step])] if step in node else _existing_steps(rest[1:], node)
+        )
     try:
         path = [step, *_existing_steps(rest, node[step])]  # type: ignore[index]  # a failure is handled below
     except (KeyError, IndexError, TypeError):

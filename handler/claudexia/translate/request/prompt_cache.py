@@ -16,7 +16,7 @@ change the cached prefix.
 Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast
@@ -38,6 +38,7 @@ _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 _FieldT = TypeVar("_FieldT", bound=Params)
 
 _MAX_BREAKPOINTS = 4
+_BREAKPOINT_FIELDS = ("cache_control", "prompt_cache_breakpoint")
 # How many blocks before a breakpoint the API looks at; the gateway looks no further for a block to carry it.
 _LOOKBACK = 20
 _TOP_LEVEL: Path = ()  # the request's own `cache_control`, which the API applies to the last block
@@ -85,7 +86,7 @@ def _text_bytes(parts: object, limit: int) -> int:
                 container, tokens = _block_text(container, block_type)
                 total += tokens * _BYTES_PER_TOKEN
             else:
-                total += sum(map(len, container))
+                total += len("".join(container))
                 container = container.values()
         if len(container) > _FEW and _WITH_TEXT.isdisjoint(map(type, container)):
             continue  # numbers, of which there may be very many
@@ -198,11 +199,7 @@ def apply_cache_control(
     them whatever the setting.
     """
     ttl = _default_ttl(params, report)
-    given: dict[Path, CacheControlParam] = {
-        (*parent, index): block["cache_control"]
-        for parent, index, block in _cacheable_blocks(sent)
-        if "cache_control" in block
-    }
+    given = _client_breakpoints(sent) if _has_breakpoint(sent) else {}
     if given or params.cache_control:
         _apply_client_breakpoints(sent, params, given, ttl, report)
         return
@@ -214,9 +211,31 @@ def apply_cache_control(
             _ttl_report(params, report).warn(
                 "automatic caching is off, and the request has no cache breakpoint"
             )
-    elif _has_tokens((sent["messages"], sent.get("system"), sent.get("tools")), model.min_cache_tokens):
+    # The last one is read first: often it is one long text.
+    elif _has_tokens((sent.get("tools"), sent["messages"], sent.get("system")), model.min_cache_tokens):
         control = _ephemeral(ttl)
         _put_cache_controls(sent, dict.fromkeys(_automatic_breakpoints(sent, model.min_cache_tokens), control))
+
+
+def _has_breakpoint(sent: MessageCreateParams) -> bool:
+    """Whether any block of `sent` has a breakpoint, found in less time than where."""
+    if any("cache_control" in block for block in (*sent.get("tools", ()), *sent.get("system", ()))):
+        return True
+    for message in sent["messages"]:
+        for block in message["content"]:
+            if "cache_control" in block:
+                return True
+            if block["type"] == "tool_result" and any("cache_control" in x for x in block.get("content", ())):
+                return True
+    return False
+
+
+def _client_breakpoints(sent: MessageCreateParams) -> dict[Path, CacheControlParam]:
+    return {
+        (*parent, index): block["cache_control"]
+        for parent, index, block in _cacheable_blocks(sent)
+        if "cache_control" in block
+    }
 
 
 def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, int, Any]]:
@@ -306,9 +325,10 @@ def _automatic_breakpoints(sent: MessageCreateParams, minimum: int) -> list[Path
         paths.append(("tools", len(tools) - 1))
     if system:
         paths.append(("system", len(system) - 1))
-    turns = [turn for turn, message in enumerate(sent["messages"]) if message["role"] == "user"]
-    for turn in turns[-2:]:
-        content = cast("Sequence[Block]", sent["messages"][turn]["content"])
+    messages = sent["messages"]
+    turns = (turn for turn in reversed(range(len(messages))) if messages[turn]["role"] == "user")
+    for turn in reversed([*islice(turns, 2)]):
+        content = cast("Sequence[Block]", messages[turn]["content"])
         usable = (index for index in reversed(range(len(content))) if _can_carry_breakpoint(content[index]))
         paths += [("messages", turn, "content", index) for index in islice(usable, 1)]
     return paths
@@ -322,19 +342,22 @@ def _apply_client_breakpoints(
     report: Report,
 ) -> None:
     """Makes the breakpoints `given`, and the top-level one, fit the API's rules on place, number and order."""
-    report = report.at("cache_control")
     usable = [
         (*parent, index) for parent, index, block in _cacheable_blocks(sent) if _can_carry_breakpoint(block)
     ]
     ttls: dict[Path, TTL] = {path: given[path].get("ttl", default_ttl) for path in usable if path in given}
+
+    def warn(reason: str) -> None:
+        report.at(*_first_breakpoint(params)).warn(reason)
+
     if len(ttls) < len(given):
-        report.warn("Claude takes no cache breakpoint on thinking or blank text, so it was left out")
+        warn("Claude takes no cache breakpoint on thinking or blank text, so it was left out")
     if params.cache_control:
-        check_extras(params.cache_control, report)
+        check_extras(params.cache_control, report.at("cache_control"))
         ttls[_TOP_LEVEL] = params.cache_control.ttl or default_ttl
-        _merge_top_level(ttls, usable[-1], report)
-    ttls = _limited(ttls, report)
-    _raise_earlier(ttls, report)
+        _merge_top_level(ttls, usable[-1], report.at("cache_control"))
+    ttls = _limited(ttls, warn)
+    _raise_earlier(ttls, warn)
     changed: dict[Path, CacheControlParam | None] = {}
     for path, control in given.items():
         ttl = ttls.get(path)
@@ -343,6 +366,29 @@ def _apply_client_breakpoints(
     _put_cache_controls(sent, changed)
     if _TOP_LEVEL in ttls:
         sent["cache_control"] = _ephemeral(ttls[_TOP_LEVEL])
+
+
+def _first_breakpoint(params: CompletionCreateParams) -> Path:
+    """Where the client's first breakpoint is: the place of warnings about all of them together."""
+    for name, items in (("messages", params.messages), ("tools", params.tools)):
+        if found := _find_breakpoint(items, (name,)):
+            return found
+    return ("cache_control",)
+
+
+def _find_breakpoint(node: object, path: Path) -> Path | None:
+    if isinstance(node, list):
+        steps: Iterable[tuple[Step, object]] = enumerate(node)
+    elif isinstance(node, Params):
+        steps = {**node.__dict__, **(node.__pydantic_extra__ or {})}.items()
+    else:
+        return None
+    for step, inner in steps:
+        if step in _BREAKPOINT_FIELDS and inner is not None:
+            return (*path, step)
+        if found := _find_breakpoint(inner, (*path, step)):
+            return found
+    return None
 
 
 def _merge_top_level(ttls: dict[Path, TTL], last: Path, report: Report) -> None:
@@ -354,25 +400,25 @@ def _merge_top_level(ttls: dict[Path, TTL], last: Path, report: Report) -> None:
         report.warn("the last block has two cache lifetimes, and 1h was used")
 
 
-def _limited(ttls: dict[Path, TTL], report: Report) -> dict[Path, TTL]:
+def _limited(ttls: dict[Path, TTL], warn: Callable[[str], None]) -> dict[Path, TTL]:
     """As many as the API takes: the top-level one, those on tools and system, then the newest."""
     if len(ttls) <= _MAX_BREAKPOINTS:
         return ttls
     newest_first = list(reversed(ttls))
     by_use = sorted(newest_first, key=lambda path: (path != _TOP_LEVEL, path[:1] == ("messages",)))
     kept = by_use[:_MAX_BREAKPOINTS]
-    report.warn(
+    warn(
         f"Claude takes {_MAX_BREAKPOINTS} cache breakpoints, so "
         f"{len(ttls) - _MAX_BREAKPOINTS} of {len(ttls)} were left out"
     )
     return {path: ttl for path, ttl in ttls.items() if path in kept}
 
 
-def _raise_earlier(ttls: dict[Path, TTL], report: Report) -> None:
+def _raise_earlier(ttls: dict[Path, TTL], warn: Callable[[str], None]) -> None:
     """The API wants breakpoints of 1h before those of 5m: an earlier one of 5m is raised to 1h."""
     hour_follows = False
     for path in reversed(ttls):
         if hour_follows and ttls[path] == "5m":
             ttls[path] = "1h"
-            report.warn("a cache breakpoint of 5m before one of 1h was raised to 1h, as the API requires")
+            warn("a cache breakpoint of 5m before one of 1h was raised to 1h, as the API requires")
         hour_follows = hour_follows or ttls[path] == "1h"

@@ -121,9 +121,10 @@ def has_thinking_in_content(message: AssistantMessage) -> bool:
 
 def client_ids(message: AssistantMessage) -> list[str]:
     """The ids of the message's tool calls, as the client gave them."""
-    parts = message.content if isinstance(message.content, list) else []
-    native = [part.id for part in parts if isinstance(part, ToolUseBlock | ToolCall)]
-    return native + [call.id for call in message.tool_calls or []]
+    ids = [call.id for call in message.tool_calls or ()]
+    if isinstance(message.content, list):
+        return [part.id for part in message.content if isinstance(part, ToolUseBlock | ToolCall)] + ids
+    return ids
 
 
 def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list[str]:

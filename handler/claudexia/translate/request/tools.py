@@ -9,13 +9,14 @@ https://platform.openai.com/docs/guides/tools-web-search and
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from claudexia.errors import shorten
+from claudexia.errors import APIError, shorten
 from claudexia.models import ClaudeModel
-from claudexia.translate.report import Report, check_extras
+from claudexia.translate.report import Path, Report, check_extras
 from claudexia.translate.request.forced_call import ForcedCall, to_forced_call
 from claudexia.translate.request.host_limits import is_server_run
 from claudexia.translate.request.numbers import reject_non_finite
@@ -53,6 +54,7 @@ from claudexia.translate.types.tools import (
     FunctionObject,
     FunctionTool,
     ServerTool,
+    SharedTools,
     Tool,
 )
 
@@ -101,13 +103,13 @@ class ToolConfig:
 class Definition(NamedTuple):
     """One client tool as Claude takes it.
 
-    `name_report` is located at the tool's name, `strict_report` at the flag `strict` if that is set. A `custom`
-    tool takes its text as the one property `input`. `arguments` are the replaced names of arguments.
+    `name_path` leads to the tool's name, `strict_path` to the flag `strict` if that is set. A `custom` tool
+    takes its text as the one property `input`. `arguments` are the replaced names of arguments.
     """
 
     param: ToolUnionParam
-    name_report: Report
-    strict_report: Report | None = None
+    name_path: Path
+    strict_path: Path | None = None
     custom: bool = False
     arguments: PropertyNames = NO_NAMES
 
@@ -118,17 +120,79 @@ class Definition(NamedTuple):
 
     @property
     def is_strict(self) -> bool:
-        return self.strict_report is not None or (
-            "input_schema" in self.param and bool(self.param.get("strict"))
-        )
+        return self.strict_path is not None or ("input_schema" in self.param and bool(self.param.get("strict")))
 
 
-def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> "list[Definition]":
+@dataclass(eq=False)
+class ToolDefinitions:
+    """The client's tools as Claude takes them. Requests with the same tools share one, so nothing changes it.
+
+    names     what the conversation needs to know about the tools
+    warnings  for each of these requests
+    """
+
+    tools: list[Definition]
+    names: ToolNames
+    warnings: tuple[tuple[Path, str], ...] = ()
+
+    @cached_property
+    def strict(self) -> list[Definition]:
+        return [definition for definition in self.tools if definition.is_strict]
+
+    @cached_property
+    def custom(self) -> frozenset[str]:
+        return frozenset(str(definition.name) for definition in self.tools if definition.custom)
+
+    def fitted(self, output_schema: JSONSchema | None) -> "Mapping[str, AdaptedSchema]":
+        """fit_strict() of the strict tools."""
+        return self._fitted_alone if output_schema is None else self._fitted(output_schema)
+
+    @cached_property
+    def _fitted_alone(self) -> "Mapping[str, AdaptedSchema]":
+        return self._fitted(None)
+
+    def _fitted(self, output_schema: JSONSchema | None) -> "Mapping[str, AdaptedSchema]":
+        from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
+
+        tools = [cast("ToolParam", definition.param) for definition in self.strict]
+        return fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output_schema)
+
+
+def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> ToolDefinitions:
     """The client's tools. `names` learns what calls in the conversation need to know about them."""
-    definitions = _distinct(_definitions(params, names, report))
-    for definition in definitions:
-        if definition.arguments:
-            names.arguments[str(definition.name)] = definition.arguments
+    if params.tools and params.functions:
+        report.at("functions").warn("tools was used instead")
+    definitions = _shared_definitions(params, names, report)
+    if definitions:
+        report.warn_again(definitions.warnings)
+        names.learn(definitions.names)
+        return definitions
+    tools = _distinct(_definitions(params, names, report), report)
+    for tool in tools:
+        if tool.arguments:
+            names.arguments[str(tool.name)] = tool.arguments
+    return ToolDefinitions(tools, names)
+
+
+def _shared_definitions(
+    params: CompletionCreateParams, names: ToolNames, report: Report
+) -> ToolDefinitions | None:
+    """What tool_definitions() returns for all requests with these tools; None if they cannot be translated."""
+    shared = params.tools
+    if not isinstance(shared, SharedTools):
+        return None
+    key = (names.reserved, report.host)
+    known = shared.derived.get(key)
+    if isinstance(known, ToolDefinitions):
+        return known
+    own_names, own_report = ToolNames(names.reserved), Report(host=report.host)
+    only_tools = CompletionCreateParams.model_construct(tools=shared)
+    try:
+        tools = _distinct(_definitions(only_tools, own_names, own_report), own_report)
+    except APIError:
+        return None  # it is raised again with the place in this request
+    own_names.arguments |= {str(tool.name): tool.arguments for tool in tools if tool.arguments}
+    shared.derived[key] = definitions = ToolDefinitions(tools, own_names, own_report.found)
     return definitions
 
 
@@ -136,7 +200,7 @@ def to_tool_config(
     params: CompletionCreateParams,
     model: ClaudeModel,
     names: ToolNames,
-    definitions: "Sequence[Definition]",
+    definitions: ToolDefinitions,
     report: Report,
 ) -> ToolConfig:
     """`names` has seen the whole conversation. enforce_strict() is the last step."""
@@ -144,17 +208,17 @@ def to_tool_config(
         return _config_without_tools(names.called)
     requested = requested_tool_choice(params, report)
     search: list[ToolUnionParam] = [*_web_search_tools(params, report)]
-    if not definitions and not search:
+    if not definitions.tools and not search:
         reject_choice_without_tools(requested)
         return _config_without_tools(names.called)
-    offered = [*(definition.param for definition in definitions), *search]
+    offered = [*(definition.param for definition in definitions.tools), *search]
     tools, choice = to_tool_choice(requested, offered, names)
     if search:
         tools, choice = _with_search(tools, choice, search)
     config = ToolConfig(
         tools,
         choice,
-        custom=frozenset(str(definition.name) for definition in definitions if definition.custom),
+        custom=definitions.custom,
         function_call=bool(params.functions and not params.tools),
         named_call=choice is not None and choice["type"] == "tool",
     )
@@ -168,30 +232,25 @@ def to_tool_config(
 
 
 def enforce_strict(
-    config: ToolConfig, definitions: "Sequence[Definition]", output_schema: JSONSchema | None
+    config: ToolConfig, definitions: ToolDefinitions, output_schema: JSONSchema | None, report: Report
 ) -> None:
     """Sets the final `strict` and `input_schema` of each tool that asks for strict.
 
     Strict tools share the API's limits with `output_schema`, that of the response format.
     """
-    strict = [definition for definition in definitions if definition.is_strict]
+    strict = definitions.strict
     if not strict:
         return
-    if not strict[0].name_report.host.strict_tools:
-        final = {str(each.name): _not_enforced(each) for each in strict}
-        config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
-        return
-    from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
-
-    # Where the call is the constrained text, a tool that loses `strict` loses nothing.
-    forced_schema = config.forced_call.schema if config.forced_call else None
-    tools = [cast("ToolParam", definition.param) for definition in strict]
-    schemas = [(tool["name"], tool["input_schema"]) for tool in tools]
-    fitted = fit_strict(schemas, forced_schema or output_schema)
-    final = {
-        str(each.name): _strict_tool(each, fitted[str(each.name)], is_called=not forced_schema)
-        for each in strict
-    }
+    if not report.host.strict_tools:
+        final = {str(each.name): _not_enforced(each, report) for each in strict}
+    else:
+        # Where the call is the constrained text, a tool that loses `strict` loses nothing.
+        forced_schema = config.forced_call.schema if config.forced_call else None
+        fitted = definitions.fitted(forced_schema or output_schema)
+        final = {
+            str(each.name): _strict_tool(each, fitted[str(each.name)], report, is_called=not forced_schema)
+            for each in strict
+        }
     config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
 
 
@@ -244,12 +303,10 @@ def _definitions(params: CompletionCreateParams, names: ToolNames, report: Repor
             _from_function(function, names, report.at("functions", index))
             for index, function in enumerate(functions)
         ]
-    if functions:
-        report.at("functions").warn("tools was used instead")
     return [_from_tool(tool, names, report.at("tools", index)) for index, tool in enumerate(params.tools)]
 
 
-def _distinct(definitions: Sequence[Definition]) -> list[Definition]:
+def _distinct(definitions: Sequence[Definition], report: Report) -> list[Definition]:
     """Each tool once. Raises APIError 400 for two different tools with one name."""
     by_name: dict[str, Definition] = {}
     for definition in definitions:
@@ -257,7 +314,7 @@ def _distinct(definitions: Sequence[Definition]) -> list[Definition]:
             continue
         first = by_name.setdefault(definition.name, definition)
         if (first.param, first.is_strict) != (definition.param, definition.is_strict):
-            raise definition.name_report.invalid(
+            raise report.at(*definition.name_path).invalid(
                 f"two different tools have the name '{shorten(definition.name)}'"
             )
     return [each for each in definitions if each.name is None or by_name[each.name] is each]
@@ -266,7 +323,7 @@ def _distinct(definitions: Sequence[Definition]) -> list[Definition]:
 def _from_tool(tool: Tool, names: ToolNames, report: Report) -> Definition:
     """Raises APIError 400 for a tool that Claude does not take."""
     if isinstance(tool, ServerTool):
-        return Definition(_server_tool(tool, report), report.at("name"))
+        return Definition(_server_tool(tool, report), (*report.steps, "name"))
     check_extras(tool, report)
     if isinstance(tool, FunctionTool):
         definition = _from_function_tool(tool, names, report)
@@ -303,8 +360,8 @@ def _from_function(function: FunctionObject, names: ToolNames, report: Report) -
     given = to_input_schema(function.parameters, function.name, report.at("parameters"))
     param = _tool_param(names.upstream(function.name), given.schema, function.description, given.rule)
     _set_cache_control(param, function, report)
-    strict_report = report.at("strict") if function.strict else None
-    return Definition(param, report.at("name"), strict_report, arguments=given.names)
+    strict_path = (*report.steps, "strict") if function.strict else None
+    return Definition(param, (*report.steps, "name"), strict_path, arguments=given.names)
 
 
 def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> Definition:
@@ -312,7 +369,7 @@ def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> Defi
     rule = _grammar_rule(custom.format, report.at("format")) if custom.format else None
     param = _tool_param(names.upstream(custom.name), _TEXT_INPUT, custom.description, rule)
     _set_cache_control(param, custom, report)
-    return Definition(param, report.at("name"), custom=True)
+    return Definition(param, (*report.steps, "name"), custom=True)
 
 
 def _grammar_rule(given: CustomToolFormat, report: Report) -> str | None:
@@ -335,13 +392,14 @@ def _from_anthropic(tool: AnthropicTool, names: ToolNames, report: Report) -> De
     param = _tool_param(names.upstream(tool.name), given.schema, tool.description, given.rule)
     if tool.strict is not None:
         param["strict"] = tool.strict
-    return Definition(param, report.at("name"), arguments=given.names)
+    return Definition(param, (*report.steps, "name"), arguments=given.names)
 
 
 def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
     if not report.host.server_tools and is_server_run(tool.type):
         raise report.at("type").unsupported(f"{report.host.name} does not run this tool")
     given = tool.model_dump(exclude_unset=True)
+    reject_non_finite(given, report)
     param = cast("ServerToolParam", {key: value for key, value in given.items() if key not in _CACHE_FIELDS})
     _set_cache_control(param, tool, report)
     return param
@@ -369,8 +427,10 @@ def _set_cache_control(param: ToolParam | ServerToolParam, given: Params, report
 # Strict tools
 
 
-def _strict_tool(definition: Definition, adapted: "AdaptedSchema", *, is_called: bool) -> ToolUnionParam:
-    tool, report = cast("ToolParam", definition.param), definition.strict_report or definition.name_report
+def _strict_tool(
+    definition: Definition, adapted: "AdaptedSchema", report: Report, *, is_called: bool
+) -> ToolUnionParam:
+    tool, report = cast("ToolParam", definition.param), report.at(*_strict_path(definition))
     if not adapted.fits:
         if is_called:
             report.warn(
@@ -387,8 +447,12 @@ def _strict_tool(definition: Definition, adapted: "AdaptedSchema", *, is_called:
     return {**tool, "input_schema": adapted.schema, "strict": True}
 
 
-def _not_enforced(definition: Definition) -> ToolUnionParam:
-    report = definition.strict_report or definition.name_report
+def _strict_path(definition: Definition) -> Path:
+    return definition.strict_path or definition.name_path
+
+
+def _not_enforced(definition: Definition, report: Report) -> ToolUnionParam:
+    report = report.at(*_strict_path(definition))
     report.warn(f"{report.host.name} enforces no schema for this model, so the tool was sent without strict")
     return _without_strict(definition.param)
 

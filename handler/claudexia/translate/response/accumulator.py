@@ -2,7 +2,8 @@
 
 It holds the tokens used, the message received so far, and what is needed to resume a paused turn. feed()
 returns the events that an encoder of the client's API gets. For an answer of one message these are the
-upstream's events, unchanged. A turn of several messages reads like the events of one message:
+upstream's events, unchanged, with a ping in place of the end of a block that has ended already. A turn of
+several messages reads like the events of one message:
 
     message       events for the encoder
     -----------   ------------------------------------------------------
@@ -37,6 +38,8 @@ from claudexia.translate.response.usage import add_usage, merge_usage
 from claudexia.translate.types.anthropic import (
     ContentBlock,
     ContentBlockDeltaEvent,
+    ContentBlockStartEvent,
+    ContentBlockStopEvent,
     ContentDelta,
     Message,
     MessageDelta,
@@ -54,6 +57,7 @@ _TEXT_KEYS = {
     "thinking_delta": "thinking",
     "signature_delta": "signature",
 }
+_BlockEvent = ContentBlockStartEvent | ContentBlockDeltaEvent | ContentBlockStopEvent
 _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
 _COMPLETE = ("end_turn", "stop_sequence")
 _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
@@ -128,9 +132,10 @@ class MessageAccumulator:
 
     def feed_delta(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
         """feed() for a delta, which most events are: it always returns one event."""
-        if self._index_shift:
-            event = {**event, "index": event["index"] + self._index_shift}
         index, delta = event["index"], event["delta"]
+        if self._index_shift:
+            index = self._turn_index(event)
+            event = {**event, "index": index}
         kind, text = delta.get("type"), self._text
         if text.kind == kind and text.index == index:
             text.add(delta.get(text.key))
@@ -206,29 +211,38 @@ class MessageAccumulator:
     def _add_block(self, event: MessageStreamEvent) -> MessageStreamEvent:
         """Handles the start and stop of a block, and returns any event with the block's index in the turn."""
         if event["type"] == "content_block_start":
-            if type(event["index"]) is not int or not is_block(event["content_block"]):
+            if not is_block(event["content_block"]):
                 raise malformed("a content_block_start without a block")
-            if self._index_shift:
-                event = {**event, "index": event["index"] + self._index_shift}
+            event = {**event, "index": self._turn_index(event)}
             block = event["content_block"].copy()
             if self._blocks.setdefault(event["index"], block) is not block:
                 raise malformed("two blocks with one index")
             self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
         elif event["type"] == "content_block_stop":
-            if self._index_shift:
-                event = {**event, "index": event["index"] + self._index_shift}
+            event = {**event, "index": self._turn_index(event)}
             if event["index"] not in self._blocks:
                 raise malformed("the end of a block that was not started")
-            if event["index"] == self._open_index:
-                self._open_index, self._text = None, _NO_TEXT
+            if event["index"] != self._open_index:
+                return {
+                    "type": "ping"
+                }  # the block has ended already: when it stopped, or when the next one started
+            self._open_index, self._text = None, _NO_TEXT
         elif type(event["type"]) is not str:
             raise malformed("an event without a type")
         return event
 
+    def _turn_index(self, event: _BlockEvent) -> int:
+        """The index in the turn of the block of `event`. Raises APIError 502 if it is no integer."""
+        if type(event["index"]) is not int:
+            raise malformed(f"a {event['type']} whose index is no integer")
+        return event["index"] + self._index_shift
+
     def _switch_text(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
         """Handles a delta of another block or type than the one before."""
         index, delta = event["index"], event["delta"]
+        if type(index) is not int:
+            raise malformed("a content_block_delta whose index is no integer")
         block = self._blocks.get(index) if index == self._open_index else None
         if not is_known_delta(delta) and (block is None or is_known(block)):
             return {**event, "delta": {"type": delta["type"]}}  # without the keys that an encoder would read

@@ -288,17 +288,6 @@ class ToolCall(Cacheable):
     function: CalledFunction | None = None
     custom: CalledCustomTool | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _nest(cls, given: object) -> object:
-        """Takes a call in the form of the Responses API, with its name beside `type`."""
-        if not isinstance(given, dict) or "name" not in given or "function" in given or "custom" in given:
-            return given
-        kind = "custom" if given.get("type") == "custom" else "function"
-        nested = {key: given[key] for key in ("name", "arguments", "input") if key in given}
-        others = {key: value for key, value in given.items() if key not in nested}
-        return {**others, kind: nested}
-
 
 def _nested_call(given: object) -> object:
     """A call in the form of the Responses API, which has the fields beside `type`."""

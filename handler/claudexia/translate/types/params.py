@@ -15,11 +15,11 @@ from hashlib import sha256
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator
 
 from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
 from claudexia.translate.types.messages import ChatMessage, TextPart
-from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName
+from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName, shared
 
 Warn = Callable[[str], None]
 # Takes a field's value and a function that reports a change; returns the value to send, None for none.
@@ -232,7 +232,11 @@ class CompletionCreateParams(Params):
     )
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     stream_options: Annotated[StreamOptions | None, Composed("the usage chunk")] = None
-    tools: Annotated[_Tools[Tool] | None, Composed("tools", "functions, custom tools, Anthropic's own")] = None
+    tools: Annotated[
+        _Tools[Tool] | None,
+        WrapValidator(shared),
+        Composed("tools", "functions, custom tools, Anthropic's own"),
+    ] = None
     tool_choice: Annotated[ToolChoice | None, Composed("tool_choice", "all forms")] = None
     parallel_tool_calls: Annotated[bool | None, Composed("tool_choice.disable_parallel_tool_use")] = None
     n: Annotated[

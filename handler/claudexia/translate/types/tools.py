@@ -5,10 +5,12 @@ and https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-tools
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidatorFunctionWrapHandler, model_validator
+from pydantic_core import to_json
 
 from claudexia.translate.types.base import Cacheable, Items, Params
 
@@ -134,6 +136,64 @@ Tool = Annotated[
     | Annotated[ServerTool, Tag("ServerTool")],
     Discriminator(_tool_tag),
 ]
+
+
+class SharedTools(list[Tool]):
+    """The tools of all requests that have the same ones, so nothing may change them.
+
+    `derived` holds what was made of them, by all else that it depends on.
+    """
+
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        super().__init__(tools)
+        self.derived: dict[Hashable, object] = {}
+
+
+class _RecentTools:
+    """The tools of recent requests by their JSON: an agent sends the same ones in every request of a loop.
+
+    Limited in number and bytes of JSON; the objects take about ten times as much memory.
+    """
+
+    _MAX_NUMBER, _MAX_BYTES, _MAX_BYTES_EACH = 32, 1_000_000, 250_000
+
+    def __init__(self) -> None:
+        self._tools: dict[bytes, SharedTools] = {}
+        self._bytes = 0
+        self._lock = Lock()  # large requests are read in other threads
+
+    def get(self, key: bytes) -> SharedTools | None:
+        with self._lock:
+            tools = self._tools.pop(key, None)
+            if tools is not None:
+                self._tools[key] = tools
+            return tools
+
+    def add(self, key: bytes, tools: SharedTools) -> None:
+        with self._lock:
+            if key in self._tools or len(key) > self._MAX_BYTES_EACH:
+                return
+            self._tools[key] = tools
+            self._bytes += len(key)
+            while self._bytes > self._MAX_BYTES or len(self._tools) > self._MAX_NUMBER:
+                oldest = next(iter(self._tools))
+                del self._tools[oldest]
+                self._bytes -= len(oldest)
+
+
+_recent = _RecentTools()
+
+
+def shared(given: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """A list of tools as SharedTools, so that it is validated and translated once."""
+    if not isinstance(given, list) or not given:
+        return validate(given)
+    key = to_json(given)
+    tools = _recent.get(key)
+    if tools is None:
+        tools = SharedTools(validate(given))
+        _recent.add(key, tools)
+    return tools
 
 
 class ToolName(Params):

@@ -120,6 +120,29 @@ def test_a_breakpoint_inside_a_search_result_is_reported() -> None:
     assert translate([user([result])]) == ({}, ["messages[0].content[0].content[0].cache_control"])
 
 
+MANY = [text(str(number), **MARKED) for number in range(5)]
+OPENAI = [text(str(number), prompt_cache_breakpoint={"mode": "explicit"}) for number in range(5)]
+TOOLS = [{"type": "function", "function": {"name": f"f{number}"}, **MARKED} for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        pytest.param({"messages": [user("a"), user(MANY)]}, "messages[1].content[0].cache_control", id="too-many"),
+        pytest.param({"messages": [user("a"), user(OPENAI)]}, "messages[1].content[0].prompt_cache_breakpoint", id="in-openais-form"),
+        pytest.param({"messages": [user(MANY[:3]), user("a", **MARKED), user("b", **MARKED)]}, "messages[0].content[0].cache_control", id="too-many-on-messages"),
+        pytest.param({"messages": [user("a")], "tools": TOOLS}, "tools[0].cache_control", id="too-many-on-tools"),
+        pytest.param({"messages": [user([text("a"), *MANY])], **MARKED}, "messages[0].content[1].cache_control", id="beside-the-top-level"),
+        pytest.param({"messages": [user([text("a", **MARKED), text("b", cache_control=HOUR)])]}, "messages[0].content[0].cache_control", id="order"),
+        pytest.param({"messages": [user([text("a", **MARKED)])], "cache_control": HOUR}, "cache_control", id="two-lifetimes"),
+    ],
+)  # fmt: skip
+def test_a_warning_about_the_breakpoints_names_one(fields: Any, param: str) -> None:
+    body = json.dumps({"model": MODEL, **fields}).encode()
+    warnings = to_message_params(parse_params(body), find_model(MODEL, {})).warnings
+    assert [warning.param for warning in warnings] == [param]
+
+
 @pytest.mark.parametrize("breakpoint_", [{}, {"type": "persistent"}, {**MARK, "ttl": "1d"}, "ephemeral", True])
 def test_a_malformed_breakpoint_is_refused(breakpoint_: Any) -> None:
     with pytest.raises(APIError) as caught:

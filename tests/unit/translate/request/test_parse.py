@@ -19,6 +19,8 @@ def user(content: Any) -> dict[str, Any]:
     return message(role="user", content=content)
 
 
+FLAT_FORMATS: list[dict[str, Any]] = [{}, {"name": []}, {"name": "a", "strict": 1}, {"schema": None}]
+
 CASES = [
     ({"messages": None}, "messages", "invalid_type", "expected an array, but got null"),
     ({"messages": {}}, "messages", "invalid_type", "expected an array, but got an object"),
@@ -112,6 +114,21 @@ CASES = [
     ({"tool_choice": "sometimes"}, "tool_choice", "invalid_value", "'none', 'auto' or 'required'"),
     ({"tool_choice": {"type": "function"}}, "tool_choice.function", "missing_required_parameter", "function"),
     ({"tool_choice": {"type": "magic"}}, "tool_choice.type", "invalid_value", "'magic'"),
+    *(
+        (
+            {"response_format": {"type": "json_schema", **beside, "json_schema": given}},
+            f"response_format.json_schema.{name}",
+            code,
+            words,
+        )
+        for beside in FLAT_FORMATS
+        for given, name, code, words in (
+            ({}, "name", "missing_required_parameter", "'response_format.json_schema.name'"),
+            ({"name": ""}, "name", "empty_string", "empty"),
+            ({"name": "a", "strict": 1}, "strict", "invalid_type", "a boolean"),
+        )
+    ),
+    (user([{"type": "text", "text": {"text": 1}}]), "messages[1].content[0].text", "invalid_type", "an object"),
     ({"stream_options": True}, "stream_options", "invalid_type", "expected an object, but got a boolean"),
 ]
 

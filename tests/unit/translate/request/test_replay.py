@@ -239,7 +239,7 @@ def test_the_keys_are_the_smallest_ids_of_calls_without_thinking_in_the_content(
         assistant([THINKING, use("f")]),
         assistant(function_call={"name": "f", "arguments": "{}"}),
     ]
-    keys = replay_keys(parsed(messages), ToolCalls(ToolNames()))
+    keys = replay_keys(parsed(messages), lambda: ToolCalls(ToolNames()))
     assert [key for key in keys if not key.startswith("calls_")] == ["a", "c", "d", "e"]
     assert len(keys) == 9
 
