@@ -1,15 +1,15 @@
 """Limiter: enforces the limits of a key. It reserves before a request runs and settles after it.
 
-A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes one
-write before the upstream call, which also returns what its headers need, and one at its end. That is about $1.25
-per million requests, at $0.625 per million write units (us-east-1, on demand). With requests per minute only, it
-makes the first write, $0.63. A rejected request makes one write. Once a process knows that a key has used up its
-requests per minute, it makes a write for that limit alone, before the body is translated. A request that is
-rejected for its content is counted there too.
+A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes
+one write before the upstream call, which also returns what its headers need, and one at its end. That is about
+$1.25 per million requests, at $0.625 per million write units (us-east-1, on demand). With requests per minute
+only, it makes the first write, $0.63. A rejected request makes one write. Once a process knows that a key has
+used up its requests per minute, it makes a write for that limit alone, before the body is translated. A
+request that is rejected for its content is counted there too.
 
-Both writes change the same item, which claudexia.access.counters describes. With 15 running requests it has 1 KB,
-with 200 it has 8 KB, and each KB costs one unit per write. DynamoDB executes 1,000 units per second on an item:
-500 short requests per second of one key, or 350 running requests that take ten seconds each.
+Both writes change the same item, which claudexia.access.counters describes. With 15 running requests it has 1
+KB, with 200 it has 8 KB, and each KB costs one unit per write. DynamoDB executes 1,000 units per second on an
+item: 500 short requests per second of one key, or 350 running requests that take ten seconds each.
 
 What a key can exceed its limits by is stated in claudexia.generation.billing.
 
