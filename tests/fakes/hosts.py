@@ -1,6 +1,8 @@
 """FakeHost: Claude Platform on AWS or Amazon Bedrock in front of a FakeAnthropic.
 
-It checks the signature with botocore, or the key, and has the host's own paths, model ids, errors and limits.
+It checks the signature with botocore, or the key, and has the host's own paths, model ids, errors and limits. It
+signs thinking with its own secret, since thinking is tied to an account.
+https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
 """
 
 import json
@@ -51,6 +53,8 @@ _BEDROCK_MODELS = {
         )
     },
 }  # fmt: skip
+# In the ids of messages and tool calls.
+_IDS = {"aws": "aws", "bedrock": "bdrk", "mantle": "bdrk"}
 _PROFILES = ("global", "us", "eu", "apac", "jp", "au")
 _STRUCTURED = {"claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-6"}
 _STRICT = _STRUCTURED | {"claude-sonnet-4-6"}
@@ -69,10 +73,14 @@ class FakeHost:
     """`requests` are those that were received: path, headers and the decoded body."""
 
     kind: Kind
-    anthropic: Any = field(default_factory=FakeAnthropic)
+    anthropic: Any = None
+    bound: bool = False
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     # Models of the account; None for all of them.
     models: set[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.anthropic = self.anthropic or FakeAnthropic(bound=self.bound, host=_IDS[self.kind])
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

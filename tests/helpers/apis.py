@@ -25,6 +25,14 @@ class Api:
         error = (envelope.get("response") or envelope)["error"]
         return str(error["code"] if "code" in error else error["details"]["error_code"])
 
+    def text_of(self, response: httpx.Response) -> str:
+        """The text of a whole answer."""
+        body = response.json()
+        if "choices" in body:
+            return str(body["choices"][0]["message"]["content"])
+        blocks = body["output"][-1]["content"] if "output" in body else body["content"]
+        return str(blocks[-1]["text"])
+
 
 CHAT = Api("/chat/completions", REQUEST)
 MESSAGES = Api("/messages", {**REQUEST, "max_tokens": 50})

@@ -99,6 +99,12 @@ class Evaluator:
     def _not(self, argument: Json) -> bool:
         return not self.value(argument[0])
 
+    def _condition(self, name: str) -> bool:
+        return self.condition(name)
+
+    def _and(self, argument: Json) -> bool:
+        return all(map(self.value, argument))
+
     def _or(self, argument: Json) -> bool:
         return any(map(self.value, argument))
 

@@ -72,6 +72,11 @@ def thinking_sent(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
     ]
 
 
+def without_host(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks as the API knows them."""
+    return [{key: value for key, value in block.items() if key != "host"} for block in blocks]
+
+
 MODELS = [
     ("claude-sonnet-5-5", {}),
     ("claude-opus-5-5", {"reasoning_effort": "high"}),
@@ -324,6 +329,7 @@ def test_returned_thinking_blocks_take_precedence(streamed: bool) -> None:
         returned_blocks = [
             {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
         ]
+        assert {block["host"] for block in returned_blocks} == {"anthropic"}
         assert [block["type"] for block in returned_blocks] == ["thinking", "redacted_thinking"]
         answer = {**openai_fields(message), "thinking_blocks": returned_blocks}
         results = [
@@ -331,7 +337,7 @@ def test_returned_thinking_blocks_take_precedence(streamed: bool) -> None:
         ]
         messages = [*fields["messages"], answer, *results]
         assert WarningsReader(second).warnings(messages) == ""
-    assert thinking_sent(upstream.bodies[-1]) == [returned_blocks]
+    assert thinking_sent(upstream.bodies[-1]) == [without_host(returned_blocks)]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["buffered", "streamed"])
@@ -347,7 +353,8 @@ def test_returned_thinking_blocks_are_put_in_order(streamed: bool) -> None:
         returned_blocks = [
             {key: value for key, value in block.items() if key != "index"} for block in message.thinking_blocks
         ]
+        assert {block["host"] for block in returned_blocks} == {"anthropic"}
         results = [{"role": "tool", "tool_call_id": call.id, "content": "fine"} for call in message.tool_calls]
         messages += [{**openai_fields(message), "thinking_blocks": returned_blocks}, *results]
         assert WarningsReader(client).warnings(messages) == ""
-    assert thinking_sent(upstream.bodies[-1]) == [returned_blocks]
+    assert thinking_sent(upstream.bodies[-1]) == [without_host(returned_blocks)]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from claudexia.models import SERVED, find_model, undated
-from claudexia.settings import Settings
+from claudexia.settings import AWSHosts, Settings
 from claudexia.storage.dynamodb import PARTITION_KEY, SORT_KEY
 from claudexia.storage.table import EXPIRES
+from claudexia.upstream.hosts import to_host
 from tests.helpers.stack import (
     PARAMETERS,
     RESOURCES,
@@ -89,15 +90,23 @@ ALLOWED_BY_HOST = {
         for resource in ("*:*:inference-profile/*.", "*::foundation-model/")
     },
 }
+PROJECT = "arn:aws:bedrock-mantle:eu-west-1:111122223333:project/default"
+ALLOWED_ON_MANTLE = {(f"bedrock-mantle:{action}", PROJECT) for action in ("CountTokens", "CreateInference")}
 UPSTREAMS = PARAMETERS["Upstream"]["AllowedValues"]
+ENDPOINTS = PARAMETERS["BedrockEndpoint"]["AllowedValues"]
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_the_function_has_exactly_the_permissions_it_needs(upstream: str) -> None:
+def test_the_function_has_exactly_the_permissions_it_needs(upstream: str, endpoint: str) -> None:
     assert not of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
     assert [*of_type("AWS::IAM::Role")] == ["GatewayRole"]
     evaluator = Evaluator(
-        Upstream=upstream, WorkspaceId="wrkspc_01", BedrockModels=",".join(MODELS), BedrockInferenceProfile="eu"
+        Upstream=upstream,
+        WorkspaceId="wrkspc_01",
+        BedrockModels=",".join(MODELS),
+        BedrockEndpoint=endpoint,
+        BedrockInferenceProfile="eu",
     )
     role = evaluator.value(RESOURCES["GatewayRole"]["Properties"])
     allowed = []
@@ -107,22 +116,29 @@ def test_the_function_has_exactly_the_permissions_it_needs(upstream: str) -> Non
             if any("foundation-model" in resource for resource in strings(statement["Resource"])):
                 profile = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.anthropic.*"
                 assert statement.pop("Condition") == {"StringLike": {"bedrock:InferenceProfileArn": profile}}
+            if PROJECT in strings(statement["Resource"]):
+                assert statement.pop("Condition") == {"StringEquals": {"bedrock-mantle:Model": [*MODELS]}}
             assert statement.keys() == {"Effect", "Action", "Resource"}
             allowed += [
                 (action, resource)
                 for action in strings(statement["Action"])
                 for resource in strings(statement["Resource"])
             ]
-    expected = ALWAYS_ALLOWED.union(*(ALLOWED_BY_HOST[host] for host in upstream.split(",")))
+    by_host = ALLOWED_BY_HOST if endpoint == "runtime" else {**ALLOWED_BY_HOST, "bedrock": ALLOWED_ON_MANTLE}
+    expected = ALWAYS_ALLOWED.union(*(by_host[host] for host in upstream.split(",")))
     assert sorted(allowed) == sorted(expected)
     # X-Ray's actions have no resources; see the comment in the template.
     assert role["ManagedPolicyArns"] == ["arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess"]
 
 
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
-def test_the_function_gets_what_its_upstream_needs(upstream: str) -> None:
+def test_the_function_gets_what_its_upstream_needs(upstream: str, endpoint: str) -> None:
     evaluator = Evaluator(
-        Upstream=upstream, WorkspaceId="wrkspc_01", ModelFallbacks="claude-opus-5>claude-sonnet-5"
+        Upstream=upstream,
+        WorkspaceId="wrkspc_01",
+        BedrockEndpoint=endpoint,
+        ModelFallbacks="claude-opus-5>claude-sonnet-5",
     )
     variables = evaluator.value(VARIABLES)
     settings = Settings.from_env({**variables, "AWS_REGION": "eu-west-1"})
@@ -131,6 +147,7 @@ def test_the_function_gets_what_its_upstream_needs(upstream: str) -> None:
     assert evaluator.condition(RESOURCES["AnthropicApiKeySecret"]["Condition"]) == uses_anthropic
     assert bool(settings.anthropic_api_key_secret) == uses_anthropic
     assert (settings.aws.workspace_id, settings.aws.inference_profile) == ("wrkspc_01", "global")
+    assert settings.aws.bedrock_endpoint == endpoint
 
 
 RULES: list[tuple[str, Json, str]] = [
@@ -167,9 +184,11 @@ def test_the_rules_and_conditions_know_every_choice() -> None:
 
 
 def test_the_default_models_are_those_of_bedrock() -> None:
+    mantle = to_host("bedrock", Settings(aws=AWSHosts(region="eu-west-1", bedrock_endpoint="mantle")))
     for id_ in PARAMETERS["BedrockModels"]["Default"].split(","):
         assert find_model(id_, {}).bedrock.id == id_
         assert undated(find_model(id_, {}).id) in SERVED
+        assert mantle.model_id(find_model(id_, {})) == id_
 
 
 @pytest.mark.parametrize(

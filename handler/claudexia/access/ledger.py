@@ -22,7 +22,7 @@ class UsageRecord:
 
     Tokens are counted as in Anthropic's API: `input_tokens` excludes tokens read from and written to the cache,
     `output_tokens` includes thinking. `cost_micros` is in micro-dollars; None for a model without a price.
-    `failed_attempts` counts hosts that were called in vain. On hosts other than Anthropic's API, `model` ends
+    `failed_attempts` counts calls of hosts in vain. On hosts other than Anthropic's API, `model` ends
     in `@` and the host.
     """
 
@@ -43,7 +43,7 @@ class UsageRecord:
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over requests. `unpriced` counts the requests of unknown cost, which `cost_micros` excludes,
-    `failed_attempts` the calls of hosts that failed before another one was called.
+    `failed_attempts` the calls of hosts in vain.
     """
 
     requests: int = 0

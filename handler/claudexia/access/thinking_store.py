@@ -20,7 +20,7 @@ from typing import Protocol
 from pydantic_core import from_json, to_json
 
 from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, TableError, int_of
-from claudexia.translate.request.thinking_replay import replay_keys, signed_by
+from claudexia.translate.request.thinking_replay import replay_keys, signed_by, signers
 from claudexia.translate.response.accumulator import replay_content
 from claudexia.translate.types.anthropic import Message
 
@@ -159,19 +159,20 @@ class CallerThinking:
         self._store = store
         self._key_id = key_id
         self._now = now
-        self._loaded: list[str] = []
+        self._loaded: dict[str, Blocks] = {}
 
     async def load(self, replay_keys: Sequence[str]) -> dict[str, Blocks]:
         """Returns the unchanged content for those of `replay_keys` that are stored."""
         if not replay_keys:
             return {}
         found = await self._store.load(self._key_id, replay_keys, self._now)
-        self._loaded = list(found)
+        self._loaded = found
         return found
 
-    async def delete_loaded(self) -> None:
-        """Deletes what load() returned. The upstream rejected it and would reject it in later requests too."""
-        await self._store.delete(self._key_id, self._loaded)
+    async def delete_refused(self, host: str) -> None:
+        """Deletes what load() returned and `host` was sent: `host` would refuse it in later requests too."""
+        sent = [key for key, content in self._loaded.items() if signers(content) <= {host}]
+        await self._store.delete(self._key_id, sent)
 
     async def save(self, message: Message, host: str) -> None:
         """Stores the content of the message of `host`, if it has tool calls, under each of its keys."""

@@ -392,8 +392,8 @@ class CompletionHandler:
 
     async def _headers(self, request: _ModelRequest, generations: Sequence[Generation]) -> dict[str, str]:
         context = request.context
-        if any(request.of(generation).retry_report.warnings for generation in generations):
-            await context.thinking.delete_loaded()
+        for host in {each.host for each in generations if request.of(each).retry_report.warnings}:
+            await context.thinking.delete_refused(host)
         warnings = request.warnings(generations)
         context.record.warnings = field_names(warning.param for warning in warnings)
         headers = generations[0].stream.headers

@@ -47,21 +47,27 @@ class StatusError(Exception):
 class FakeAnthropic:
     """Serves /v1/messages, /v1/messages/count_tokens and /v1/models, and records the requests.
 
-    With `bound`, the signature of a thinking block is valid only in its conversation and account. `clock` returns
-    seconds, for the prompt cache. `delay` is the pause before each event, in seconds. Markers in the last prompt:
+    With `bound`, the signature of a thinking block is valid only in its conversation and account. A fake of
+    another `host` has other ids, such as `toolu_bdrk_01`, and refuses its thinking. `clock` returns seconds, for the prompt cache. `delay` is the pause before each event, in seconds. Markers in the last prompt:
     `[overloaded]` returns 529, `[overloaded-later]` sends an error event in the middle of the stream, and `[break]`
     closes the connection there.
     """
 
     def __init__(
-        self, *, bound: bool = False, clock: Callable[[], float] = time.monotonic, delay: float = 0
+        self,
+        *,
+        bound: bool = False,
+        host: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        delay: float = 0,
     ) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.model_requests = 0
         self._delay = delay
+        self._host = host
         self._ids: Counter[str] = Counter()
-        self._signer = Signer(b"secret of the fake", bound)
+        self._signer = Signer(f"secret of the fake {host}".encode(), bound)
         self._claude = Claude(self._signer, self._new_id)
         self._cache = PromptCache(clock)
         self._paused_turns: set[str] = set()
@@ -163,7 +169,8 @@ class FakeAnthropic:
 
     def _new_id(self, prefix: str) -> str:
         self._ids[prefix] += 1
-        return f"{prefix}_01{self._ids[prefix]:022d}"
+        host = f"{self._host}_" if self._host else ""
+        return f"{prefix}_{host}01{self._ids[prefix]:022d}"
 
 
 def _output(usage: Json, reply: ClaudeReply) -> Json:

@@ -73,6 +73,11 @@ def signed_by(host: str, content: Iterable[StoredBlock]) -> list[StoredBlock]:
     return [{**block, "host": host} if block["type"] in _THINKING_TYPES else block for block in content]
 
 
+def signers(content: Iterable[StoredBlock]) -> set[object]:
+    """The hosts that are known to have signed thinking in `content`."""
+    return {block["host"] for block in content if block["type"] in _THINKING_TYPES and "host" in block}
+
+
 def taken_by(host: str, blocks: Sequence[ContentBlockParam]) -> list[ContentBlockParam]:
     """`blocks` as they are sent to `host`: without thinking that another one is known to have signed.
 
