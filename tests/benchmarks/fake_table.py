@@ -39,7 +39,8 @@ class _Items:
         if operation == "GetSecretValue":
             return {"SecretString": "x"}
         if operation == "UpdateItem":
-            return {"Attributes": {name: {"N": "1"} for name in request["ExpressionAttributeNames"].values()}}
+            names = request["ExpressionAttributeNames"].values()
+            return {"Attributes": {name: {"N": "1"} for name in names if name != "expires"}}
         raise KeyError(operation)
 
 
