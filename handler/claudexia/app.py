@@ -6,10 +6,11 @@ respond with a 422 to invalid input. `api.openapi` describes them instead. With 
 the router and the error handlers around a handler, and no more: see `_Route`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from fastapi import FastAPI, Request
@@ -20,31 +21,36 @@ from starlette.types import Receive, Scope, Send
 from claudexia import __version__
 from claudexia.access.keys import Key, authenticate
 from claudexia.access.prices import Prices
-from claudexia.access.stores import open_stores
+from claudexia.access.stores import Stores, open_stores
+from claudexia.api import on_demand
 from claudexia.api.chat_completions import ChatCompletions
 from claudexia.api.completions import CompletionAPI, CompletionHandler
-from claudexia.api.http import JSONResponse
-from claudexia.api.messages import COUNT_TOKENS, MESSAGES, MessagesHandler
+from claudexia.api.http import COUNT_TOKENS, MESSAGES, JSONResponse
 from claudexia.api.middleware import RequestMiddleware, add_error_handlers, allow_origins, speaks_anthropic
-from claudexia.api.models import ModelCatalog, page_of
 from claudexia.api.page import page, prefers_html
-from claudexia.api.responses import Responses, StoredResponseRoute, StoredResponses
-from claudexia.api.text_completions import TextCompletions
 from claudexia.generation.billing import Billing
 from claudexia.observability.metrics import Metrics
 from claudexia.settings import Settings, read_origins
 from claudexia.storage.table import Table
 from claudexia.translate.types.anthropic import ModelInfo, ModelInfoPage
 from claudexia.translate.types.openai import Model, ModelList
+from claudexia.upstream import Upstream
 from claudexia.upstream.failover import open_upstream
 from claudexia.upstream.hosts import price_factors
+
+if TYPE_CHECKING:
+    from claudexia.api.messages import MessagesHandler
+    from claudexia.api.models import ModelCatalog
+    from claudexia.api.responses import StoredResponses
 
 # FastAPI's telemetry looks for three providers in every request, and its spans would quote exceptions.
 _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False}
 # Its result is a response, or the content of a JSON response.
 Handler = Callable[[Request], Awaitable[object]]
 KeyOf = Callable[[Request], Awaitable[Key]]
-APIS: Sequence[CompletionAPI] = (ChatCompletions(), TextCompletions())
+_PREPARATION_SECONDS = 1.0
+# Path, name of the operation, summary.
+_CompletionRoute = tuple[str, str, str, CompletionAPI]
 
 
 def create_app(
@@ -63,10 +69,11 @@ def create_app(
     prices = Prices(settings.prices, price_factors(settings))
     billing = Billing(stores.limiter, stores.ledger, prices, settings.shows_cost, settings.unpriced_models)
     completions = CompletionHandler(settings, upstream, stores.thinking, billing, now)
-    models = ModelCatalog(upstream, settings.model_aliases, now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.prepares:
+            await _prepare(upstream, stores)
         yield
         await billing.settled()
         await upstream.aclose()
@@ -85,12 +92,16 @@ def create_app(
     )
     app.router.route_class = _Route
     _add_root(app, serves_page=settings.page)
-    for api in (*APIS, Responses(stores.responses)):
-        _add_completion_route(app, api, completions, key_of)
-    for route in StoredResponses(stores.responses, now).routes():
-        _add_response_route(app, route, key_of)
-    _add_message_routes(app, MessagesHandler(settings, upstream, billing, now), key_of)
-    _add_model_routes(app, models, key_of)
+    completion_routes = (
+        ("/chat/completions", "create_chat_completion", "Create a chat completion", ChatCompletions()),
+        ("/completions", "create_completion", "Complete a single prompt", on_demand.text_completions()),
+        ("/responses", "create_response", "Create a model response", on_demand.responses(stores.responses)),
+    )
+    for route in completion_routes:
+        _add_completion_route(app, route, completions, key_of)
+    _add_response_routes(app, on_demand.stored_responses(stores.responses, now), key_of)
+    _add_message_routes(app, on_demand.messages_handler(settings, upstream, billing, now), key_of)
+    _add_model_routes(app, on_demand.model_catalog(settings, upstream, now), key_of)
     _add_health_routes(app)
     app.add_middleware(RequestMiddleware, metrics=metrics, settled=billing.settled)
     if settings.cors_origin:
@@ -98,6 +109,13 @@ def create_app(
     add_error_handlers(app)
     _describe_on_request(app)
     return app
+
+
+async def _prepare(upstream: Upstream, stores: Stores) -> None:
+    """Fetches and opens what the first request needs, for at most a second."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PREPARATION_SECONDS):
+            await asyncio.gather(upstream.prepare(), stores.prepare())
 
 
 class _Route(APIRoute):
@@ -131,46 +149,60 @@ def _add_route(app: FastAPI, method: str, path: str, handler: Handler, summary: 
 
 
 def _add_completion_route(
-    app: FastAPI, api: CompletionAPI, completions: CompletionHandler, key_of: KeyOf
+    app: FastAPI, route: _CompletionRoute, completions: CompletionHandler, key_of: KeyOf
 ) -> None:
+    path, name, summary, api = route
+
     async def create(request: Request) -> Response:
         return await completions.create(request, await key_of(request), api)
 
-    create.__name__ = api.name
-    _add_route(app, "POST", api.path, create, api.summary)
+    create.__name__ = name
+    _add_route(app, "POST", path, create, summary)
 
 
-def _add_response_route(app: FastAPI, route: StoredResponseRoute, key_of: KeyOf) -> None:
-    async def handle(request: Request) -> object:
-        return await route.handle(request, await key_of(request))
+def _add_response_routes(app: FastAPI, responses: "Callable[[], StoredResponses]", key_of: KeyOf) -> None:
+    async def retrieve_response(request: Request) -> object:
+        return await responses().retrieve(request, await key_of(request))
 
-    handle.__name__ = route.name
-    _add_route(app, route.method, route.path, handle, route.summary)
+    async def delete_response(request: Request) -> object:
+        return await responses().delete(request, await key_of(request))
+
+    async def list_input_items(request: Request) -> object:
+        return await responses().list_input(request, await key_of(request))
+
+    async def cancel_response(request: Request) -> object:
+        return await responses().cancel(request, await key_of(request))
+
+    one = "/responses/{response_id}"
+    _add_route(app, "GET", one, retrieve_response, "Retrieve a response")
+    _add_route(app, "DELETE", one, delete_response, "Delete a response")
+    _add_route(app, "GET", f"{one}/input_items", list_input_items, "List a response's input")
+    _add_route(app, "POST", f"{one}/cancel", cancel_response, "Cancel a response")
 
 
-def _add_message_routes(app: FastAPI, messages: MessagesHandler, key_of: KeyOf) -> None:
+def _add_message_routes(app: FastAPI, messages: "Callable[[], MessagesHandler]", key_of: KeyOf) -> None:
     async def create_message(request: Request) -> Response:
-        return await messages.create(request, await key_of(request), MESSAGES)
+        return await messages().create(request, await key_of(request), MESSAGES)
 
     async def count_tokens(request: Request) -> Response:
-        return await messages.create(request, await key_of(request), COUNT_TOKENS)
+        return await messages().create(request, await key_of(request), COUNT_TOKENS)
 
     _add_route(app, "POST", MESSAGES, create_message, "Create a message")
     _add_route(app, "POST", COUNT_TOKENS, count_tokens, "Count the tokens of a message")
 
 
-def _add_model_routes(app: FastAPI, models: ModelCatalog, key_of: KeyOf) -> None:
+def _add_model_routes(app: FastAPI, models: "Callable[[], ModelCatalog]", key_of: KeyOf) -> None:
     async def list_models(request: Request) -> ModelList | ModelInfoPage:
         key = await key_of(request)
         if speaks_anthropic(request.scope):
-            return page_of(await models.infos_for(key), request.query_params)
-        return {"object": "list", "data": await models.list_for(key)}
+            return await models().page_for(key, request.query_params)
+        return {"object": "list", "data": await models().list_for(key)}
 
     async def retrieve_model(request: Request) -> Model | ModelInfo:
         key, name = await key_of(request), request.path_params["model"]
         if speaks_anthropic(request.scope):
-            return await models.retrieve_info(key, name)
-        return await models.retrieve(key, name)
+            return await models().retrieve_info(key, name)
+        return await models().retrieve(key, name)
 
     _add_route(app, "GET", "/models", list_models, "List models")
     _add_route(app, "HEAD", "/models", list_models)

@@ -71,6 +71,7 @@ class ClaudeModel:
     id                    the model id, as Anthropic's API and clients have it
     default_max_tokens    max_tokens of a request without it: as with OpenAI, the model's maximum
     prices                USD per million tokens by kind of token; empty if not known
+    assumed_prices_of     the model whose prices these are; empty if they are the model's own
     bedrock               the model on Amazon Bedrock
     host                  what the host that is called takes; the upstream sets it
     """
@@ -91,6 +92,7 @@ class ClaudeModel:
     min_cache_tokens: int
     retires: str | None = None
     prices: Mapping[str, float] = field(default_factory=dict, hash=False)
+    assumed_prices_of: str = ""
     bedrock: BedrockModel = BedrockModel("")
     host: HostLimits = ALL_FEATURES
 
@@ -99,6 +101,7 @@ def _model(name: str, row: Mapping[str, Any]) -> ClaudeModel:
     own = {
         "default_max_tokens": row["max_output_tokens"],
         **row,
+        "prices": _DATA["models"].get(row.get("assumed_prices_of"), row).get("prices", {}),
         "thinking": tuple(row["thinking"]),
         "effort": tuple(row["effort"]),
         "bedrock": BedrockModel(**{"id": _bedrock_id(name), **row.get("bedrock", {})}),

@@ -82,6 +82,7 @@ class Settings:
     keepalive                   the longest pause in a client's stream before an empty frame is sent, in seconds
     docs                        serve /docs, /redoc and /openapi.json
     page                        serve a page at / to browsers
+    prepares                    fetch secrets and open connections at the start, not in the first request
     max_body                    the largest request body, in bytes
     """
 
@@ -115,6 +116,7 @@ class Settings:
     keepalive: float = 15.0
     docs: bool = True
     page: bool = True
+    prepares: bool = False
     max_body: int = 32 * 1024 * 1024
 
     @classmethod
@@ -163,6 +165,9 @@ class Settings:
             metrics_per_key=read.switch("METRICS_PER_KEY", cls.metrics_per_key),
             docs=read.switch("SERVE_DOCS", not on_lambda),
             page=read.switch("SERVE_PAGE", cls.page),
+            # Lambda's init phase has more CPU than the requests of most functions. A snapshot must hold neither
+            # secrets nor connections.
+            prepares=read.text("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start") != "snap-start",
         )
 
 

@@ -20,7 +20,7 @@ from claudexia.access.ledger import DayUsage, Ledger, Totals, totals
 from claudexia.access.limits import MICROS
 from claudexia_cli.console import CommandError, print_json, print_note, print_table
 from claudexia_cli.deployed_table import TableLocation, open_table, run_on_table, table_options
-from claudexia_cli.usage_page import usage_page
+from claudexia_cli.usage_page import assumed_prices_note, usage_page
 
 _NAMES = ["day", "key_id", "key", "model"]
 _HEADERS = [
@@ -53,6 +53,8 @@ def _print_report(month: str, days: Sequence[DayUsage]) -> None:
             f"\nThe cost excludes {total.unpriced:,} requests: there is no price for {', '.join(models)}; "
             "set one with PRICES."
         )
+    if note := assumed_prices_note(days):
+        click.echo(f"\n{note}")
 
 
 def _print_csv(days: Sequence[DayUsage]) -> None:

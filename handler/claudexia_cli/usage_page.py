@@ -9,6 +9,7 @@ from math import ceil, floor, log10
 
 from claudexia.access.ledger import DayUsage, Totals, totals
 from claudexia.access.limits import MICROS
+from claudexia.models import KNOWN, undated
 
 # A chart in user units; it scales with the window.
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 240, 64, 12, 24
@@ -60,6 +61,18 @@ class _Chart:
     show: Callable[[float], str]
 
 
+def assumed_prices_note(days: Sequence[DayUsage]) -> str:
+    """A sentence about the used models whose standard prices are those of another one; "" if there are none."""
+    used = sorted({day.model for day in days if day.totals.cost_micros})
+    known = [(name, KNOWN[undated(name)].assumed_prices_of) for name in used if undated(name) in KNOWN]
+    assumed = [f"of {source} for {name}" for name, source in known if source]
+    if not assumed:
+        return ""
+    return (
+        f"No source states some prices: unless PRICES sets them, the cost assumes those {', '.join(assumed)}."
+    )
+
+
 def usage_page(month: str, days: Sequence[DayUsage], table: Sequence[Sequence[str]]) -> str:
     """The page for `month`, like "2026-11". The first row of `table` is its header, the last one the total."""
     total = totals(days)
@@ -71,6 +84,8 @@ def usage_page(month: str, days: Sequence[DayUsage], table: Sequence[Sequence[st
         if unpriced
         else ""
     )
+    if assumed := assumed_prices_note(days):
+        note += f"<p class=note>{escape(assumed)}</p>"
     return f"""<!doctype html>
 <html lang="en">
 <head>

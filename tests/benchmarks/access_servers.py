@@ -46,8 +46,8 @@ async def running_with_keys(servers: Servers) -> AsyncIterator[AccessServers]:
         secrets: Mapping[str, str] = {}
         keys: list[tuple[str, Item]] = []
         for each in (fake, slow):
-            table = _open_table(each.url)
-            secrets = secrets or await _create_keys(table)
+            table = open_table(each.url)
+            secrets = secrets or await create_keys(table)
             for digest, item in keys:
                 await table.put(item_key(digest), item)
             keys = await table.query(KEYS_PARTITION)
@@ -82,11 +82,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _open_table(endpoint: str) -> Table:
+def open_table(endpoint: str) -> Table:
     return table_at(endpoint, _now, name=_NAME)
 
 
-async def _create_keys(table: Table) -> Mapping[str, str]:
+async def create_keys(table: Table) -> Mapping[str, str]:
     store = TableKeyStore(table, _now)
     keys = {
         limits_name: await store.create(limits_name.replace(" ", "-"), limits=limits)

@@ -38,7 +38,9 @@ class _Items:
             return {"Items": [item for item in self._items.values() if item["pk"] == partition]}
         if operation == "GetSecretValue":
             return {"SecretString": "x"}
-        return {"UpdateItem": {"Attributes": {"claimed": {"N": "1"}}}}[operation]
+        if operation == "UpdateItem":
+            return {"Attributes": {name: {"N": "1"} for name in request["ExpressionAttributeNames"].values()}}
+        raise KeyError(operation)
 
 
 def _key(attributes: Attributes) -> tuple[str, str]:

@@ -14,15 +14,21 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.campaign.run import CHUNK, Kind, Outcome, Part, reduce_case, run_part
 
+COUNTS: dict[Kind, tuple[str, str]] = {
+    "body": ("--bodies", "damaged bodies of chat and text completions"),
+    "stream": ("--streams", "damaged streams for chat completions"),
+    "responses-body": ("--responses-bodies", "damaged bodies of the Responses API"),
+    "responses-stream": ("--responses-streams", "damaged streams for the Responses API"),
+    "messages-body": ("--messages-bodies", "damaged bodies of the Messages API"),
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
-    parser.add_argument(
-        "--bodies", type=int, default=3000, help="damaged bodies and controls (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--streams", type=int, default=3000, help="damaged streams and controls (default: %(default)s)"
-    )
+    for kind, (option, what) in COUNTS.items():
+        parser.add_argument(
+            option, type=int, default=3000, dest=kind, help=f"{what} and controls (default: %(default)s)"
+        )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
@@ -51,8 +57,8 @@ def _parts(options: argparse.Namespace) -> Iterator[Part]:
         first, _, last = indices.partition("-")
         yield Part(kind, int(seed), int(first), int(last or first) + 1, options.largest, options.timed)
         return
-    counts: list[tuple[Kind, int]] = [("body", options.bodies), ("stream", options.streams)]
-    for kind, count in counts:
+    for kind in COUNTS:
+        count = getattr(options, kind)
         for first in range(0, count, CHUNK):
             yield Part(kind, options.seed, first, min(first + CHUNK, count), options.largest, options.timed)
 

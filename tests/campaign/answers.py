@@ -51,20 +51,20 @@ def read(seen: Observation, streamed: bool) -> Success | Failure:
     if not seen.status or not seen.complete:
         raise MalformedResponseError("the response did not end")
     if seen.status >= 400:
-        return Failure(seen.status, _error_of(_json(seen.body)))
+        return Failure(seen.status, error_of(as_json(seen.body)))
     if seen.status != 200:
         raise MalformedResponseError(f"status {seen.status}")
-    return _streamed(seen.body) if streamed else _buffered(_json(seen.body))
+    return _streamed(seen.body) if streamed else _buffered(as_json(seen.body))
 
 
-def _json(data: bytes | str) -> Json:
+def as_json(data: bytes | str) -> Json:
     try:
         return json.loads(data)
     except ValueError:
         raise MalformedResponseError("the body is not JSON") from None
 
 
-def _error_of(body: Json) -> Json:
+def error_of(body: Json) -> Json:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or error.keys() != {"message", "type", "param", "code"}:
         raise MalformedResponseError("the error object is incomplete")
@@ -78,7 +78,7 @@ def _error_of(body: Json) -> Json:
 _COMPLETION, _CHUNK, _TEXT = (TypeAdapter(kind) for kind in (ChatCompletion, ChatCompletionChunk, Completion))
 
 
-def _matches_type(adapter: TypeAdapter[Any], value: Json) -> None:
+def matches_type(adapter: TypeAdapter[Any], value: Json) -> None:
     """Whether the SDK's type takes `value` without any conversion."""
     try:
         adapter.validate_python(value, strict=True)
@@ -90,10 +90,10 @@ def _matches_type(adapter: TypeAdapter[Any], value: Json) -> None:
 
 def _buffered(body: Json) -> Success:
     if isinstance(body, dict) and body.get("object") == "text_completion":
-        _matches_type(_TEXT, body)
+        matches_type(_TEXT, body)
         choices = [_choice(each, {"content": each["text"]}) for each in body["choices"]]
     else:
-        _matches_type(_COMPLETION, body)
+        matches_type(_COMPLETION, body)
         choices = [_choice(each, each["message"]) for each in body["choices"]]
     return _success(choices, body["usage"])
 
@@ -152,23 +152,23 @@ def _streamed(data: bytes) -> Success | Failure:
     if not text.endswith("\n\n") or not frames or not all(frame.startswith("data: ") for frame in frames):
         raise MalformedResponseError("the stream is not made of frames")
     if frames[-1] == _DONE:
-        chunks = [_json(frame[6:]) for frame in frames[:-1]]
+        chunks = [as_json(frame[6:]) for frame in frames[:-1]]
         if any("error" in chunk for chunk in chunks):
             raise MalformedResponseError("an error frame and [DONE]")
         return _collected(chunks)
-    last = _json(frames[-1][6:])
+    last = as_json(frames[-1][6:])
     if not isinstance(last, dict) or "error" not in last:
         raise MalformedResponseError("neither [DONE] nor an error frame at the end")
     if _DONE in frames:
         raise MalformedResponseError("frames after [DONE]")
-    return Failure(200, _error_of(last))
+    return Failure(200, error_of(last))
 
 
 def _collected(chunks: list[Json]) -> Success:
     messages: dict[int, Json] = {}
     usage: Json = None
     for chunk in chunks:
-        _matches_type(_TEXT if chunk.get("object") == "text_completion" else _CHUNK, _as_typed(chunk))
+        matches_type(_TEXT if chunk.get("object") == "text_completion" else _CHUNK, _as_typed(chunk))
         usage = chunk.get("usage") or usage
         for choice in chunk["choices"]:
             message = messages.setdefault(choice["index"], {})

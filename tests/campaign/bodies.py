@@ -2,24 +2,26 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from tests.campaign.damage import damage_bytes, damage_value, dumped, raw
 from tests.campaign.gateway import AUTHORIZED, HeaderPairs, Request
 
 Json = Any
+Api = Literal["chat", "responses", "messages"]
 # Stands in every text of every body, and must not stand in the log.
 MARK = "zq7marked"
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-_MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5", "claude-opus-4-6", "claude-fable-5-2", "claude-haiku-5-5")
+MODELS = ("claude-sonnet-5-5", "claude-haiku-4-5", "claude-opus-4-6", "claude-fable-5-2", "claude-haiku-5-5")
 _CONTROL_EVERY = 8
 _LARGE_EVERY = 101  # a prime, so that controls and large bodies fall on different numbers
-_PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(24)).decode()
-_PDF = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()
-_SCHEMA = {
+IMAGE_DATA = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(24)).decode()
+PDF_DATA = "data:application/pdf;base64," + base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()
+SCHEMA = {
     "type": "object",
     "properties": {
         "city": {"type": "string", "description": MARK, "minLength": 1},
@@ -41,7 +43,7 @@ def text(words: str = MARK, **fields: Json) -> Json:
 
 
 def function(name: str = "weather", **fields: Json) -> Json:
-    return {"name": name, "description": MARK, "parameters": _SCHEMA, **fields}
+    return {"name": name, "description": MARK, "parameters": SCHEMA, **fields}
 
 
 def tool(name: str = "weather", **fields: Json) -> Json:
@@ -66,13 +68,13 @@ def chat(*messages: Json, **fields: Json) -> Json:
 
 
 def image(**fields: Json) -> Json:
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PNG}", **fields}}
+    return {"type": "image_url", "image_url": {"url": IMAGE_DATA, **fields}}
 
 
 def _chats() -> dict[str, Json]:
     cached: Json = {"cache_control": {"type": "ephemeral"}}
     custom = {"type": "custom", "custom": {"name": "run", "description": MARK, "format": {"type": "text"}}}
-    pdf = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{_PDF}"}}
+    pdf = {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF_DATA}}
     signed = {"type": "thinking", "thinking": MARK, "signature": "c2lnbmF0dXJl"}
     legacy = {"name": "weather", "arguments": '{"city": "a"}'}
     return {
@@ -101,7 +103,7 @@ def _chats() -> dict[str, Json]:
         ),
         "images": chat(user(text(), image(detail="high"), {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}})),
         "pdf": chat(user(pdf, text())),
-        "structured": chat(response_format={"type": "json_schema", "json_schema": {"name": "w", "schema": _SCHEMA, "strict": True}}),
+        "structured": chat(response_format={"type": "json_schema", "json_schema": {"name": "w", "schema": SCHEMA, "strict": True}}),
         "json object": chat(user(f"JSON {MARK}"), response_format={"type": "json_object"}),
         "effort": chat(reasoning_effort="high"),
         "reasoning": chat(reasoning={"max_tokens": 2000}, max_tokens=9000),
@@ -120,6 +122,8 @@ def _chats() -> dict[str, Json]:
             user(MARK), assistant(tool_calls=[{"id": "call_1", "type": "custom", "custom": {"name": "run", "input": MARK}}]), result(),
             tools=[custom],
         ),
+        "a demanded call": chat(tools=[tool(), tool("other")], tool_choice="required"),
+        "a named call": chat(tools=[tool()], tool_choice={"type": "function", "function": {"name": "weather"}}),
         "usage": chat(stream=True, stream_options={"include_usage": True}),
     }  # fmt: skip
 
@@ -132,49 +136,68 @@ def _texts() -> dict[str, Json]:
 
 
 @cache
-def good_bodies() -> dict[str, tuple[str, bytes]]:
-    """By name, the path and the body of each known-good request."""
+def chat_source() -> "BodySource":
+    """Chat completions and text completions."""
     bodies: dict[str, tuple[str, bytes]] = {}
     for path, of_path in ((CHAT, _chats()), (TEXT, _texts())):
         for index, (name, body) in enumerate(of_path.items()):
-            model = _MODELS[0] if "web_search_options" in body else _MODELS[index % len(_MODELS)]
+            model = MODELS[0] if "web_search_options" in body else MODELS[index % len(MODELS)]
             if name in ("parameters", "prompt"):
                 model = "claude-opus-4-6"
             if name == "parameters":
                 del body["top_p"]
             bodies[name] = path, dumped({"model": model, **body})
-    return bodies
+    return BodySource("body", "chat", bodies, CHAT, LARGE)
 
 
 def good_request(name: str) -> Request:
-    path, body = good_bodies()[name]
-    return Request(body, path)
+    """A known-good chat or text completion."""
+    return chat_source().good_request(name)
 
 
-def control_name(index: int) -> str | None:
-    """The known-good body at this index of a campaign; None if a damaged one is there."""
-    turn, rest = divmod(index, _CONTROL_EVERY)
-    names = list(good_bodies())
-    return None if rest else names[turn % len(names)]
+@dataclass(frozen=True)
+class BodySource:
+    """The bodies of one API.
 
+    `kind` is that of its cases. `good` has the path and the body of each known-good request by name, `large` what
+    repeats in large bodies, for `large_path`, and how many bytes one repetition has.
+    """
 
-def damaged_request(seed: int, index: int, largest: int) -> Request:
-    """The damaged request at this index. Large bodies have at most about `largest` bytes."""
-    random = Random(f"body {seed} {index}")  # noqa: S311  # reproducible on purpose
-    if index % _LARGE_EVERY == 1:
-        return Request(large_body(random, largest))
-    path, body = good_bodies()[random.choice(list(good_bodies()))]
-    value = json.loads(body)
-    value["model"] = random.choice((value["model"], *_MODELS, "claude-next-9", "gpt-5"))
-    if random.random() < 0.3:
-        value["stream"] = True
-    for _ in range(random.choice((1, 1, 1, 2, 2, 3, 6))):
-        if isinstance(value, dict | list):
-            value = damage_value(value, random)
-    data = dumped(value)
-    if random.random() < 0.15:
-        data = damage_bytes(data, random)
-    return Request(data, path, _headers(random))
+    kind: str
+    api: Api
+    good: Mapping[str, tuple[str, bytes]]
+    large_path: str
+    large: "Sequence[tuple[Generator, int]]"
+
+    def good_request(self, name: str) -> Request:
+        path, body = self.good[name]
+        return Request(body, path)
+
+    def control_name(self, index: int) -> str | None:
+        """The known-good body at this index of a campaign; None if a damaged one is there."""
+        turn, rest = divmod(index, _CONTROL_EVERY)
+        names = list(self.good)
+        return None if rest else names[turn % len(names)]
+
+    def damaged_request(self, seed: int, index: int, largest: int) -> Request:
+        """The damaged request at this index. Large bodies have at most about `largest` bytes."""
+        random = Random(f"{self.kind} {seed} {index}")  # noqa: S311  # reproducible on purpose
+        if index % _LARGE_EVERY == 1:
+            repeats, bytes_each = random.choice(self.large)
+            size, model = random.choice((largest, largest // 3)), random.choice(MODELS)
+            return Request(sized_body(repeats, bytes_each, size, model), self.large_path)
+        path, body = self.good[random.choice(list(self.good))]
+        value = json.loads(body)
+        value["model"] = random.choice((value["model"], *MODELS, "claude-next-9", "gpt-5"))
+        if random.random() < 0.3:
+            value["stream"] = True
+        for _ in range(random.choice((1, 1, 1, 2, 2, 3, 6))):
+            if isinstance(value, dict | list):
+                value = damage_value(value, random)
+        data = dumped(value)
+        if random.random() < 0.15:
+            data = damage_bytes(data, random)
+        return Request(data, path, _headers(random))
 
 
 def _headers(random: Random) -> HeaderPairs:
@@ -295,11 +318,5 @@ LARGE: Sequence[tuple[Generator, int]] = (
 )  # fmt: skip
 
 
-def large_body(random: Random, largest: int) -> bytes:
-    """A body of `largest` bytes at most, about, in which one thing is repeated."""
-    repeats, bytes_each = random.choice(LARGE)
-    return sized_body(repeats, bytes_each, random.choice((largest, largest // 3)), random.choice(_MODELS))
-
-
-def sized_body(repeats: Generator, bytes_each: int, size: int, model: str = _MODELS[0]) -> bytes:
+def sized_body(repeats: Generator, bytes_each: int, size: int, model: str = MODELS[0]) -> bytes:
     return dumped({"model": model, **repeats(max(1, size // bytes_each))})

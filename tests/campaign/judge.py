@@ -8,10 +8,11 @@ from typing import Any
 
 from claudexia.errors import MAX_QUOTED
 from claudexia_cli.echo.schema import Schema, sample
-from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success, read
-from tests.campaign.bodies import MARK
+from tests.campaign.answers import Choice, Failure, MalformedResponseError, Success
+from tests.campaign.bodies import MARK, Api
 from tests.campaign.damage import Path, paths
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
+from tests.campaign.other_answers import read_api
 from tests.campaign.protocol import contradiction
 from tests.campaign.streams import Case, Expected
 from tests.helpers.recorded_answers import events, text
@@ -22,7 +23,7 @@ _STATUSES = {200, 400, 401, 403, 404, 413, 429}
 _MAX_MESSAGE = 500  # characters
 _MAX_UPSTREAM_MESSAGE = 2000
 _MAX_HEADERS = 12_000  # bytes; Lambda reads 16 kB
-_REQUIRED = {"messages", "model", "prompt"}
+_REQUIRED = {"input", "messages", "model", "prompt"}
 
 
 # --- side effects of any request ---
@@ -62,16 +63,31 @@ def body_reply(body: bytes, number: int) -> UpstreamReply:
     """A reply that contains a digest of the request body, or the call that the request demands."""
     demanded = demanded_answer(body)
     if isinstance(demanded, str):
-        parts, stop_reason = tool_block(demanded, "{}"), "tool_use"
-    else:
-        words = f"Hello {MARK} {_digest(body)}" if demanded is None else json.dumps(demanded)
-        parts, stop_reason = text(words), "end_turn"
+        return _reply(tool_block(demanded, "{}"), "tool_use")
+    return _reply(
+        text(f"Hello {MARK} {_digest(body)}" if demanded is None else json.dumps(demanded)), "end_turn"
+    )
+
+
+def _reply(parts: list[Json], stop_reason: str) -> UpstreamReply:
     return UpstreamReply(
         tuple(
             f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
             for event in events(parts, stop_reason=stop_reason)
         )
     )
+
+
+def message_reply(body: bytes, number: int) -> UpstreamReply:
+    """The reply of body_reply() to a request of the Messages API, which may ask for a whole message."""
+    words = f"Hello {MARK} {_digest(body)}"
+    request = json.loads(body)
+    if request.get("stream"):
+        return _reply(text(words), "end_turn")
+    content = [{"type": "text", "text": words}]
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}  # fmt: skip
+    return UpstreamReply((json.dumps(message).encode(),), headers=((b"content-type", b"application/json"),))
 
 
 def demanded_answer(body: bytes) -> Json:
@@ -95,13 +111,14 @@ def _digest(body: bytes) -> str:
     return sha256(body).hexdigest()[:12]
 
 
-def judge_body(request: Request, seen: Observation) -> Iterator[str]:
+def judge_body(request: Request, seen: Observation, api: Api = "chat") -> Iterator[str]:
     """The rules for any body."""
     yield from judge_traces(seen)
     if seen.status not in _STATUSES:
         yield f"status {seen.status} for a body"
     try:
-        answer = read(seen, streamed=b"text/event-stream" in dict(seen.headers).get(b"content-type", b""))
+        streamed = b"text/event-stream" in dict(seen.headers).get(b"content-type", b"")
+        answer = read_api(api, seen, streamed)
     except MalformedResponseError as error:
         yield f"answer: {error}"
         return
@@ -110,7 +127,7 @@ def judge_body(request: Request, seen: Observation) -> Iterator[str]:
             yield "an error in a stream whose upstream did not fail"
         yield from _judge_error(request, answer.error)
     else:
-        yield from _judge_echo(answer, seen)
+        yield from _judge_echo(answer, seen, api)
     if seen.status != 401 and len(seen.usage) != 1:
         yield f"{len(seen.usage)} lines in the ledger"
 
@@ -165,9 +182,10 @@ def _is_path(param: str, value: Json, top: bool = True) -> bool:
     return (param in _REQUIRED) if top else not re.search(r"[.\[]", param)
 
 
-def _judge_echo(answer: Success, seen: Observation) -> Iterator[str]:
+def _judge_echo(answer: Success, seen: Observation, api: Api) -> Iterator[str]:
     texts = {_digest(body) for body in seen.sent}
-    values = [value for value in map(demanded_answer, seen.sent) if value is not None]
+    sent = seen.sent if api != "messages" else []  # a request that is relayed demands what it likes
+    values = [value for value in map(demanded_answer, sent) if value is not None]
     if any(not isinstance(value, str) for value in values):
         texts |= {json.dumps(value).rpartition(" ")[2] for value in values}
     for choice in answer.choices:
@@ -200,7 +218,7 @@ def judge_stream(case: Case, buffered: Observation, streamed: Observation) -> It
     answers: list[Success | Failure] = []
     for seen, mode in ((buffered, "buffered"), (streamed, "streamed")):
         try:
-            answers.append(read(seen, streamed=mode == "streamed"))
+            answers.append(read_api(case.api, seen, streamed=mode == "streamed"))
         except MalformedResponseError as error:
             yield f"{mode}: {error}"
     yield from (reason for answer in answers for reason in _judge_answer(case, answer))
@@ -211,7 +229,7 @@ def judge_stream(case: Case, buffered: Observation, streamed: Observation) -> It
     if buffered.usage != streamed.usage and not may_differ:
         yield "buffered and streamed usage in the ledger differ"
     if len(answers) == 2:
-        yield from _judge_agreement(*answers)
+        yield from _judge_agreement(case.api, *answers)
         yield from _judge_ledger(answers[0], buffered)
 
 
@@ -247,13 +265,13 @@ def _judge_expected(expected: Expected, answer: Success) -> Iterator[str]:
         yield "a complete upstream message has another usage"
 
 
-def _judge_agreement(buffered: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
+def _judge_agreement(api: Api, buffered: Success | Failure, streamed: Success | Failure) -> Iterator[str]:
     if isinstance(buffered, Failure) or isinstance(streamed, Failure):
         if isinstance(buffered, Success):
             yield "buffered is a completion, streamed an error"
         elif isinstance(streamed, Success):
             yield "buffered is an error, streamed a completion"
-        elif buffered.error != streamed.error:
+        elif _comparable(buffered.error, api) != _comparable(streamed.error, api):
             yield "buffered and streamed errors differ"
         return
     if len(buffered.choices) != len(streamed.choices):
@@ -263,6 +281,11 @@ def _judge_agreement(buffered: Success | Failure, streamed: Success | Failure) -
         yield from (f"buffered and streamed differ in {name}" for name in different)
     if buffered.usage != streamed.usage:
         yield "buffered and streamed usage differ"
+
+
+def _comparable(error: Json, api: Api) -> Json:
+    """A failed response has fewer codes than an error object."""
+    return {**error, "code": None} if api == "responses" else error
 
 
 def _judge_ledger(answer: Success | Failure, seen: Observation) -> Iterator[str]:

@@ -4,17 +4,24 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tests.campaign import bodies, streams
-from tests.campaign.gateway import AUTHORIZED, Gateway, Observation, Request, UpstreamReply, captured_output
-from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream
+from tests.campaign import streams
+from tests.campaign.bodies import Api, BodySource, chat_source
+from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
+from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream, message_reply
+from tests.campaign.other_apis import messages_source, responses_source
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
-Kind = Literal["body", "stream"]
+Kind = Literal["body", "stream", "responses-body", "messages-body", "responses-stream"]
+_SOURCES: Mapping[Kind, Callable[[], BodySource]] = {
+    "body": chat_source,
+    "responses-body": responses_source,
+    "messages-body": messages_source,
+}
 CHUNK = 500  # cases per gateway, so that faults of shared state can show
 # The most CPU time for a body: these seconds, or this multiple of the time of json.loads.
 _FREE_SECONDS, _MAX_RATIO = 0.05, 60.0
@@ -77,7 +84,7 @@ def case_id(kind: Kind, seed: int, index: int) -> str:
 async def _running(part: Part) -> "AsyncIterator[_Bodies | _Streams]":
     with captured_output() as output:
         gateway = Gateway(output)
-        run = _Bodies(gateway, part) if part.kind == "body" else _Streams(gateway, part)
+        run = _Streams(gateway, part) if part.kind.endswith("stream") else _Bodies(gateway, part)
         await run.start()
         yield run
 
@@ -106,30 +113,35 @@ class _Bodies:
     def __init__(self, gateway: Gateway, part: Part) -> None:
         self.part = part
         self._gateway = gateway
+        self._source = _SOURCES[part.kind]()
+        self._reply = message_reply if self._source.api == "messages" else body_reply
         self._before: dict[str, Observation] = {}
 
     async def start(self) -> None:
         """Sends every known-good body once, before the damaged ones."""
-        for name in bodies.good_bodies():
-            self._before[name] = await self._send(bodies.good_request(name))
+        for name in self._source.good:
+            self._before[name] = await self._send(self._source.good_request(name))
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
-        name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged_request(index)
+        name = self._source.control_name(index)
+        request = self._source.good_request(name) if name else self._damaged_request(index)
         seen = await self._send(request)
-        outcome.counts[f"{'control' if name else 'body'} {seen.status}"] += 1
-        rules = [*judge_body(request, seen), *(judge_same(self._before[name], seen) if name else ())]
+        outcome.counts[f"{self.part.kind} {'control ' if name else ''}{seen.status}"] += 1
+        rules = [
+            *judge_body(request, seen, self._source.api),
+            *(judge_same(self._before[name], seen) if name else ()),
+        ]
         if self.part.timed:
             ratio = seen.seconds / _seconds_of_json(request.body)
             if seen.seconds > _FREE_SECONDS:
-                outcome.slowest = max(outcome.slowest, (ratio, case_id("body", self.part.seed, index)))
+                outcome.slowest = max(outcome.slowest, (ratio, case_id(self.part.kind, self.part.seed, index)))
                 if ratio > _MAX_RATIO:
                     rules.append(_TOO_SLOW)
         return rules
 
     async def reduced(self, index: int, rule: str) -> str:
-        name = bodies.control_name(index)
-        request = bodies.good_request(name) if name else self._damaged_request(index)
+        name = self._source.control_name(index)
+        request = self._source.good_request(name) if name else self._damaged_request(index)
         if rule == _TOO_SLOW:
             seconds = (await self._send(request)).seconds
             ratio = seconds / _seconds_of_json(request.body)
@@ -137,7 +149,7 @@ class _Bodies:
 
         async def fails(smaller: Request) -> bool:
             seen = await self._send(smaller)
-            return rule in judge_body(smaller, seen) or bool(
+            return rule in judge_body(smaller, seen, self._source.api) or bool(
                 name and rule in judge_same(self._before[name], seen)
             )
 
@@ -148,27 +160,29 @@ class _Bodies:
         return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
 
     async def _send(self, request: Request) -> Observation:
-        return await self._gateway.send(request, body_reply)
+        return await self._gateway.send(request, self._reply)
 
     def _damaged_request(self, index: int) -> Request:
-        return bodies.damaged_request(self.part.seed, index, self.part.largest)
+        return self._source.damaged_request(self.part.seed, index, self.part.largest)
 
 
 class _Streams:
     def __init__(self, gateway: Gateway, part: Part) -> None:
         self.part = part
         self._gateway = gateway
+        self._api: Api = "responses" if part.kind == "responses-stream" else "chat"
 
     async def start(self) -> None:
         """Nothing to do: the expected results of known-good streams are fixed."""
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
-        name = streams.control_name(index)
+        name = streams.control_name(index, self._api)
         case = self._case(index)
         buffered, streamed = await self._send(case)
-        ending = "[DONE]" if streamed.body.endswith(b"[DONE]\n\n") else "error frame"
-        status = f"200 {ending}" if streamed.status == 200 else str(streamed.status)
-        outcome.counts[f"{'control' if name else 'stream'} buffered {buffered.status}, streamed {status}"] += 1
+        status = _outcome(streamed)
+        outcome.counts[
+            f"{self.part.kind}{' control' if name else ''} buffered {buffered.status}, streamed {status}"
+        ] += 1
         return list(judge_stream(case, buffered, streamed))
 
     async def reduced(self, index: int, rule: str) -> str:
@@ -191,22 +205,30 @@ class _Streams:
         )
 
     def _case(self, index: int) -> streams.Case:
-        name = streams.control_name(index)
-        return streams.control(name) if name else streams.damaged_case(self.part.seed, index)
+        name = streams.control_name(index, self._api)
+        return (
+            streams.control(name, self._api) if name else streams.damaged_case(self.part.seed, index, self._api)
+        )
 
     async def _send(self, case: streams.Case) -> Sequence[Observation]:
         """Sends the request buffered and streamed."""
-        good = streams.good_streams()[case.base]
-        choices: int = good.body.get("n", 1)
+        choices: int = streams.streams_of(case.api)[case.base].body.get("n", 1)
 
         def reply(_: bytes, number: int) -> UpstreamReply:
             return case.replies[min(number // choices, len(case.replies) - 1)]
 
-        requests = [
-            Request(streams.request_body(good, stream), headers=(*AUTHORIZED, *good.headers))
-            for stream in (False, True)
-        ]
-        return [await self._gateway.send(request, reply) for request in requests]
+        return [await self._gateway.send(streams.request(case, stream), reply) for stream in (False, True)]
+
+
+def _outcome(streamed: Observation) -> str:
+    """The status of a streamed response and, for 200, whether its end is that of a complete one."""
+    if streamed.status != 200:
+        return str(streamed.status)
+    last = streamed.body.removesuffix(b"\n\n").rpartition(b"\n\n")[2]
+    complete = last == b"data: [DONE]" or last.startswith(
+        (b"event: response.completed", b"event: response.incomplete")
+    )
+    return f"200 {'complete' if complete else 'failed'}"
 
 
 def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:

@@ -7,9 +7,10 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from tests.campaign.bodies import MARK, chat, function, tool, user
+from tests.campaign.bodies import MARK, Api, chat, function, tool, user
 from tests.campaign.damage import damage_bytes, damage_value, dumped, node, paths, some_value
-from tests.campaign.gateway import EVENT_STREAM, HeaderPairs, UpstreamReply
+from tests.campaign.gateway import AUTHORIZED, EVENT_STREAM, HeaderPairs, Request, UpstreamReply
+from tests.campaign.other_apis import RESPONSES, flat_tool, respond
 from tests.helpers.recorded_answers import block, events, source, text, thinking
 from tests.helpers.recorded_answers import tool as tool_block
 
@@ -51,6 +52,7 @@ class Case:
     damaged: int
     expected: Expected | None
     damages: tuple[str, ...] = ()
+    api: Api = "chat"
 
 
 def _plain(
@@ -135,11 +137,42 @@ def good_streams() -> dict[str, GoodStream]:
     }  # fmt: skip
 
 
-def request_body(good: GoodStream, stream: bool) -> bytes:
+@cache
+def responses_streams() -> dict[str, GoodStream]:
+    """The good streams that a request of the Responses API can have."""
+    tools: Json = {"tools": [flat_tool(), flat_tool("other")]}
+    summary: Json = {"reasoning": {"effort": "low", "summary": "auto"}}
+    web: Json = {"tools": [{"type": "web_search"}], "include": ["web_search_call.action.sources"]}
+    requested: dict[str, Json] = {
+        "text": {}, "text blocks": {}, "no text": {"store": False}, "citations": {}, "refusal": {}, "length": {},
+        "thinking": {**summary, "include": ["reasoning.encrypted_content"]},
+        "redacted": {"include": ["reasoning.encrypted_content"]},
+        "call": tools, "calls": {**tools, **summary},
+        "custom": {"tools": [{"type": "custom", "name": "run", "description": MARK}]},
+        "web search": web, "pause": web,
+        "json": {"text": {"format": {"type": "json_object"}}},
+    }  # fmt: skip
+    return {
+        name: replace(good_streams()[name], body=respond(**fields), headers=())
+        for name, fields in requested.items()
+    }
+
+
+def streams_of(api: Api) -> dict[str, GoodStream]:
+    return responses_streams() if api == "responses" else good_streams()
+
+
+def request(case: Case, stream: bool) -> Request:
+    """The client's request of `case`."""
+    good = streams_of(case.api)[case.base]
     requested = {"model": _MODEL, **good.body}
     if stream:
-        requested |= {"stream": True, "stream_options": {"include_usage": True}}
-    return dumped(requested)
+        requested["stream"] = True
+    if case.api == "responses":
+        return Request(dumped(requested), RESPONSES)
+    if stream:
+        requested["stream_options"] = {"include_usage": True}
+    return Request(dumped(requested), headers=(*AUTHORIZED, *good.headers))
 
 
 def framed(event: Json) -> bytes:
@@ -436,22 +469,22 @@ def _break_after(draft: _Draft, random: Random) -> None:
 _HARMLESS: tuple[Damage, ...] = (_pings, _unknown, _extra, _line_endings, _more_keys, _headers, _break_after)
 
 
-def control_name(index: int) -> str | None:
+def control_name(index: int, api: Api = "chat") -> str | None:
     turn, rest = divmod(index, _CONTROL_EVERY)
-    names = list(good_streams())
+    names = list(streams_of(api))
     return None if rest else names[turn % len(names)]
 
 
-def control(name: str) -> Case:
-    good = good_streams()[name]
+def control(name: str, api: Api = "chat") -> Case:
+    good = streams_of(api)[name]
     replies = tuple(UpstreamReply(tuple(map(framed, answer))) for answer in good.answers)
-    return Case(name, replies, len(replies) - 1, good.expected)
+    return Case(name, replies, len(replies) - 1, good.expected, api=api)
 
 
-def damaged_case(seed: int, index: int) -> Case:
-    random = Random(f"stream {seed} {index}")  # noqa: S311  # reproducible on purpose
-    name = random.choice(list(good_streams()))
-    good, case = good_streams()[name], control(name)
+def damaged_case(seed: int, index: int, api: Api = "chat") -> Case:
+    random = Random(f"{'' if api == 'chat' else f'{api} '}stream {seed} {index}")  # noqa: S311  # reproducible on purpose
+    name = random.choice(list(streams_of(api)))
+    good, case = streams_of(api)[name], control(name, api)
     damaged = random.randrange(len(good.answers))
     draft = _Draft(json.loads(dumped(list(good.answers[damaged]))))
     harmless = random.random() < 0.15

@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tests.helpers.waiting import PATIENCE
@@ -16,8 +16,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def emulator(rie: str, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
-    """`command` under the emulator `rie`, started by the first invocation; yields the URL to POST events to."""
+def emulator(
+    rie: str, command: Sequence[str], environ: Mapping[str, str], started: Callable[[int], None] | None = None
+) -> Iterator[str]:
+    """`command` under the emulator `rie`, started by the first invocation; yields the URL to POST events to.
+
+    `started` is called with the pid of the emulator before.
+    """
     port = _free_port()
     addresses = [
         "--runtime-interface-emulator-address",
@@ -29,6 +34,8 @@ def emulator(rie: str, command: Sequence[str], environ: Mapping[str, str]) -> It
     with subprocess.Popen([rie, *addresses, *command], env=environ, stdout=quiet, stderr=quiet) as process:
         try:
             _wait_for(port)
+            if started:
+                started(process.pid)
             yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
         finally:
             process.terminate()

@@ -12,9 +12,9 @@ from claudexia.access.key_store import TableKeyStore
 from claudexia.access.ledger import DayUsage, Ledger, totals
 from claudexia.access.limits import Limits
 from claudexia.storage.memory import MemoryTable
-from claudexia.storage.table import Item, Table
+from claudexia.storage.table import Table
 from tests.helpers.serving import Upstream, gateway
-from tests.helpers.tables import Clock, FaultyTable
+from tests.helpers.tables import Clock, FaultyTable, key_counters
 
 REQUEST: dict[str, Any] = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -47,11 +47,17 @@ class Deployment:
         sums = totals(self.usage())
         return sums.requests, sums.errors, sums.input_tokens, sums.output_tokens
 
-    def window_counters(self, name: str = "me") -> dict[str, Item]:
-        """The items of the window counters of a key, by limit: `claimed`, and `holds` while requests run."""
+    def counters(self, name: str = "me") -> dict[str, int]:
+        """The counters of a key by unit; "usd" is that of the day if it has one."""
+        return {name.partition("#")[0]: count for name, count in sorted(self._counted(name)[0].items())}
+
+    def leases(self, name: str = "me") -> frozenset[str]:
+        """The reservations of a key that are not settled yet."""
+        return self._counted(name)[1]
+
+    def _counted(self, name: str) -> tuple[dict[str, int], frozenset[str]]:
         key = asyncio.run(self.keys.get(name))
-        found = asyncio.run(self.stored.query(f"METER#{key.id}"))
-        return {sort.partition("#")[0]: item for sort, item in found}
+        return asyncio.run(key_counters(self.stored, key.id))
 
 
 @contextmanager

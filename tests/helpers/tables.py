@@ -15,7 +15,18 @@ from claudexia.aws.credentials import Credentials, StaticCredentials
 from claudexia.aws.transport import ConnectionPool
 from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.memory import MemoryTable
-from claudexia.storage.table import ALWAYS, Change, Condition, Item, ItemKey, Table, TableError, UpdateResult
+from claudexia.storage.table import (
+    ALWAYS,
+    Change,
+    Condition,
+    Item,
+    ItemKey,
+    Table,
+    TableError,
+    UpdateResult,
+    int_of,
+    members_of,
+)
 from tests.fakes.aws import REGION, FakeAWS, fake_aws
 from tests.helpers.waiting import PATIENCE
 
@@ -36,6 +47,13 @@ class Clock:
 
     def advance(self, **interval: float) -> None:
         self.time += timedelta(**interval)
+
+
+async def key_counters(table: Table, key_id: str) -> tuple[dict[str, int], frozenset[str]]:
+    """The counters of a key by name, as they are in the table, and its leases."""
+    item = await table.get(ItemKey(f"METER#{key_id}", "counters")) or {}
+    counters = {name: int_of(item, name) for name in item if "#" in name}
+    return counters, members_of(item, "holds")
 
 
 def create_table(client: Any, name: str = NAME) -> None:

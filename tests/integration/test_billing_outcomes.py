@@ -147,9 +147,8 @@ def test_outcome_is_billed_once_and_reservations_are_settled(
 def assert_settled(deployed: Deployment, requests: int = 1) -> None:
     """No lease is left, no stream is counted, and the limit counters agree with the ledger."""
     used = totals(deployed.usage())
-    counters = deployed.window_counters()
-    assert not any("holds" in item for item in counters.values())
-    claimed = {name: item["claimed"] for name, item in counters.items()}
+    assert not deployed.leases()
+    claimed = deployed.counters()
     assert claimed.pop("streams", 0) == 0
     # A request that is refused before it reserves tokens and money counts as a request.
     assert {"tokens": 0, "usd": 0, **claimed} == {

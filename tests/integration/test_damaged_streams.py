@@ -90,6 +90,7 @@ LATE = [
     ("a stop_reason's details are text", with_values(TEXT, "message_delta", delta={"stop_reason": "refusal", "stop_details": "no"})),
     ("the event's type is a number", [*TEXT[:3], {"type": 7}, *TEXT[3:]]),
     ("a second message after text", [*TEXT[:-2], *TEXT]),
+    *((f"a second message after an empty {kind} block", [TEXT[0], {**TEXT[1], "content_block": {"type": kind}}, *TEXT]) for kind in ("text", "thinking", "redacted_thinking", "server_tool_use", "new")),
 ]  # fmt: skip
 
 EARLY = [

@@ -195,7 +195,7 @@ def test_the_model_list_has_the_keys_models_only() -> None:
 
 def test_a_model_without_a_price_counts_tokens_and_is_reported() -> None:
     with deployment(shows_cost=True) as deployed:
-        request = {**REQUEST, "model": "claude-fable-5-2"}
+        request = {**REQUEST, "model": "claude-fable-6"}
         raw = deployed.client(deployed.key()).chat.completions.with_raw_response.create(**request)
         assert "x-claudexia-cost" not in raw.headers
         assert "cost" not in json.loads(raw.text)["usage"]

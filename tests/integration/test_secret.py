@@ -38,6 +38,22 @@ def test_the_key_comes_from_secrets_manager(secrets_manager: Any) -> None:
     assert upstream.headers[0]["x-api-key"] == "sk-ant-stored"
 
 
+def test_the_key_is_fetched_at_the_start(secrets_manager: Any) -> None:
+    secrets_manager.create_secret(Name="upstream", SecretString="sk-ant-first")
+    upstream = Upstream()
+    with gateway(upstream, **SETTINGS, prepares=True) as url:
+        secrets_manager.put_secret_value(SecretId="upstream", SecretString="sk-ant-second")
+        assert send_request(url).status_code == 200
+    assert upstream.headers[0]["x-api-key"] == "sk-ant-first"
+
+
+def test_a_key_that_is_missing_at_the_start_is_fetched_by_the_first_request(secrets_manager: Any) -> None:
+    with gateway(Upstream(), **SETTINGS, prepares=True) as url:
+        assert send_request(url).status_code == 502
+        secrets_manager.create_secret(Name="upstream", SecretString="sk-ant-stored")
+        assert send_request(url).status_code == 200
+
+
 def test_a_refused_key_is_fetched_again(secrets_manager: Any) -> None:
     secrets_manager.create_secret(Name="upstream", SecretString="sk-ant-old")
     upstream = Upstream(Reply([error_body("authentication_error", "old")], 401), Reply([sse(*text_events())]))

@@ -13,13 +13,20 @@ from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply,
 from tests.campaign.judge import body_reply, judge_body, judge_stream, names_part
 from tests.campaign.protocol import contradiction
 from tests.campaign.reduce import Budget, reduce_request
-from tests.campaign.run import Part, run_part
+from tests.campaign.run import Kind, Part, run_part
 from tests.helpers.recorded_answers import events, text
 
+KINDS: dict[Kind, int] = {
+    "body": 4000,
+    "stream": 4000,
+    "responses-body": 2000,
+    "responses-stream": 2000,
+    "messages-body": 1000,
+}
 PARTS = [
     Part(kind, seed=1, first=first, last=first + 1000)
-    for kind in ("body", "stream")
-    for first in range(0, 4000, 1000)
+    for kind, count in KINDS.items()
+    for first in range(0, count, 1000)
 ]
 
 
@@ -116,10 +123,9 @@ def test_a_truncated_response_that_looks_like_success_is_found() -> None:
 
 
 async def _buffered_and_streamed(case: streams.Case) -> list[Observation]:
-    good = streams.good_streams()[case.base]
     with captured_output() as output:
         gateway = Gateway(output)
-        requests = [Request(streams.request_body(good, stream)) for stream in (False, True)]
+        requests = [streams.request(case, stream) for stream in (False, True)]
         return [await gateway.send(request, lambda _, number: case.replies[0]) for request in requests]
 
 

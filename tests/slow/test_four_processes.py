@@ -16,9 +16,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from claudexia.storage.table import Item
 from tests.fakes.aws import REGION
-from tests.helpers.tables import NAME, Clock, create_table, table_at
+from tests.helpers.tables import NAME, Clock, create_table, key_counters, table_at
 from tests.helpers.waiting import PATIENCE
 
 DYNALITE = os.environ.get("DYNALITE", "")
@@ -70,10 +69,6 @@ def run_workers(endpoint: str) -> list[list[int]]:
         ]
 
 
-def window_counters(endpoint: str) -> dict[str, Item]:
-    return dict(asyncio.run(table_at(endpoint, Clock()).query("METER#shared")))
-
-
 def test_of_200_requests_of_four_processes_exactly_100_pass(endpoint: str) -> None:
     client = boto3.client("dynamodb", endpoint_url=endpoint)
     create_table(client)
@@ -81,12 +76,12 @@ def test_of_200_requests_of_four_processes_exactly_100_pass(endpoint: str) -> No
     records = run_workers(endpoint)
     assert len(records) == 100
     tokens, micros = (sum(column) for column in zip(*records, strict=True))
-    counters = window_counters(endpoint)
-    assert {sort: item["claimed"] for sort, item in counters.items()} == {
+    counters, leases = asyncio.run(key_counters(table_at(endpoint, Clock()), "shared"))
+    assert counters == {
         "requests#2026-11-22T12:00": 100,
         "tokens#2026-11-22T12:00": tokens,
         "streams#open": 0,
         "usd#2026-11-22": micros,
         "usd#2026-11": micros,
     }
-    assert not any("holds" in item for item in counters.values())
+    assert not leases

@@ -24,7 +24,7 @@ from claudexia.access.limits import Limits
 from tests.fakes.aws import REGION
 from tests.fakes.runtime_api import rest_event
 from tests.helpers.serving import Upstream, serving
-from tests.helpers.tables import NAME, faulty_dynamodb, table_at
+from tests.helpers.tables import NAME, faulty_dynamodb, key_counters, table_at
 
 HANDLER = Path(__file__).parents[2] / "handler"
 PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -248,7 +248,7 @@ def test_an_answer_with_a_table_and_a_secret_needs_no_boto3(python: str, package
         event = rest_event("POST", "/v1/chat/completions", headers=headers, body=json.dumps(body))
         script = ANSWERED.format(package=str(package), site=site, environ=environ, event=event)
         loaded = run_isolated(python, script)
-        assert len(asyncio.run(table_at(aws_url, now).query(f"METER#{asyncio.run(store.get('me')).id}"))) == 4
+        assert len(asyncio.run(key_counters(table_at(aws_url, now), asyncio.run(store.get("me")).id))[0]) == 4
     assert {"claudexia", "httpx"} <= set(loaded)
     assert not {"boto3", "botocore", "s3transfer", "urllib3"} & set(loaded)
 

@@ -97,7 +97,7 @@ def test_a_stuck_table_delays_responses_and_loses_no_record() -> None:
         assert deployed.table.running
         deployed.table.blocked = False
     assert deployed.ledger_counts() == (2, 0, 14, 4)
-    assert not any("holds" in item for item in deployed.window_counters().values())
+    assert not deployed.leases()
 
 
 def test_a_slow_table_does_not_delay_chunks() -> None:
@@ -185,8 +185,8 @@ def test_leases_of_a_dead_process_expire() -> None:
         assert outcome(post(deployed.url, secret, stream=True)) == (429, "rate_limit_exceeded")
         deployed.clock.advance(seconds=961)
         assert outcome(post(deployed.url, secret, stream=True)) == (200, "complete")
-        assert "holds" not in deployed.window_counters()["streams"]
-        assert deployed.window_counters()["usd"]["claimed"] == 17
+        assert not deployed.leases()
+        assert deployed.counters()["usd"] == 17
 
 
 async def reserve_and_die(deployed: Deployment) -> None:

@@ -17,7 +17,7 @@ from claudexia.storage.memory import MemoryTable
 from tests.fakes.runtime_api import FakeRuntimeAPI, rest_event
 from tests.helpers.runtime import with_runtime
 from tests.helpers.serving import sse, text_events
-from tests.helpers.tables import Clock, FaultyTable
+from tests.helpers.tables import Clock, FaultyTable, key_counters
 from tests.integration.test_deadline import HangingTransport
 
 COMPLETE, HALF = sse(*text_events()), sse(*text_events()[:4])
@@ -79,11 +79,11 @@ def test_everything_is_written_before_the_next_poll(
     async def snapshot() -> tuple[tuple[int, int, int], int, bool]:
         """Ledger totals, running table calls, and whether a lease is left."""
         sums = totals(await Ledger(memory_table, lambda kind: None).month("2026-11"))
-        counters = [item for sort, item in await memory_table.query("METER#" + key_ids[0])] if key_ids else []
+        leases = (await key_counters(memory_table, key_ids[0]))[1] if key_ids else ()
         return (
             (sums.requests, sums.errors, sums.output_tokens),
             table.running,
-            any("holds" in i for i in counters),
+            bool(leases),
         )
 
     key_ids: list[str] = []

@@ -123,15 +123,26 @@ def test_a_retiring_model_has_a_warning(name: str, today: date, words: str | Non
 
 
 KINDS = {"input", "output", "cache_write_5m", "cache_write_1h", "cache_read"}
-# No source states a price yet. For keys with a money limit, the setting UNPRICED_MODELS applies.
-WITHOUT_PRICE = {"claude-fable-5-2", "claude-mythos-5-2"}
 
 
 @pytest.mark.parametrize("name", SERVED)
 def test_every_served_model_has_a_price(name: str) -> None:
     prices = SERVED[name].prices
-    assert set(prices) == (set() if name in WITHOUT_PRICE else KINDS)
+    assert set(prices) == KINDS
     assert all(price > 0 for price in prices.values())
+
+
+def test_assumed_prices_are_those_of_the_newest_priced_model_of_the_line() -> None:
+    assumed = {name: model.assumed_prices_of for name, model in SERVED.items() if model.assumed_prices_of}
+    assert assumed == {"claude-fable-5-2": "claude-fable-5-1", "claude-mythos-5-2": "claude-mythos-5-1"}
+    for name, source in assumed.items():
+        line = name.rstrip("0123456789-")
+        priced = [
+            other for other, model in SERVED.items() if other.startswith(line) and not model.assumed_prices_of
+        ]
+        assert source == priced[0]  # the newest comes first
+        assert SERVED[name].prices == SERVED[source].prices
+    assert find_model("claude-fable-5-2-20261109", {}).assumed_prices_of == "claude-fable-5-1"
 
 
 def test_the_data_is_consistent() -> None:

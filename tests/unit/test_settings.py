@@ -16,6 +16,9 @@ READ: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"CLAUDEXIA_METRICS": " On "}, {"metrics": True}),
     ({"AWS_LAMBDA_FUNCTION_NAME": "f", "SERVE_DOCS": "on"}, {"metrics": True, "docs": True}),
     ({"SERVE_DOCS": "off"}, {"docs": False}),
+    ({"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}, {"prepares": True}),
+    ({"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}, {"prepares": True}),
+    ({"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}, {"prepares": False}),
     ({"METRICS_PER_KEY": "off"}, {"metrics_per_key": False}),
     ({"MODEL_ALIASES": "gpt-4o=claude-opus-5.5"}, {"model_aliases": {"gpt-4o": "claude-opus-5.5"}}),
     (

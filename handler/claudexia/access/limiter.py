@@ -1,21 +1,17 @@
 """Limiter: enforces the limits of a key. It reserves before a request runs and settles after it.
 
-A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes 5
-concurrent writes before the upstream call, which also return what its headers need, and 4 concurrent writes
-at its end. That is about $5.63 per million requests, at $0.625 per million write units (us-east-1, on demand).
-With requests per minute only, it makes 1 write, $0.63. A rejected request releases what it reserved, with as
-many writes as a settlement. Once a process knows that a key has used up its requests per minute, it writes that
-counter first: before the body is translated, and before the others. A request that is rejected for its content
-is counted there too. The item of a counter grows by some 30 bytes per running request; every further KB costs a
-further unit per write.
+A request of a key without limits makes no DynamoDB requests. With all five limits, a streamed request makes
+one write before the upstream call, which also returns what its headers need, and one at its end. That is about
+$1.25 per million requests, at $0.625 per million write units (us-east-1, on demand). With requests per minute
+only, it makes the first write, $0.63. A rejected request makes one write. Once a process knows that a key has
+used up its requests per minute, it makes a write for that limit alone, before the body is translated. A
+request that is rejected for its content is counted there too.
 
-The writes are no transaction: it would cost twice as much, and simultaneous transactions of a key would cancel
-each other. Each counter is exact by itself, since its condition and its change are one write.
+Both writes change the same item, which claudexia.access.counters describes. With 15 running requests it has 1
+KB, with 200 it has 8 KB, and each KB costs one unit per write. DynamoDB executes 1,000 units per second on an
+item: 500 short requests per second of one key, or 350 running requests that take ten seconds each.
 
 What a key can exceed its limits by is stated in claudexia.generation.billing.
-
-A request that one limit rejects holds its reservations of the other limits until it has released them. If
-several limits are reached at the same time, fewer requests may pass than the limits allow, but never more.
 
 The clock of the reserving process selects the window. If clocks differ, simultaneous requests count in two
 windows, and neither exceeds its limit.
@@ -25,36 +21,30 @@ Source: https://aws.amazon.com/dynamodb/pricing/on-demand/
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil
 
+from claudexia.access.counters import Amounts, KeyCounters
 from claudexia.access.limits import (
     COUNTED_LIMITS,
     CountedLimit,
-    CounterState,
-    Lease,
     Limits,
+    Refusal,
     Reservation,
     Unit,
     Window,
-    WindowCounter,
     choices_error,
     limit_error,
     minute,
-    overspent_error,
     ratelimit_headers,
+    spent_error,
 )
 from claudexia.errors import APIError
 from claudexia.settings import OnFailure
-from claudexia.storage.table import OnError, Table, TableError
+from claudexia.storage.table import Item, OnError, Table, TableError, int_of
 
-Amounts = Mapping[Unit, int]
-_RELEASE: Amounts = {"requests": 0, "tokens": 0, "micros": 0, "streams": 0}
-# TableError kinds after which a write may have been executed.
-_UNCERTAIN = {"timeout", "failed"}
+_NOTHING_USED: Amounts = {"requests": 0, "tokens": 0, "usd": 0, "streams": 0}
 _UNITS_IN_HEADERS: tuple[Unit, ...] = ("requests", "tokens")
 _REQUEST_LIMITS = tuple(limit for limit in COUNTED_LIMITS if limit.unit == "requests")
 _UNLIMITED = 2**53
@@ -65,7 +55,7 @@ _MAX_COUNTS = 10_000  # keys
 class TableFailurePolicy:
     """What happens if the table fails while a request is admitted.
 
-    "open" admits the request without the limits whose counters failed, "closed" rejects it. A response after
+    "open" admits the request without limits, "closed" rejects it. A response after
     more than `timeout` seconds is a failure too. `on_error` is called with each TableError.kind.
     """
 
@@ -107,98 +97,39 @@ class Demand:
     expected_tokens: int | None = None
 
     def amount(self, unit: Unit) -> int:
-        return {"tokens": self.tokens, "micros": self.micros}.get(unit, self.choices)
+        return {"tokens": self.tokens, "usd": self.micros}.get(unit, self.choices)
 
-    def reservation(self, limit: CountedLimit, value: int, counted: int, lease_seconds: int) -> Reservation:
+    def reservation(self, limit: CountedLimit, value: int, counted: int, at: datetime) -> Reservation:
         """The reservation in the counter of `limit`, beside `counted` that are reserved already."""
         amount = self.amount(limit.unit) - counted
         expected = amount if self.expected_tokens is None else self.expected_tokens
-        return limit.reservation(amount, expected, value, lease_seconds)
+        return limit.reservation(amount, expected, value, at)
 
 
 _ONE_REQUEST = Demand()
 
 
-class LimitReservation:
-    """The reservation of one request in one counter. The constructor starts it; `outcome` is its result so far.
+class _Attempt:
+    """An attempt to make `reservations` in the windows of `at`. `outcome` is its result so far.
 
-    It is never cancelled: its write is executed anyway, and only this object can release it.
+    It is never cancelled: its write is executed anyway, and only its lease can release it.
     """
 
-    def __init__(
-        self,
-        limit: CountedLimit,
-        counter: WindowCounter,
-        reservation: Reservation,
-        now: datetime,
-        background: Background,
-    ) -> None:
-        self.limit = limit
-        self._counter = counter
-        self._reservation = reservation
-        self._extensions: list[Lease] = []
-        self.outcome: Lease | CounterState | TableError = TableError("timeout")
-        self.task = background.start(self._reserve(now))
+    def __init__(self, reservations: Sequence[Reservation], at: datetime) -> None:
+        self.reservations = reservations
+        self.at = at
+        self.outcome: Item | Refusal | TableError = TableError("timeout")
 
-    async def settle(self, amounts: Amounts, on_error: OnError) -> None:
-        """Replaces the reservation by the amount of its unit. A unit without an amount stays as reserved."""
-        await self.task
-        actual = amounts.get(self.limit.unit, self._reservation.amount)
-        if isinstance(self.outcome, Lease):
-            replaced = [(self.outcome, actual), *((lease, 0) for lease in self._extensions)]
-            for lease, amount in replaced:
-                try:
-                    await self._counter.settle(lease, amount)
-                except TableError as error:  # the lease expires
-                    on_error(error.kind)
-        elif isinstance(self.outcome, TableError) and self.outcome.kind in _UNCERTAIN:
-            with suppress(TableError):  # the first failure is reported already
-                await self._counter.settle_uncertain(actual)
-
-    async def extend(self, now: datetime, on_error: OnError) -> APIError | None:
-        """Reserves the amount once more, since the request needs more than that.
-
-        Returns the 429 if the counter is over its limit of money. Tokens are always reserved, which makes later
-        requests wait.
-        """
-        if not isinstance(self.outcome, Lease) or not self.outcome.entry:
-            return None
-        amount, limit = self._reservation.amount, self._reservation.limit
-        most = limit + amount if self.limit.unit == "micros" else _UNLIMITED
+    async def make(self, counters: KeyCounters, now: datetime) -> None:
         try:
-            extension = await self._counter.reserve(replace(self._reservation, minimum=amount, limit=most), now)
-        except TableError as error:
-            on_error(error.kind)
-            return None
-        if isinstance(extension, CounterState):
-            return overspent_error(self.limit, limit, self._counter.window, now)
-        self._extensions.append(extension)
-        return None
-
-    def error(self, now: datetime) -> APIError | None:
-        """The 429 if the limit is reached."""
-        if not isinstance(self.outcome, CounterState):
-            return None
-        return limit_error(self.limit, self._reservation, self._counter.window, self.outcome, now)
-
-    @property
-    def in_headers(self) -> bool:
-        return self.limit.unit in _UNITS_IN_HEADERS and isinstance(self.outcome, Lease)
-
-    @property
-    def total(self) -> int:
-        """The counter's total after the reservation."""
-        return self.outcome.total if isinstance(self.outcome, Lease) else 0
-
-    def headers(self, now: datetime) -> dict[str, str]:
-        reset_seconds = max(1, ceil(self._counter.window.ends - now.timestamp()))
-        return ratelimit_headers(self.limit.unit, self._reservation.limit, self.total, reset_seconds)
-
-    async def _reserve(self, now: datetime) -> None:
-        try:
-            self.outcome = await self._counter.reserve(self._reservation, now)
+            self.outcome = await counters.reserve(self.reservations, self.at, now)
         except TableError as error:
             self.outcome = error
+
+    @property
+    def counters(self) -> Item | None:
+        """The counters after the reservation; None if it has not been made."""
+        return None if isinstance(self.outcome, Refusal | TableError) else self.outcome
 
 
 class _RequestCounts:
@@ -231,8 +162,9 @@ class Admission:
         self._limiter = limiter
         self._key_id = key_id
         self._limits = limits
-        self._reservations: list[LimitReservation] = []
-        self._extending: asyncio.Task[None] | None = None
+        self._counters = KeyCounters(limiter.table, key_id, limiter.lease_seconds)
+        self._attempts: list[_Attempt] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._settlement: asyncio.Task[None] | None = None
 
     async def check_requests(self) -> None:
@@ -246,18 +178,17 @@ class Admission:
         limit = self._limits.requests_per_minute
         if limit is None:
             return
-        now = self._limiter.now()
-        if self._limiter.request_counts.add(self._key_id, minute(now)) > limit:
-            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS, now)
+        if self._limiter.request_counts.add(self._key_id, minute(self._limiter.now())) > limit:
+            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS)
 
     async def count_request(self) -> None:
         """Counts a request that fails before reserve(), unless it is counted already. Raises as reserve()."""
-        if self._limits.requests_per_minute is not None and not self._reservations:
-            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS, self._limiter.now())
+        if self._limits.requests_per_minute is not None and not self._attempts:
+            await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS)
 
     async def reserve(self, demand: Demand) -> None:
         """Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed"."""
-        await self._reserve(demand, COUNTED_LIMITS, self._limiter.now())
+        await self._reserve(demand, COUNTED_LIMITS)
 
     async def extend(self) -> None:
         """Reserves the tokens and the money of reserve() once more. A slow table is not waited for.
@@ -265,42 +196,46 @@ class Admission:
         Raises APIError 429 `insufficient_quota` if the key is over its money limit. So the reservations of a
         key never exceed its money limit by more than one reservation.
         """
-        errors: list[APIError] = []
-
-        async def work(previous: asyncio.Task[None] | None) -> None:
-            if previous:
-                await asyncio.wait([previous])
-            now, on_error = self._limiter.now(), self._limiter.policy.on_error
-            metered = [each for each in self._reservations if each.limit.unit in ("tokens", "micros")]
-            found = await asyncio.gather(*(each.extend(now, on_error) for each in metered))
-            errors.extend(error for error in found if error)
-
-        self._extending = self._limiter.background.start(work(self._extending))
-        await asyncio.wait([self._extending], timeout=self._limiter.policy.timeout)
-        if errors:
-            raise errors[0]
+        reserved = self._attempts[-1] if self._attempts else None
+        if reserved is None or reserved.counters is None:
+            return
+        again = [_again(each) for each in reserved.reservations if each.limit.unit in ("tokens", "usd")]
+        if again:
+            extension = _Attempt(again, reserved.at)
+            await self._make(extension)
+            if isinstance(extension.outcome, Refusal):
+                raise spent_error(extension.outcome.reservation, self._limiter.now())
 
     async def settle(self, tokens: int, micros: int) -> None:
         """Replaces the reserved amounts by the used ones. Only the first call has an effect.
 
         The settlement continues if the caller is cancelled. Table failures are not raised.
         """
-        if not self._reservations:
+        if not self._attempts:
             return
         if self._settlement is None:
-            self._settlement = self._settle({"tokens": tokens, "micros": micros, "streams": 0})
+            self._settlement = self._settle({"tokens": tokens, "usd": micros, "streams": 0})
         await asyncio.shield(self._settlement)
 
     def headers(self) -> dict[str, str]:
         """The `x-ratelimit-*` headers of the key's limits, as the reservation found them."""
-        shown = {each.limit.unit: each for each in self._reservations if each.in_headers}
+        headers: dict[str, str] = {}
         now = self._limiter.now()
-        if "requests" in shown:
-            self._limiter.request_counts.set(self._key_id, minute(now), shown["requests"].total)
-        return {name: value for each in shown.values() for name, value in each.headers(now).items()}
+        for reservation, counters in self._reserved():
+            total = int_of(counters, reservation.counter)
+            if reservation.limit.unit in _UNITS_IN_HEADERS:
+                headers |= ratelimit_headers(reservation, total, now)
+            if reservation.limit.unit == "requests":
+                self._limiter.request_counts.set(self._key_id, reservation.window, total)
+        return headers
 
-    async def _reserve(self, demand: Demand, counted: Sequence[CountedLimit], now: datetime) -> None:
-        limiter, early = self._limiter, len(self._reservations)
+    def _reserved(self) -> Iterator[tuple[Reservation, Item]]:
+        """The reservations, each with the counters after it."""
+        for attempt in self._attempts:
+            if attempt.counters is not None:
+                yield from ((reservation, attempt.counters) for reservation in attempt.reservations)
+
+    async def _reserve(self, demand: Demand, counted: Sequence[CountedLimit]) -> None:
         values = [
             (limit, value)
             for limit in counted
@@ -310,58 +245,57 @@ class Admission:
         for limit, value in values:
             if limit.unit in ("requests", "streams") and demand.choices > max(value, 1):
                 raise choices_error(limit, value, demand.choices)
-        for limit, value in values:
-            already = early if limit.unit == "requests" else 0
-            if limit.unit == "requests" and demand.choices == already:
-                continue
-            self._reservations.append(
-                LimitReservation(
-                    limit,
-                    WindowCounter(limiter.table, self._key_id, limit.counter_name, limit.window_at(now)),
-                    demand.reservation(limit, value, already, limiter.lease_seconds),
-                    now,
-                    limiter.background,
-                )
-            )
-        if len(self._reservations) > early:
-            await self._wait(self._reservations[early:], now)
+        early = len(self._attempts)  # one request, if any
+        now = self._limiter.now()
+        reservations = [
+            demand.reservation(limit, value, early if limit.unit == "requests" else 0, now)
+            for limit, value in values
+            if limit.unit != "requests" or demand.choices > early
+        ]
+        if reservations:
+            await self._admit(_Attempt(reservations, now))
 
-    async def _wait(self, reservations: Sequence[LimitReservation], now: datetime) -> None:
-        policy = self._limiter.policy
+    async def _admit(self, attempt: _Attempt) -> None:
+        self._attempts.append(attempt)
         try:
-            _, pending = await asyncio.wait([each.task for each in reservations], timeout=policy.timeout)
+            await self._make(attempt)
         except asyncio.CancelledError:
             self._release()
             raise
-        outcomes = [each.outcome for each in reservations]
-        kinds = dict.fromkeys(outcome.kind for outcome in outcomes if isinstance(outcome, TableError))
-        for kind in kinds:
-            policy.on_error(kind)
-        if error := self._error(reservations, now):
+        if error := self._error(attempt):
             release = self._release()
-            if not pending and "timeout" not in kinds:
+            if not (isinstance(attempt.outcome, TableError) and attempt.outcome.kind == "timeout"):
                 # Released before the client gets the error: it may retry at once with a smaller request.
                 await asyncio.shield(release)
             raise error
 
+    async def _make(self, attempt: _Attempt) -> None:
+        limiter = self._limiter
+        task = limiter.background.start(attempt.make(self._counters, limiter.now()))
+        self._tasks.append(task)
+        await asyncio.wait([task], timeout=limiter.policy.timeout)
+        if isinstance(attempt.outcome, TableError):
+            limiter.policy.on_error(attempt.outcome.kind)
+
     def _release(self) -> asyncio.Task[None]:
-        self._settlement = self._settle(_RELEASE)
+        self._settlement = self._settle(_NOTHING_USED)
         return self._settlement
 
-    def _settle(self, amounts: Amounts) -> asyncio.Task[None]:
+    def _settle(self, used: Amounts) -> asyncio.Task[None]:
         async def work() -> None:
-            if self._extending:
-                await asyncio.wait([self._extending])
-            on_error = self._limiter.policy.on_error
-            await asyncio.gather(*(each.settle(amounts, on_error) for each in self._reservations))
+            await asyncio.wait(self._tasks)
+            try:
+                await self._counters.settle(used, self._limiter.now())
+            except TableError as error:  # the leases expire
+                if any(self._reserved()):  # else the failure of the reservation is reported already
+                    self._limiter.policy.on_error(error.kind)
 
         return self._limiter.background.start(work())
 
-    def _error(self, reservations: Sequence[LimitReservation], now: datetime) -> APIError | None:
-        for reservation in reservations:
-            if error := reservation.error(now):
-                return error
-        failed = any(isinstance(reservation.outcome, TableError) for reservation in reservations)
+    def _error(self, attempt: _Attempt) -> APIError | None:
+        if isinstance(attempt.outcome, Refusal):
+            return limit_error(attempt.outcome, self._limiter.now())
+        failed = isinstance(attempt.outcome, TableError)
         return _limits_unavailable() if failed and self._limiter.policy.on_failure == "closed" else None
 
 
@@ -402,6 +336,14 @@ class Limiter:
     async def drain(self) -> None:
         """Waits for running settlements, including those of cancelled and rejected requests."""
         await self.background.drain()
+
+
+def _again(reservation: Reservation) -> Reservation:
+    """The reservation of the same amount for a running request. Tokens are always reserved, which makes later
+    requests wait.
+    """
+    amount, is_money = reservation.amount, reservation.limit.unit == "usd"
+    return replace(reservation, minimum=amount, overrun=amount if is_money else _UNLIMITED)
 
 
 def _limits_unavailable() -> APIError:

@@ -10,7 +10,7 @@ from claudexia.access.ledger import Ledger
 from claudexia.access.limiter import Limiter, TableFailurePolicy
 from claudexia.access.response_store import MemoryResponseStore, ResponseStore, TableResponseStore
 from claudexia.access.thinking_store import MemoryThinkingStore, TableThinkingStore, ThinkingStore
-from claudexia.aws.client import AWSClient
+from claudexia.aws.client import DYNAMODB, AWSClient
 from claudexia.settings import Settings
 from claudexia.storage.dynamodb import DynamoTable
 from claudexia.storage.memory import MemoryTable
@@ -19,13 +19,19 @@ from claudexia.storage.table import OnError, Table
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`responses` is None if the settings keep none."""
+    """`responses` is None if the settings keep none, `aws` if no table in DynamoDB is used."""
 
     keys: KeyStore
     thinking: ThinkingStore
     responses: ResponseStore | None
     limiter: Limiter
     ledger: Ledger
+    aws: AWSClient | None
+
+    async def prepare(self) -> None:
+        """Opens a connection to the table for the first request. Failures are left to that request."""
+        if self.aws:
+            await self.aws.prepare(DYNAMODB)
 
 
 def open_stores(
@@ -35,7 +41,8 @@ def open_stores(
 
     `on_error` is called with the `kind` of each TableError that a store handles.
     """
-    shared = table or (DynamoTable(settings.table, now, AWSClient()) if settings.table else None)
+    aws = AWSClient() if settings.table and not table else None
+    shared = DynamoTable(settings.table, now, aws) if aws else table
     keys: KeyStore = MemoryKeyStore(settings.api_keys)
     if shared and not settings.api_keys:
         keys = CachedKeyStore(
@@ -48,6 +55,7 @@ def open_stores(
         _response_store(settings.responses_days, shared, on_error),
         Limiter(counters, now, TableFailurePolicy(settings.limits_on_failure, on_error)),
         Ledger(counters, on_error),
+        aws,
     )
 
 

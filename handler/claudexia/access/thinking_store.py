@@ -170,7 +170,7 @@ class CallerThinking:
         return found
 
     async def delete_refused(self, host: str) -> None:
-        """Deletes what load() returned and `host` was sent, refused, and would refuse in later requests too."""
+        """Deletes what load() returned and `host` was sent: `host` would refuse it in later requests too."""
         sent = [key for key, content in self._loaded.items() if signers(content) <= {host}]
         await self._store.delete(self._key_id, sent)
 

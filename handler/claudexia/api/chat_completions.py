@@ -20,10 +20,6 @@ from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk
 class ChatCompletions:
     """The API of OpenAI's chat completions."""
 
-    name = "create_chat_completion"
-    path = "/chat/completions"
-    summary = "Create a chat completion"
-
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
         return CompletionRequest(parse_params(body))
 

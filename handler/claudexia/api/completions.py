@@ -85,14 +85,7 @@ class ResponseContext(NamedTuple):
 
 
 class CompletionAPI(Protocol):
-    """One API of completions.
-
-    `path` is its route below /v1; `name` and `summary` describe the route in /docs.
-    """
-
-    name: str
-    path: str
-    summary: str
+    """One API of completions."""
 
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
         """Raises APIError 400 for a body that is not a request of this API."""

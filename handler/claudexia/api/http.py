@@ -13,6 +13,9 @@ from claudexia.errors import APIError, shorten
 from claudexia.json_text import dump
 from claudexia.translate.report import MORE, FieldWarning
 
+# Routes of the Messages API, without /v1.
+MESSAGES, COUNT_TOKENS = "/messages", "/messages/count_tokens"
+
 _MAX_HEADER = 4000  # characters
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 # How long before the end of the Lambda invocation a response ends: a second, at most a tenth of the time left.

@@ -25,7 +25,7 @@ from claudexia.access.keys import Key, permit_model
 from claudexia.access.limits import bounded_max_tokens
 from claudexia.api.completions import before_deadline, recorded_usage
 from claudexia.api.event_stream import EventStreamResponse
-from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
+from claudexia.api.http import COUNT_TOKENS, MESSAGES, has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.generation.fallbacks import start_with_fallbacks
@@ -39,7 +39,6 @@ from claudexia.translate.request.thinking_replay import REFUSED_THINKING, refuse
 from claudexia.translate.types.anthropic import MessageCreateParams
 from claudexia.upstream import HostClient, RawRequest, SkipHostError, Upstream
 
-MESSAGES, COUNT_TOKENS = "/messages", "/messages/count_tokens"
 _FORWARDED = ("anthropic-version", "anthropic-beta")
 # What the gateway reads to enforce the limits of a key: it must not differ from what the upstream reads.
 _ENFORCED = (b'"model"', b'"max_tokens"', b'"stream"')

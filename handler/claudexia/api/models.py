@@ -197,13 +197,14 @@ class ModelCatalog:
             model for model in models if may_use(key, model["id"], find_model(model["id"], self._aliases).id)
         ]
 
-    async def infos_for(self, key: Key) -> list[ModelInfo]:
-        """The models that `key` may use, in Anthropic's shape."""
+    async def page_for(self, key: Key, query: Mapping[str, str]) -> ModelInfoPage:
+        """The page that `query` selects of the models that `key` may use, in Anthropic's shape."""
         today = self._now().date()
-        return [
+        infos = [
             model_info(model["id"], self._aliases, today, self._upstream_models)
             for model in await self.list_for(key)
         ]
+        return page_of(infos, query)
 
     async def retrieve_info(self, key: Key, name: str) -> ModelInfo:
         """retrieve() in Anthropic's shape."""

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from claudexia.api.messages import COUNT_TOKENS, MESSAGES
+from claudexia.api.http import COUNT_TOKENS, MESSAGES
 from claudexia.api.text_completions import TextCompletion, TextCompletionChunk, rejected_fields
 from claudexia.errors import AnthropicErrorResponse, ErrorResponse
 from claudexia.translate.types.anthropic import Flags, ModelInfo, ModelInfoPage

@@ -6,10 +6,10 @@
 Source: https://platform.openai.com/docs/api-reference/responses
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from fastapi import Request
 from pydantic_core import to_json
@@ -57,10 +57,6 @@ class ResponsesRequest(CompletionRequest):
 
 class Responses:
     """The API of OpenAI's responses. Without a `store`, no response is kept."""
-
-    name = "create_response"
-    path = "/responses"
-    summary = "Create a model response"
 
     def __init__(self, store: ResponseStore | None) -> None:
         self._store = store
@@ -168,16 +164,6 @@ class ResponseEncoder:
         return _frames(self._stream.keep_alive())
 
 
-class StoredResponseRoute(NamedTuple):
-    """`handle` takes the request and its key; it raises APIError."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handle: Callable[[Request, Key], Awaitable[Mapping[str, Any]]]
-
-
 class StoredResponses:
     """The routes of stored responses. Each raises APIError 404 for a response that the key does not have.
 
@@ -187,17 +173,6 @@ class StoredResponses:
     def __init__(self, store: ResponseStore | None, now: Callable[[], datetime]) -> None:
         self._store = store
         self._now = now
-
-    def routes(self) -> list[StoredResponseRoute]:
-        one = "/responses/{response_id}"
-        return [
-            StoredResponseRoute("GET", one, "retrieve_response", "Retrieve a response", self.retrieve),
-            StoredResponseRoute("DELETE", one, "delete_response", "Delete a response", self.delete),
-            StoredResponseRoute(
-                "GET", f"{one}/input_items", "list_input_items", "List a response's input", self.list_input
-            ),
-            StoredResponseRoute("POST", f"{one}/cancel", "cancel_response", "Cancel a response", self.cancel),
-        ]
 
     async def retrieve(self, request: Request, key: Key) -> _Json:
         if request.query_params.get("stream") == "true":

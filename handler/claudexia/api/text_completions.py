@@ -65,10 +65,6 @@ class TextCompletionChunk(TypedDict):
 class TextCompletions:
     """The API of OpenAI's older text completions."""
 
-    name = "create_completion"
-    path = "/completions"
-    summary = "Complete a single prompt"
-
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
         return CompletionRequest(parse_params(to_chat_body(body)))
 

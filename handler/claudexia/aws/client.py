@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 """
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -80,6 +81,12 @@ class AWSClient:
         self._credentials = credentials or EnvironmentCredentials(environ=environ)
         self._transport = transport or ConnectionPool(_TIMEOUT)
         self._now = now
+
+    async def prepare(self, service: Service) -> None:
+        """Opens a connection for the first call. If it fails, that call opens one and raises what fails."""
+        if isinstance(self._transport, ConnectionPool):
+            with contextlib.suppress(AWSError, TransportError):
+                await self._transport.open(self._url(service))
 
     async def call(self, service: Service, operation: str, arguments: Json, *, repeatable: bool) -> Json:
         """The result of `operation`. Raises AWSError.

@@ -65,6 +65,11 @@ class ConnectionPool:
         self._idle: list[_Connection] = []
         self._reaper: asyncio.Task[None] | None = None
 
+    async def open(self, url: str) -> None:
+        """Opens a connection for the next request to this host, if that comes soon. Raises TransportError."""
+        self._enter_loop()
+        self._keep(await self._connect(urlsplit(url)))
+
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         self._enter_loop()
         parts = urlsplit(url)

@@ -12,7 +12,6 @@ from typing import Literal, cast
 
 from claudexia.errors import APIError, ResponseRefusedError
 from claudexia.translate.types.params import CompletionCreateParams
-from claudexia.translate.types.response_params import ResponseCreateParams
 
 # abandoned: the client disconnected; deadline: the request hit the deployment's time limit;
 # refused: the request failed before it reached the upstream.
@@ -125,6 +124,14 @@ def field_names(params: Iterable[str]) -> list[str]:
 
     A field that the request model does not have is the client's own text. It becomes `unknown`.
     """
-    known = CompletionCreateParams.model_fields.keys() | ResponseCreateParams.model_fields.keys()
     names = (re.split(r"[.\[]", param, maxsplit=1)[0] for param in params)
-    return list(dict.fromkeys(name if name in known else "unknown" for name in names))
+    return list(dict.fromkeys(name if _is_known(name) else "unknown" for name in names))
+
+
+def _is_known(name: str) -> bool:
+    if name in CompletionCreateParams.model_fields:
+        return True
+    # Most processes serve no Responses API.
+    from claudexia.translate.types.response_params import ResponseCreateParams  # noqa: PLC0415
+
+    return name in ResponseCreateParams.model_fields

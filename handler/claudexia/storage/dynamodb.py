@@ -175,9 +175,10 @@ class _Expressions:
         """The UpdateExpression for `change`."""
         added = [self._pair(name, number) for name, number in change.add.items()]
         added += [self._pair(name, frozenset({member})) for name, member in change.include.items()]
-        removed = [self._pair(name, frozenset({member})) for name, member in change.exclude.items()]
+        excluded = [self._pair(name, members) for name, members in change.exclude.items()]
         assigned = [f"{self._name(name)} = {self._value(value)}" for name, value in change.assign.items()]
-        clauses = {"SET": assigned, "ADD": added, "DELETE": removed}
+        removed = [self._name(name) for name in change.remove]
+        clauses = {"SET": assigned, "ADD": added, "DELETE": excluded, "REMOVE": removed}
         return " ".join(f"{verb} {', '.join(parts)}" for verb, parts in clauses.items() if parts)
 
     def arguments(self, condition: Condition) -> Json:
@@ -198,8 +199,10 @@ class _Expressions:
             for placeholder in [self._name(name)]
         ]
         parts += [
-            f"contains({self._name(name)}, {self._value(member)})"
-            for name, member in condition.contains.items()
+            f"contains({placeholder}, {self._value(member)})"
+            for name, members in condition.contains.items()
+            for placeholder in [self._name(name)]
+            for member in members
         ]
         if condition.exists is not None:
             parts.append(f"attribute_{'exists' if condition.exists else 'not_exists'}({PARTITION_KEY})")

@@ -51,10 +51,12 @@ class MemoryTable:
             item[name] = int_of(item, name) + number
         for name, member in change.include.items():
             item[name] = members_of(item, name) | {member}
-        for name, member in change.exclude.items():
-            item[name] = members_of(item, name) - {member}
+        for name, members in change.exclude.items():
+            item[name] = members_of(item, name) - members
             if not item[name]:  # as in DynamoDB, which has no empty sets
                 del item[name]
+        for name in change.remove:
+            item.pop(name, None)
         item.update(change.assign)
         return True
 
@@ -84,7 +86,7 @@ class MemoryTable:
         known: Item = item or {}
         return all(
             int_of(known, name) <= most for name, most in condition.at_most.items() if name in known
-        ) and all(member in members_of(known, name) for name, member in condition.contains.items())
+        ) and all(members <= members_of(known, name) for name, members in condition.contains.items())
 
     def _delete_expired(self) -> None:
         """Deletes expired items, at most once per interval. DynamoDB does this with its time to live."""

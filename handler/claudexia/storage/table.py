@@ -37,25 +37,26 @@ class Change:
     """The changes of one update, by attribute name.
 
     `add` adds to numbers; an absent number counts as 0. `include` adds a member to a set of strings, `exclude`
-    removes one. `assign` sets values.
+    removes members. `assign` sets values, `remove` removes attributes. No attribute is in two of them.
     """
 
     add: Mapping[str, int] = field(default_factory=dict)
     include: Mapping[str, str] = field(default_factory=dict)
-    exclude: Mapping[str, str] = field(default_factory=dict)
+    exclude: Mapping[str, frozenset[str]] = field(default_factory=dict)
     assign: Mapping[str, AttributeValue] = field(default_factory=dict)
+    remove: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """The condition of a write. All parts must hold.
 
-    `at_most`: each number is absent or at most this value. `contains`: each set has this member. `exists`: the
-    item exists (True), does not exist (False), or either (None).
+    `at_most`: each number is absent or at most this value. `contains`: each set has these members. `exists`:
+    the item exists (True), does not exist (False), or either (None).
     """
 
     at_most: Mapping[str, int] = field(default_factory=dict)
-    contains: Mapping[str, str] = field(default_factory=dict)
+    contains: Mapping[str, frozenset[str]] = field(default_factory=dict)
     exists: bool | None = None
 
 

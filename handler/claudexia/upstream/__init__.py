@@ -137,6 +137,9 @@ class Upstream(Protocol):
         its headers name that host.
         """
 
+    async def prepare(self) -> None:
+        """Fetches the secrets of the hosts for the first request. Failures are left to that request."""
+
     async def list_models(self) -> ModelInfoList:
         """The models of the account, not validated. Raises APIError, or ValueError if the body is not JSON."""
 

@@ -97,6 +97,11 @@ class HTTPHostClient:
         """See HostClient.adapted()."""
         return self._host.adapted(model)
 
+    async def prepare(self) -> None:
+        """See Upstream.prepare()."""
+        with contextlib.suppress(APIError):
+            await self._host.authentication.headers("POST", str(self._messages_url), self._headers, b"")
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 

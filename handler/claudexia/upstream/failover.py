@@ -6,6 +6,7 @@ that reached a host and got no answer may have been billed, and one that is inva
 repeated. A host that failed for a model gets no requests for it for a while; then one request tries it again.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,10 @@ class FailoverUpstream:
     def hosts(self, model_id: str) -> Sequence[HostClient]:
         """See Upstream.hosts()."""
         return sorted(self._hosts, key=lambda host: self._circuits.pauses((host.name, model_id)))
+
+    async def prepare(self) -> None:
+        """See Upstream.prepare()."""
+        await asyncio.gather(*(host.prepare() for host in self._hosts))
 
     async def aclose(self) -> None:
         for host in self._hosts:

@@ -13,10 +13,9 @@ from claudexia.access.limits import Limits
 from claudexia.errors import APIError
 from claudexia.storage.memory import MemoryTable
 from claudexia.storage.table import ALWAYS, Change, Condition, ItemKey, Table, TableError, UpdateResult
-from tests.helpers.tables import Clock, FaultyTable, faulty_dynamodb, table_at
+from tests.helpers.tables import Clock, FaultyTable, faulty_dynamodb, key_counters, table_at
 
 LIMITS = Limits(requests_per_minute=1, tokens_per_minute=1000, concurrent_streams=1, usd_per_day_micros=1000)
-COUNTERS = ("requests#2026-11-22T12:00", "tokens#2026-11-22T12:00", "streams#open", "usd#2026-11-22")
 
 
 @contextmanager
@@ -55,9 +54,9 @@ def make_limiter(
     return Limiter(table, Clock(), TableFailurePolicy(on_failure, reported.append, patience))
 
 
-async def claimed(table: Table) -> dict[str, object]:
-    items = {sort: await table.get(ItemKey("METER#k", sort)) or {} for sort in COUNTERS}
-    return {sort.partition("#")[0]: item.get("claimed", 0) for sort, item in items.items()}
+async def claimed(table: Table) -> dict[str, int]:
+    counters, _ = await key_counters(table, "k")
+    return {**NOTHING, **{name.partition("#")[0]: count for name, count in counters.items()}}
 
 
 NOTHING = {"requests": 0, "tokens": 0, "streams": 0, "usd": 0}
@@ -109,14 +108,11 @@ def test_a_key_without_limits_needs_no_table(on_failure: Literal["open", "closed
 
 
 @dataclass
-class PartlyFailing(FaultyTable):
-    """Fails for items whose sort key begins with `failing_prefix`.
-
-    With `gate`, each write waits for that event and then takes place even if its caller was cancelled, like a write
-    that has been sent.
+class GatedTable(FaultyTable):
+    """Each write waits for `gate` and then takes place even if its caller was cancelled, like a write that has been
+    sent.
     """
 
-    failing_prefix: str = ""
     gate: asyncio.Event | None = None
 
     def __post_init__(self) -> None:
@@ -129,8 +125,6 @@ class PartlyFailing(FaultyTable):
     async def update_and_read(
         self, key: ItemKey, change: Change, condition: Condition = ALWAYS
     ) -> UpdateResult:
-        if self.failing_prefix and key.sort.startswith(self.failing_prefix):
-            raise TableError("throttled")
         self.writes.append(asyncio.create_task(self._write(self.gate, key, change, condition)))
         return await asyncio.shield(self.writes[-1])
 
@@ -142,32 +136,9 @@ class PartlyFailing(FaultyTable):
         return await self.table.update_and_read(key, change, condition)
 
 
-async def wait_for_writes(table: PartlyFailing, writes: int) -> None:
+async def wait_for_writes(table: GatedTable, writes: int) -> None:
     while len(table.writes) < writes:
         await asyncio.sleep(0)
-
-
-def test_closed_returns_partial_reservations() -> None:
-    async def work() -> None:
-        reported: list[str] = []
-        table = PartlyFailing(MemoryTable(Clock()), failing_prefix="tokens")
-        with pytest.raises(APIError, match="cannot count"):
-            await make_limiter(table, reported).admit("k", LIMITS, tokens=1, micros=1, streamed=True)
-        assert await claimed(table) == NOTHING
-        assert reported == ["throttled"]
-
-    run_work(work)
-
-
-def test_open_enforces_the_limits_that_can_be_counted() -> None:
-    async def work() -> None:
-        limiter = make_limiter(PartlyFailing(MemoryTable(Clock()), failing_prefix="tokens"), [], "open")
-        admission = await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=True)
-        assert "x-ratelimit-limit-tokens" not in admission.headers()
-        with pytest.raises(APIError, match="1 requests per minute"):
-            await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=False)
-
-    run_work(work)
 
 
 @pytest.mark.parametrize("on_failure", ["open", "closed"])
@@ -189,17 +160,17 @@ def test_a_failed_settlement_does_not_fail_the_request(on_failure: Literal["open
 def test_a_cancelled_admission_returns_its_reservations() -> None:
     async def work() -> None:
         gate = asyncio.Event()
-        table = PartlyFailing(MemoryTable(Clock()), gate=gate)
+        table = GatedTable(MemoryTable(Clock()), gate=gate)
         limiter = make_limiter(table, [])
         admitting = asyncio.create_task(limiter.admit("k", LIMITS, tokens=9, micros=9, streamed=True))
-        await wait_for_writes(table, 4)
+        await wait_for_writes(table, 1)
         admitting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await admitting
         gate.set()
         await limiter.drain()
         await asyncio.gather(*table.writes)
-        assert len(table.writes) == 8
+        assert len(table.writes) == 3  # the item did not exist at the first one; the last one releases
         assert await claimed(table) == NOTHING
 
     run_work(work)
@@ -215,7 +186,7 @@ def test_late_reservations_of_a_slow_table_are_settled(
 ) -> None:
     async def work() -> None:
         gate = asyncio.Event()
-        table = PartlyFailing(MemoryTable(Clock()), gate=gate)
+        table = GatedTable(MemoryTable(Clock()), gate=gate)
         limiter = make_limiter(table, [], on_failure, patience=0.05)
         admitting = limiter.admit("k", LIMITS, tokens=9, micros=9, streamed=True)
         if on_failure == "open":
@@ -235,7 +206,7 @@ def test_late_reservations_of_a_slow_table_are_settled(
 
 def test_a_settlement_continues_when_its_caller_is_cancelled() -> None:
     async def work() -> None:
-        table = PartlyFailing(MemoryTable(Clock()))
+        table = GatedTable(MemoryTable(Clock()))
         limiter = make_limiter(table, [])
         admission = await limiter.admit("k", LIMITS, tokens=9, micros=9, streamed=True)
         settling = asyncio.create_task(admission.settle(3, 4))
@@ -246,5 +217,99 @@ def test_a_settlement_continues_when_its_caller_is_cancelled() -> None:
         await admission.settle(100, 100)  # the same settlement, not another one
         await limiter.drain()
         assert await claimed(table) == {"requests": 1, "tokens": 3, "streams": 0, "usd": 4}
+
+    run_work(work)
+
+
+@dataclass
+class LostResponses(FaultyTable):
+    """The `lost` next reservations end with a timeout: before the write, or after it if they are `executed`."""
+
+    lost: int = 0
+    executed: bool = True
+
+    async def update_and_read(
+        self, key: ItemKey, change: Change, condition: Condition = ALWAYS
+    ) -> UpdateResult:
+        if not self.lost:
+            return await super().update_and_read(key, change, condition)
+        self.lost -= 1
+        if self.executed:
+            await super().update_and_read(key, change, condition)
+        raise TableError("timeout")
+
+
+async def table_with_lost_responses(executed: bool) -> LostResponses:
+    """The item of the key exists in it, and nothing is counted."""
+    table = LostResponses(MemoryTable(Clock()), executed=executed)
+    limiter = make_limiter(table, [])
+    await (await limiter.admit("k", Limits(concurrent_streams=1), tokens=0, micros=0, streamed=True)).settle(
+        0, 0
+    )
+    return table
+
+
+LOST = pytest.mark.parametrize("executed", [True, False], ids=["executed", "not executed"])
+
+
+@LOST
+def test_a_reservation_without_a_response_is_not_repeated_and_is_released(executed: bool) -> None:
+    async def work() -> None:
+        table = await table_with_lost_responses(executed)
+        table.lost = 1
+        reported: list[str] = []
+        limiter = make_limiter(table, reported)
+        with pytest.raises(APIError, match="cannot count"):
+            await limiter.admit("k", LIMITS, tokens=9, micros=9, streamed=True)
+        await limiter.drain()
+        assert (await claimed(table), reported) == (NOTHING, ["timeout"])
+
+    run_work(work)
+
+
+@LOST
+def test_a_request_that_was_admitted_without_a_response_is_settled_if_it_is_counted(executed: bool) -> None:
+    async def work() -> None:
+        table = await table_with_lost_responses(executed)
+        table.lost = 1
+        admission = await make_limiter(table, [], "open").admit("k", LIMITS, tokens=9, micros=9, streamed=True)
+        await admission.settle(3, 4)
+        counted = {"requests": 1, "tokens": 3, "streams": 0, "usd": 4}
+        assert await claimed(table) == (counted if executed else NOTHING)
+
+    run_work(work)
+
+
+@LOST
+def test_an_extension_without_a_response_is_settled(executed: bool) -> None:
+    async def work() -> None:
+        table = await table_with_lost_responses(executed)
+        admission = await make_limiter(table, []).admit("k", LIMITS, tokens=9, micros=9, streamed=True)
+        table.lost = 1
+        await admission.extend()
+        held = 18 if executed else 9
+        assert await claimed(table) == {"requests": 1, "tokens": held, "streams": 1, "usd": held}
+        await admission.settle(20, 21)
+        assert await claimed(table) == {"requests": 1, "tokens": 20, "streams": 0, "usd": 21}
+        assert (await key_counters(table, "k"))[1] == frozenset()
+
+    run_work(work)
+
+
+def test_a_table_that_fails_reserves_no_part_of_a_request() -> None:
+    async def work() -> None:
+        table = FaultyTable(MemoryTable(Clock()))
+        reported: list[str] = []
+        limiter = make_limiter(table, reported, "open")
+        await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=False)
+        counted = await claimed(table)
+        table.fault = "throttled"
+        admission = await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=True)
+        assert admission.headers() == {}
+        table.fault = ""
+        await admission.settle(5, 5)
+        assert (await claimed(table), reported) == (counted, ["throttled"])
+        with pytest.raises(APIError, match="1 requests per minute"):
+            await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=False)
 
     run_work(work)

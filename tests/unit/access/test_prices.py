@@ -68,7 +68,7 @@ def test_an_estimate_is_at_least_the_actual_cost() -> None:
     assert prices.estimate("claude-unheard-of", 1000, 500) == 0
 
 
-UNPRICED = ["claude-fable-5-2", "claude-mythos-5-2", "claude-3-opus-20240229", "claude-opus-4-1", "claude-x"]
+UNPRICED = ["claude-fable-6", "claude-mythos-6", "claude-3-opus-20240229", "claude-opus-4-1", "claude-x"]
 
 
 @pytest.mark.parametrize("model", UNPRICED)
@@ -99,9 +99,9 @@ OVERRIDES: list[tuple[str, dict[str, Any], str, int]] = [
     ("dated-id-too", {"models": {"claude-sonnet-4-5": {"input": 2.5}}}, "claude-sonnet-4-5-20250929", 2_500_000),
     ("only-one-date", {"models": {"claude-sonnet-4-5-20250929": {"input": 9}}}, "claude-sonnet-4-5-20250929", 9_000_000),
     ("another-kind", {"models": {"claude-sonnet-4-5": {"output": 1}}}, "claude-sonnet-4-5", 3_000_000),
-    ("new-model", {"models": {"claude-fable-5-2": ALL}}, "claude-fable-5-2", 1_000_000),
-    ("dotted", {"models": {"claude-fable-5.2": ALL}}, "claude-fable-5-2", 1_000_000),
-    ("free", {"models": {"claude-fable-5-2": {**ALL, "input": 0}}}, "claude-fable-5-2", 0),
+    ("new-model", {"models": {"claude-fable-6": ALL}}, "claude-fable-6", 1_000_000),
+    ("dotted", {"models": {"claude-fable-6.1": ALL}}, "claude-fable-6-1", 1_000_000),
+    ("free", {"models": {"claude-fable-6": {**ALL, "input": 0}}}, "claude-fable-6", 0),
     ("others-stay", {"as_of": "2027-01", "models": {}}, "claude-sonnet-4-5", 3_000_000),
 ]  # fmt: skip
 

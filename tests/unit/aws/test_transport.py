@@ -102,6 +102,61 @@ def test_responses(pieces: list[bytes], expected: Response, kept: bool) -> None:
     run(work)
 
 
+def test_an_opened_connection_is_used() -> None:
+    async def work() -> None:
+        async with server([OK]) as scripted:
+            pool = ConnectionPool(timeout=30)
+            await pool.open(scripted.url)
+            assert await pool.post(scripted.url, {}, b"") == Response(200, b"{}")
+            assert scripted.connections == 1
+
+    run(work)
+
+
+def test_an_opened_connection_that_the_server_has_closed_is_not_used() -> None:
+    async def work() -> None:
+        accepted: list[asyncio.StreamWriter] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted.append(writer)
+            if len(accepted) == 1:
+                writer.close()
+                return
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+
+        listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        pool = ConnectionPool(timeout=30)
+        await pool.open(url)
+        while pool._idle[0].reusable:  # until the close has arrived
+            await asyncio.sleep(0)
+        assert await pool.post(url, {}, b"") == Response(200, b"{}")
+        accepted[1].close()
+        listener.close()
+
+    run(work)
+
+
+def test_a_connection_that_was_opened_too_long_ago_is_not_used() -> None:
+    async def work() -> None:
+        async with server([OK]) as scripted:
+            pool = ConnectionPool(timeout=30, max_idle=0)
+            await pool.open(scripted.url)
+            assert await pool.post(scripted.url, {}, b"") == Response(200, b"{}")
+            assert scripted.connections == 2
+
+    run(work)
+
+
+def test_a_connection_that_cannot_be_opened_is_an_error() -> None:
+    async def work() -> None:
+        with pytest.raises(TransportError):
+            await ConnectionPool(timeout=30).open("http://127.0.0.1:9")
+
+    run(work)
+
+
 def test_a_request() -> None:
     async def work() -> None:
         async with server([OK]) as scripted:

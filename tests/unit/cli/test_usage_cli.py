@@ -92,6 +92,27 @@ def test_text_output_has_a_table_and_a_bar_per_day(capsys: pytest.CaptureFixture
     assert output_of(capsys, *MONTH) == REPORT
 
 
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [
+        ("claude-fable-5-2", "claude-fable-5-1"),
+        ("claude-mythos-5-2-20261109", "claude-mythos-5-1"),
+        ("claude-fable-5-1", None),
+    ],
+)
+def test_assumed_prices_are_named(
+    used: str, model: str, source: str | None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ledger = Ledger(table_at(used, lambda: datetime.now(UTC)), pytest.fail)
+    asyncio.run(ledger.record(replace(RECORD, model=model)))
+    path = tmp_path / "usage.html"
+    text = output_of(capsys, *MONTH)
+    assert main(["usage", *OPTIONS, *MONTH, "--html", str(path)]) == 0
+    for shown in (text, _Page(path.read_text("utf-8")).text):
+        assert ("the cost assumes those" in shown) is bool(source)
+        assert not source or f"of {source} for {model}." in shown
+
+
 @pytest.mark.usefixtures("used")
 @pytest.mark.parametrize("columns", ["20", "60", "200"])
 def test_bars_fit_the_terminal_width(

@@ -13,8 +13,8 @@ from claudexia.access.prices import Prices
 from claudexia.errors import APIError
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.observability.record import RequestRecord
-from claudexia.storage.table import ItemKey, Table
-from tests.helpers.tables import Clock, OpenTable, tables
+from claudexia.storage.table import Table
+from tests.helpers.tables import Clock, OpenTable, key_counters, tables
 
 MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
 PARAMS: Any = {
@@ -81,9 +81,9 @@ class Gateway:
         await self.billing.settled()
         table, now = self.billing.limiter.table, self.clock()
         names = (f"usd#{now:%Y-%m-%d}", f"tokens#{now:%Y-%m-%dT%H:%M}")
-        items = {name: await table.get(ItemKey("METER#k", name)) or {} for name in names}
-        assert not any("holds" in item for item in items.values())
-        micros, tokens = (cast("int", item.get("claimed", 0)) for item in items.values())
+        counters, leases = await key_counters(table, "k")
+        assert not leases
+        micros, tokens = (counters.get(name, 0) for name in names)
         return Outcome(self.codes, tokens, micros)
 
 

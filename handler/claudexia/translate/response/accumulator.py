@@ -119,7 +119,7 @@ class MessageAccumulator:
         self._has_final_usage = False
 
     def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
-        """Returns the events for the encoder. Raises APIError 502 if a message restarts after content."""
+        """Returns the events for the encoder. Raises APIError 502 if a message restarts after a block began."""
         if event["type"] == "content_block_delta":
             return (self.feed_delta(event),)
         if event["type"] == "message_start":
@@ -172,7 +172,7 @@ class MessageAccumulator:
             raise malformed("a message_start without a message")
         if self.paused or self.lacks_call:
             self._resume()
-        elif self._has_content():
+        elif len(self.message["content"]) > self._index_shift:
             raise upstream_error("The upstream restarted its answer after part of it had been received.")
         self._usage, self._has_final_usage = valid_usage(message), False
         self.started = True
@@ -183,7 +183,6 @@ class MessageAccumulator:
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
             return (event,)
-        del self.message["content"][self._index_shift :]
         self.message["content"] += content
         stop = {key: value for key, value in message.items() if key in _STOP_KEYS}
         self.message = cast("Message", {**self.message, **stop})
@@ -200,13 +199,6 @@ class MessageAccumulator:
         self._index_shift = len(self.message["content"])
         kept = {key: value for key, value in self.message.items() if key not in _STOP_KEYS}
         self.message = cast("Message", {**kept, "stop_reason": None})
-
-    def _has_content(self) -> bool:
-        """Whether the current message has text, thinking or a tool call, or the beginning of one."""
-        return bool(self._texts) or any(
-            block["type"] == "tool_use" or block.get("text") or block.get("thinking") or block.get("data")
-            for block in self.message["content"][self._index_shift :]
-        )
 
     def _add_block(self, event: MessageStreamEvent) -> MessageStreamEvent:
         """Handles the start and stop of a block, and returns any event with the block's index in the turn."""

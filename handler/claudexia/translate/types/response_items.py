@@ -7,7 +7,8 @@ Source: https://platform.openai.com/docs/api-reference/responses/create#response
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticKnownError
 
 from claudexia.translate.types.base import Cacheable, Items, Params
 from claudexia.translate.types.messages import AudioPart, RefusalPart
@@ -110,36 +111,6 @@ class ItemReference(Params):
     id: str
 
 
-class OtherItem(Params):
-    """A call of one of OpenAI's own tools or its output, or what OpenAI's own models keep between turns."""
-
-    type: Literal[
-        "additional_tools",
-        "apply_patch_call",
-        "apply_patch_call_output",
-        "code_interpreter_call",
-        "compaction",
-        "compaction_trigger",
-        "computer_call",
-        "computer_call_output",
-        "file_search_call",
-        "image_generation_call",
-        "local_shell_call",
-        "local_shell_call_output",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "mcp_call",
-        "mcp_list_tools",
-        "program",
-        "program_output",
-        "shell_call",
-        "shell_call_output",
-        "tool_search_call",
-        "tool_search_output",
-        "web_search_call",
-    ]
-
-
 _TAGS = {
     "message": "MessageItem",
     "function_call": "FunctionCallItem",
@@ -149,6 +120,48 @@ _TAGS = {
     "reasoning": "ReasoningItem",
     "item_reference": "ItemReference",
 }
+_TRANSLATED = f"{', '.join(map(repr, [*_TAGS][:-1]))} or {[*_TAGS][-1]!r}"
+
+
+def _known_type(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """The error for another type names the types that are sent to Claude."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise PydanticKnownError("literal_error", {"expected": _TRANSLATED}) from None
+
+
+class OtherItem(Params):
+    """A call of one of OpenAI's own tools or its output, or what OpenAI's own models keep between turns."""
+
+    type: Annotated[
+        Literal[
+            "additional_tools",
+            "apply_patch_call",
+            "apply_patch_call_output",
+            "code_interpreter_call",
+            "compaction",
+            "compaction_trigger",
+            "computer_call",
+            "computer_call_output",
+            "file_search_call",
+            "image_generation_call",
+            "local_shell_call",
+            "local_shell_call_output",
+            "mcp_approval_request",
+            "mcp_approval_response",
+            "mcp_call",
+            "mcp_list_tools",
+            "program",
+            "program_output",
+            "shell_call",
+            "shell_call_output",
+            "tool_search_call",
+            "tool_search_output",
+            "web_search_call",
+        ],
+        WrapValidator(_known_type),
+    ]
 
 
 def _item_tag(item: object) -> str:

@@ -299,6 +299,10 @@ def test_parallel_tool_calls() -> None:
 ERRORS = [
     pytest.param({"input": []}, "input", "at least one message", id="no-input"),
     pytest.param({"input": None}, "input", "Invalid type", id="null"),
+    *(
+        pytest.param({"input": [USER, {**fields, "type": kind}]}, "input[1].type", "'message', 'function_call', 'custom_tool_call',", id=f"an-items-type-{name}")
+        for name, kind, fields in (("unknown", "text", {}), ("unknown-with-a-role", "msg", USER), ("number", 7, {}), ("object", {"type": "message"}, {}), ("list", ["message"], USER))
+    ),
     pytest.param({"input": [{"role": "robot", "content": "a"}]}, "input[0].role", "'robot'", id="a-role"),
     pytest.param({"input": [USER, {"type": "mystery"}]}, "input[1].type", "'mystery'", id="an-item"),
     pytest.param({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text", "Missing", id="a-part-without-text"),
