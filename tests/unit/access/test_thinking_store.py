@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from claudexia.access.thinking_store import Blocks, MemoryThinkingStore, TableThinkingStore, ThinkingStore
+from claudexia.access.thinking_store import (
+    Blocks,
+    CallerThinking,
+    MemoryThinkingStore,
+    TableThinkingStore,
+    ThinkingStore,
+)
 from claudexia.storage.memory import MemoryTable
 from claudexia.storage.table import ItemKey, Table
 from tests.helpers.tables import Clock, FaultyTable, dynamo_table, memory_table
@@ -226,3 +232,23 @@ def test_an_unreadable_item_is_reported_and_left_out(content: bytes | str) -> No
         assert scene.failures == ["unreadable"]
 
     asyncio.run(scenario(Scene()))
+
+
+def test_thinking_that_a_host_refused_is_deleted_but_not_what_another_host_signed() -> None:
+    async def run() -> None:
+        store, now = MemoryThinkingStore(), Clock()()
+        for turn, host in (("toolu_1", "anthropic"), ("toolu_2", "bedrock"), ("toolu_3", None)):
+            thinking = {
+                "type": "thinking",
+                "thinking": "",
+                "signature": "s",
+                **({"host": host} if host else {}),
+            }
+            await store.save("k1", turn, [thinking, {"type": "tool_use", "id": turn}], now)
+        caller = CallerThinking(store, "k1", now)
+        turns = ["toolu_1", "toolu_2", "toolu_3"]
+        await caller.load(turns)
+        await caller.delete_refused("bedrock")
+        assert [*await caller.load(turns)] == ["toolu_1"]
+
+    asyncio.run(run())
