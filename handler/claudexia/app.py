@@ -206,7 +206,6 @@ def _add_model_routes(app: FastAPI, models: "Callable[[], ModelCatalog]", key_of
 
     _add_route(app, "GET", "/models", list_models, "List models")
     _add_route(app, "HEAD", "/models", list_models)
-    _add_route(app, "GET", "/models/", list_models)
     _add_route(app, "GET", "/models/{model:path}", retrieve_model, "Retrieve a model")
     _add_route(app, "HEAD", "/models/{model:path}", retrieve_model)
 

@@ -157,7 +157,8 @@ def missing(param: str) -> APIError:
 
 def unsupported(param: str, reason: str) -> APIError:
     """A 400 for a field that Claude does not support and whose omission would break the client."""
-    return invalid_request(f"'{shorten(param)}' is not supported: {reason}", param, "unsupported_parameter")
+    sentence = f"'{shorten(param)}' is not supported: {reason.removesuffix('.')}."
+    return invalid_request(sentence, param, "unsupported_parameter")
 
 
 def model_not_found(model: str, unknown: str = "") -> APIError:

@@ -222,6 +222,8 @@ def command(context: click.Context, url: str, key: str, model: str, as_json: boo
         cost = "" if client.cost is None else f" and ${client.cost:.4f}"
         hosts = printable(" and ".join(client.upstreams))
         upstream = f" Claude ran on: {hosts}." if hosts else ""
+        if client.upstreams == ["echo"]:
+            upstream = " The built-in echo answered, not Claude."
         click.echo(f"\n{verdict} They used {client.tokens:,} tokens{cost}.{upstream}")
     if failed:
         context.exit(1)

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from claudexia_cli.echo import ECHO_REQUEST_ID
+
 TIMEOUT = 60.0  # seconds without a byte
 _MAX_TOKENS = 2000  # leaves room for thinking
 _COST = "x-claudexia-cost"
@@ -212,6 +214,8 @@ class CheckClient:
 
     def _note_upstream(self, response: httpx.Response) -> None:
         name = response.headers.get(_UPSTREAM)
+        if response.headers.get("x-request-id", "").startswith(ECHO_REQUEST_ID):
+            name = "echo"
         if name and name not in self.upstreams:
             self.upstreams.append(name)
 

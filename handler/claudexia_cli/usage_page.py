@@ -35,8 +35,9 @@ section { padding: 1rem; margin: 1rem 0; }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin: 0; }
 dt, .note, .legend, text { color: var(--muted); font-size: .85rem; }
 dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; height: auto; display: block; overflow: visible; }
 text { fill: var(--muted); font-size: 11px; }
+@media (max-width: 40rem) { text { font-size: 22px; } } /* the chart is drawn at less than half its size */
 line { stroke: var(--line); }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin: .5rem 0 0; padding: 0; list-style: none; }
 .legend svg { width: .8rem; height: .8rem; display: inline-block; margin-right: .35rem; }

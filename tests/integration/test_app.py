@@ -70,6 +70,31 @@ def test_a_slash_after_models_lists_them(client: httpx.Client, path: str) -> Non
     assert listed == client.get("/models").json()
 
 
+WITH_A_SLASH = {
+    "/v1/chat/completions/": BODY,
+    "/chat/completions//": BODY,
+    "/v1/completions/": {"model": BODY["model"], "prompt": "Hi"},
+    "/v1/responses/": {"model": BODY["model"], "input": "Hi"},
+    "/v1/messages/": {**BODY, "max_tokens": 9, "stream": True},
+    "/v1/models/claude-haiku-4-5/": None,
+    "/health/": None,
+    "/docs/": None,
+}
+
+
+@pytest.mark.parametrize("path", WITH_A_SLASH)
+def test_a_slash_at_the_end_of_a_path_is_none(client: httpx.Client, path: str) -> None:
+    url, body = str(client.base_url).removesuffix("/v1/") + path, WITH_A_SLASH[path]
+    answer = client.post(url, json=body) if body else client.get(url)
+    assert answer.status_code == 200, answer.text
+
+
+def test_an_unknown_path_with_a_slash_is_a_404(client: httpx.Client) -> None:
+    answer = client.post("embeddings/", json={})
+    assert answer.status_code == 404
+    assert "Claude has no embeddings" in answer.json()["error"]["message"]
+
+
 def test_docs_describe_the_request(client: httpx.Client) -> None:
     root = client.base_url.copy_with(path="/docs")
     assert "Claudexia" in httpx.get(str(root), timeout=PATIENCE).text

@@ -232,6 +232,28 @@ def test_deltas_arrive_before_the_upstream_has_finished() -> None:
         assert [*contents] == [" late", None]
 
 
+@pytest.mark.parametrize("mapping", ["/prod", "models", "v1/claude", "/v1/"])
+def test_a_custom_domain_with_a_base_path(mapping: str) -> None:
+    """Everything is below the mapping, and nothing beside it; a mapping may have the name of a route."""
+    with lambda_command(Upstream(), "--base-path", mapping) as command:
+        origin, base = command.url.removesuffix("/v1").split(f"/{mapping.strip('/')}")
+        assert base == ""
+        root = command.url.removesuffix("/v1")
+        with client_of(command) as client:
+            assert first_choice(client, False, model=MODEL, messages=QUESTION).message.content == "Hello there"
+            assert first_choice(client, True, model=MODEL, messages=QUESTION).message.content == "Hello there"
+            assert len(list(client.models.list())) > 1
+            assert client.responses.create(model=MODEL, input="Hello?").output_text == "Hello there"
+        options: Any = {"trust_env": False, "timeout": PATIENCE}
+        key = {"authorization": f"Bearer {KEY}"}
+        for page in (root, f"{root}/"):
+            html = httpx.get(page, headers={"accept": "text/html"}, **options)
+            assert html.headers["content-type"].startswith("text/html"), html.text
+        assert httpx.get(f"{root}/health", **options).json() == {"status": "ok"}
+        assert httpx.head(f"{root}/models", headers=key, **options).status_code == 200
+        assert httpx.get(f"{origin}/elsewhere/models", headers=key, **options).status_code == 403
+
+
 def test_the_function_does_not_learn_of_a_disconnect() -> None:
     gate = Gate()
     with lambda_command(gate) as command, client_of(command) as client:

@@ -52,9 +52,26 @@ def below_a_stage(upstream: Upstream, **settings: Any) -> Iterator[str]:
 @contextmanager
 def as_lambda(upstream: Upstream, **settings: Any) -> Iterator[str]:
     """`claudexia --lambda`. Its only setting here is shows_cost."""
-    assert settings == {"shows_cost": True}
-    env = {"CLAUDEXIA_API_KEYS": f"test:{KEY}", "ANTHROPIC_API_KEY": UPSTREAM_KEY, "COST_HEADERS": "on"}
-    with serving(upstream) as upstream_url, claudexia("--lambda", "--upstream", upstream_url, **env) as command:
+    with lambda_command(upstream, **settings) as url:
+        yield url
+
+
+@contextmanager
+def behind_a_domain(upstream: Upstream, **settings: Any) -> Iterator[str]:
+    """The same behind a custom domain that has a base path of two levels for it."""
+    with lambda_command(upstream, "--base-path", "/team/claude", **settings) as url:
+        assert url.endswith("/team/claude/")
+        yield url
+
+
+@contextmanager
+def lambda_command(upstream: Upstream, *arguments: str, shows_cost: bool = False) -> Iterator[str]:
+    env = {"CLAUDEXIA_API_KEYS": f"test:{KEY}", "ANTHROPIC_API_KEY": UPSTREAM_KEY}
+    env["COST_HEADERS"] = "on" if shows_cost else "off"
+    with (
+        serving(upstream) as upstream_url,
+        claudexia("--lambda", "--upstream", upstream_url, *arguments, **env) as command,
+    ):
         yield command.url.removesuffix("v1")
         command.end()
 
@@ -77,11 +94,16 @@ async def relay(target: str, scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-WAYS: dict[str, Callable[..., AbstractContextManager[str]]] = {
+Way = Callable[..., AbstractContextManager[str]]
+WAYS: dict[str, Way] = {
     "app": at_the_root,
     "stage": below_a_stage,
     "lambda": as_lambda,
+    "domain": behind_a_domain,
 }
+each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+# The shortest way to the page and the longest.
+ends = pytest.mark.parametrize("way", [at_the_root, behind_a_domain], ids=["app", "domain"])
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +135,8 @@ def wait_for_end(page: Page) -> None:
     page.wait_for("document.querySelector('#conversation dl')")
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_an_answer_appears_as_it_arrives(
-    browser: Page, way: Callable[..., AbstractContextManager[str]]
-) -> None:
+@each_way
+def test_an_answer_appears_as_it_arrives(browser: Page, way: Way) -> None:
     more = threading.Event()
     first, rest = ANSWER[:4], ANSWER[4:]
     with way(Upstream(Reply([sse(*first), more, sse(*rest)])), shows_cost=True) as url:
@@ -151,8 +171,25 @@ def test_stop_cancels_the_request(browser: Page) -> None:
             assert not browser.evaluate("document.querySelector('#send').disabled")
 
 
-def test_a_wrong_key(browser: Page) -> None:
-    with at_the_root(Upstream()) as url:
+@pytest.mark.parametrize("way", [as_lambda, behind_a_domain], ids=["lambda", "domain"])
+def test_stop_ends_the_answer_on_lambda(browser: Page, way: Way) -> None:
+    """Lambda does not learn of it, and the invocation goes on to its end."""
+    more = threading.Event()
+    with way(Upstream(Reply([sse(*ANSWER[:4]), more, sse(*ANSWER[4:])]))) as url:
+        open_page(browser, url)
+        ask(browser)
+        wait_for_text(browser, "one")
+        browser.click("#stop")
+        wait_for_text(browser, "Stopped.")
+        assert "three" not in browser.text("#conversation")
+        more.set()
+        ask(browser)
+        wait_for_text(browser, "one two three")
+
+
+@each_way
+def test_a_wrong_key(browser: Page, way: Way) -> None:
+    with way(Upstream()) as url:
         open_page(browser, url, key="sk_cdx_wrong")
         browser.wait_for("document.querySelector('#model-hint').innerText.startsWith('401: ')")
         browser.type("#prompt", "Hi")
@@ -168,9 +205,10 @@ FAILURES = {
 }  # fmt: skip
 
 
+@each_way
 @pytest.mark.parametrize("reply", FAILURES.values(), ids=FAILURES.keys())
-def test_a_failure_in_mid_stream_is_shown_below_the_text(browser: Page, reply: Reply) -> None:
-    with at_the_root(Upstream(reply)) as url:
+def test_a_failure_in_mid_stream_is_shown_below_the_text(browser: Page, reply: Reply, way: Way) -> None:
+    with way(Upstream(reply)) as url:
         open_page(browser, url)
         ask(browser)
         wait_for_end(browser)
@@ -178,16 +216,18 @@ def test_a_failure_in_mid_stream_is_shown_below_the_text(browser: Page, reply: R
         assert browser.text("#conversation [role=alert]")
 
 
-def test_a_refused_request_shows_the_reason(browser: Page) -> None:
+@ends
+def test_a_refused_request_shows_the_reason(browser: Page, way: Way) -> None:
     refused = Reply([error_body("invalid_request_error", "prompt is too long: 3 tokens")], 400)
-    with at_the_root(Upstream(refused)) as url:
+    with way(Upstream(refused)) as url:
         open_page(browser, url)
         ask(browser)
         wait_for_text(browser, "400: prompt is too long")
 
 
-def test_markup_is_text(browser: Page) -> None:
-    with at_the_root(Upstream(Reply([sse(*text_events(MARKUP))]))) as url:
+@ends
+def test_markup_is_text(browser: Page, way: Way) -> None:
+    with way(Upstream(Reply([sse(*text_events(MARKUP))]))) as url:
         open_page(browser, url)
         ask(browser, MARKUP)
         wait_for_end(browser)
@@ -298,10 +338,11 @@ def test_the_key_stays_in_the_tab(browser: Page) -> None:
         assert KEY not in browser.text("body")
 
 
+@ends
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [320, 375, 1100])
-def test_no_width_scrolls_sideways(browser: Page, width: int, dark: bool) -> None:
-    with at_the_root(Upstream(Reply([sse(*text_events("long" * 100))]))) as url:
+def test_no_width_scrolls_sideways(browser: Page, width: int, dark: bool, way: Way) -> None:
+    with way(Upstream(Reply([sse(*text_events("long" * 100))]))) as url:
         open_page(browser, url)
         browser.resize(width, 800, dark=dark)
         ask(browser, "x" * 300)

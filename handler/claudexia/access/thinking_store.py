@@ -2,8 +2,8 @@
 
 In a tool loop, Claude requires its signed thinking back, byte for byte. Clients of OpenAI's API have no field
 for it, but most of them return the ids of the tool calls, and all of them the calls. So the content of a turn
-is stored under one of these ids and under a digest of the calls (its replay keys), for one day, and separately
-for each API key.
+is found by one of these ids and by a digest of the calls (its replay keys), for one day, and for each
+API key on its own.
 
 Thinking improves the next response but is not required for it. If the table fails, requests work without it.
 
@@ -32,13 +32,13 @@ _MAX_CACHE_BYTES = 16 * 1024 * 1024
 # An item has at most 400 KB, including its keys.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 _MAX_ITEM_BYTES = 380 * 1024
-_CONTENT = "content"  # attribute name
+_CONTENT, _SAME_AS = "content", "same_as"  # attribute names
 
 
 class ThinkingStore(Protocol):
     """Content blocks by API key id and replay key."""
 
-    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None: ...
+    async def save(self, key_id: str, replay_keys: Sequence[str], content: Blocks, now: datetime) -> None: ...
 
     async def load(self, key_id: str, replay_keys: Sequence[str], now: datetime) -> dict[str, Blocks]:
         """Returns the unchanged content for those of `replay_keys` that are stored."""
@@ -55,11 +55,12 @@ class MemoryThinkingStore:
         # (key id, replay key) -> (expiry, JSON of the content)
         self._entries: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
 
-    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None:
-        self._delete_entry((key_id, replay_key))
+    async def save(self, key_id: str, replay_keys: Sequence[str], content: Blocks, now: datetime) -> None:
         data = to_json(content)
-        self._entries[key_id, replay_key] = (now + _KEPT, data)
-        self._bytes += len(data)
+        for each in replay_keys:
+            self._delete_entry((key_id, each))
+            self._entries[key_id, each] = (now + _KEPT, data)
+            self._bytes += len(data)
         while self._bytes > self._max_bytes:
             self._delete_entry(next(iter(self._entries)))
 
@@ -96,15 +97,21 @@ class TableThinkingStore:
         # The next request of a tool loop often reaches the same process.
         self._cache = MemoryThinkingStore(max_cache_bytes)
 
-    async def save(self, key_id: str, replay_key: str, content: Blocks, now: datetime) -> None:
-        await self._cache.save(key_id, replay_key, content, now)
+    async def save(self, key_id: str, replay_keys: Sequence[str], content: Blocks, now: datetime) -> None:
+        """The content is written once, under the first key; the others refer to it."""
+        await self._cache.save(key_id, replay_keys, content, now)
         data = zlib.compress(to_json(content))
         if len(data) > _MAX_ITEM_BYTES:
             self._on_error("too_large")
             return
-        item: Item = {_CONTENT: data, EXPIRES: int((now + _KEPT).timestamp())}
+        expires = int((now + _KEPT).timestamp())
+        first, *others = replay_keys
+        items: dict[str, Item] = {each: {_SAME_AS: first, EXPIRES: expires} for each in others}
+        items[first] = {_CONTENT: data, EXPIRES: expires}
         try:
-            await self._table.put(_item_key(key_id, replay_key), item)
+            await asyncio.gather(*(
+                self._table.put(_item_key(key_id, each), item) for each, item in items.items()
+            ))  # fmt: skip
         except TableError as error:
             self._on_error(error.kind)
 
@@ -114,16 +121,27 @@ class TableThinkingStore:
         if not missing:
             return found
         try:
-            items = await self._table.get_many([_item_key(key_id, each) for each in missing])
+            items = await self._read(key_id, missing)
         except TableError as error:
             self._on_error(error.kind)
             return found
-        for key, item in items.items():
+        for each, item in items.items():
             content = self._decode(item)
             if content is not None:
-                found[key.sort] = content
-                await self._cache.save(key_id, key.sort, content, _saved_at(item, now))
+                found[each] = content
+                await self._cache.save(key_id, [each], content, _saved_at(item, now))
         return found
+
+    async def _read(self, key_id: str, replay_keys: Sequence[str]) -> dict[str, Item]:
+        """The items with the content of `replay_keys`."""
+        items = await self._table.get_many([_item_key(key_id, each) for each in replay_keys])
+        found = {key.sort: item for key, item in items.items()}
+        targets = {each: str(item[_SAME_AS]) for each, item in found.items() if _SAME_AS in item}
+        if unread := {*targets.values()} - found.keys():
+            more = await self._table.get_many([_item_key(key_id, each) for each in unread])
+            found |= {key.sort: item for key, item in more.items()}
+        contents = {each: found.get(targets.get(each, each)) for each in replay_keys}
+        return {each: item for each, item in contents.items() if item is not None}
 
     async def delete(self, key_id: str, replay_keys: Sequence[str]) -> None:
         await self._cache.delete(key_id, replay_keys)
@@ -178,4 +196,5 @@ class CallerThinking:
         """Stores the content of the message of `host`, if it has tool calls, under each of its keys."""
         content = signed_by(host, replay_content(message))
         keys = replay_keys(content)
-        await asyncio.gather(*(self._store.save(self._key_id, key, content, self._now) for key in keys))
+        if keys:
+            await self._store.save(self._key_id, keys, content, self._now)

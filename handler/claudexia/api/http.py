@@ -80,7 +80,7 @@ def warnings_header(warnings: Sequence[FieldWarning]) -> Mapping[str, str]:
     )
     printable = _NOT_PRINTABLE.sub(_escape, text[: _MAX_HEADER + 1])
     shortened = printable if len(printable) <= _MAX_HEADER else f"{printable[:_MAX_HEADER]}..."
-    more = "".join(f"; {MORE}: {warning.reason}" for warning in warnings if warning.param == MORE)
+    more = "".join(f"; {warning.reason}" for warning in warnings if warning.param == MORE)
     return {"x-claudexia-warnings": shortened + more}
 
 

@@ -92,8 +92,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = self._record(Headers(scope=scope))
-        record.put_into(scope)
+        scope = _without_last_slash(scope)
+        record = self._record(scope)
 
         async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -133,16 +133,28 @@ class RequestMiddleware:
         log_request(record)
         self._metrics.request(record)
 
-    def _record(self, headers: Headers) -> RequestRecord:
+    def _record(self, scope: Scope) -> RequestRecord:
+        """The record of a request, which is attached to it."""
+        headers = Headers(scope=scope)
         candidates = (headers.get(name, "") for name in _CORRELATION_HEADERS)
         trace = _TRACE_ROOT.search(headers.get("x-amzn-trace-id", ""))
         cold, self._cold = self._cold, False
-        return RequestRecord(
+        record = RequestRecord(
             request_id=f"req_{uuid4().hex}",
             correlation_id=next(filter(_ID.fullmatch, candidates), None),
             trace_id=trace[1] if trace else None,
             cold_start=cold,
         )
+        record.put_into(scope)
+        return record
+
+
+def _without_last_slash(scope: Scope) -> Scope:
+    """`/v1/models/` is `/v1/models`. A redirect would do, but many clients follow none for a POST."""
+    path: str = scope["path"]
+    if not path.endswith("/") or path == f"{scope.get('root_path', '')}/":
+        return scope
+    return {**scope, "path": path.rstrip("/") or "/"}
 
 
 def _add_headers(headers: MutableHeaders, record: RequestRecord) -> None:

@@ -179,7 +179,8 @@ def _paths(event: Mapping[str, object], path: str) -> tuple[str, str]:
         if whole.endswith(route):
             root = whole.removesuffix(route)
             return root, root + route
-    return (full.rstrip("/") if route == "/" else ""), path
+    root = full.rstrip("/")
+    return root, f"{root}/"  # the base path itself, without a slash: the app's root
 
 
 def _route(event: Mapping[str, object], path: str) -> str:

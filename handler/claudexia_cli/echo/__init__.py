@@ -6,6 +6,6 @@ reply       what the echo answers to a request
 server      EchoTransport for httpx, and EchoServer on a port
 """
 
-from claudexia_cli.echo.server import EchoServer, EchoTransport
+from claudexia_cli.echo.server import ECHO_REQUEST_ID, EchoServer, EchoTransport
 
-__all__ = ["EchoServer", "EchoTransport"]
+__all__ = ["ECHO_REQUEST_ID", "EchoServer", "EchoTransport"]

@@ -10,6 +10,9 @@ from typing import Literal
 from claudexia_cli.echo.request import Block, EchoRequest, Text, Tool, ToolResult
 from claudexia_cli.echo.schema import sample
 
+# In the gateway's instruction for `response_format: {"type": "json_object"}`.
+_JSON_OBJECT = "Answer with one JSON object and nothing else"
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -34,6 +37,8 @@ def reply_to(request: EchoRequest) -> Reply:
     if request.output_config.format:
         value = sample(request.output_config.format.json_schema, text)
         return _text_reply(json.dumps(value, ensure_ascii=False), request)
+    if any(_JSON_OBJECT in block.text for block in request.system):
+        return _text_reply(json.dumps({"echo": text}, ensure_ascii=False), request)
     return _text_reply(f"Echo: {text}".strip(), request)
 
 

@@ -15,6 +15,9 @@ from claudexia_cli.echo.reply import Reply, count_input, reply_to
 from claudexia_cli.echo.request import EchoRequest, InvalidRequestError, parse_request
 from claudexia_cli.http_server import HttpServer, Request, Response
 
+_OWN = "_echo_"
+# What its request ids begin with.
+ECHO_REQUEST_ID = f"req{_OWN}"
 _FRAMING = {"content-length", "transfer-encoding"}
 
 
@@ -115,7 +118,7 @@ def _content(reply: Reply) -> list[Mapping[str, object]]:
 
 
 def _id(prefix: str) -> str:
-    return f"{prefix}_echo_{secrets.token_hex(12)}"
+    return f"{prefix}{_OWN}{secrets.token_hex(12)}"
 
 
 class EchoServer:

@@ -30,6 +30,7 @@ from urllib.parse import parse_qsl, unquote
 
 from starlette.types import Receive, Scope, Send
 
+from claudexia.api.middleware import speaks_anthropic
 from claudexia.errors import APIError
 from claudexia_cli.emulator.runtime_api import FunctionError, Invocation
 
@@ -300,15 +301,15 @@ class LambdaGateway:
             return
         invocation = Invocation(request_id)
         if not _is_below(scope["path"], self._base_path):
-            await _send_error(send, _NO_MAPPING, invocation)
+            await _send_error(send, _NO_MAPPING, invocation, scope)
             return
         event = self._make_event(scope, body, request_id, invocation.trace_id)
         invocation.event = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         if len(body) > _BODY_LIMIT or len(invocation.event) > _EVENT_LIMIT:
-            await _send_error(send, _TOO_LARGE, invocation)
+            await _send_error(send, _TOO_LARGE, invocation, scope)
             return
         self._invoke(invocation)
-        await _relay(invocation, send)
+        await _relay(invocation, send, scope)
 
 
 def _is_below(path: str, base_path: str) -> bool:
@@ -331,14 +332,14 @@ async def _read_body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-async def _relay(invocation: Invocation, send: Send) -> None:
+async def _relay(invocation: Invocation, send: Send, scope: Scope) -> None:
     # After the client has left, uvicorn's send() does nothing: the rest of the response is read and dropped.
     async with aclosing(invocation.response()) as pieces:
         try:
             metadata, opening = await read_metadata(pieces)
         except (FunctionError, MalformedResponseError) as error:
             _report(invocation, error)
-            await _send_error(send, _FAILED, invocation)
+            await _send_error(send, _FAILED, invocation, scope)
             return
         try:
             await _send_response(send, metadata, opening, pieces, invocation)
@@ -358,10 +359,14 @@ async def _send_response(
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_error(send: Send, error: APIError, invocation: Invocation) -> None:
+async def _send_error(send: Send, error: APIError, invocation: Invocation, scope: Scope) -> None:
+    """In the envelope of the API that the client speaks, as the function's own errors."""
+    body: object = error.body()
+    if speaks_anthropic(scope):
+        body = error.anthropic_body(invocation.request_id)
     headers = [(b"content-type", b"application/json"), *_own_headers(invocation)]
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(error.body()).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
 def _own_headers(invocation: Invocation) -> list[tuple[bytes, bytes]]:

@@ -94,8 +94,8 @@ def play(open_store: OpenStore, scenario: Callable[[ThinkingStore, Clock], Corou
 @stores
 def test_stored_content_is_recalled_unchanged(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.save("k1", "toolu_1", CONTENT, clock())
-        await store.save("k1", "toolu_2", OTHER, clock())
+        await store.save("k1", ["toolu_1"], CONTENT, clock())
+        await store.save("k1", ["toolu_2"], OTHER, clock())
         assert await store.load("k1", ["toolu_2", "toolu_1", "toolu_3", "toolu_1"], clock()) == {
             "toolu_1": CONTENT,
             "toolu_2": OTHER,
@@ -108,7 +108,7 @@ def test_stored_content_is_recalled_unchanged(open_store: OpenStore) -> None:
 @stores
 def test_content_is_recalled_by_the_same_key_only(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.save("k1", "toolu_1", CONTENT, clock())
+        await store.save("k1", ["toolu_1"], CONTENT, clock())
         assert await store.load("k2", ["toolu_1"], clock()) == {}
         await store.delete("k2", ["toolu_1"])
         assert await store.load("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
@@ -119,7 +119,7 @@ def test_content_is_recalled_by_the_same_key_only(open_store: OpenStore) -> None
 @stores
 def test_stored_content_expires_after_a_day_even_if_recalled(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
-        await store.save("k1", "toolu_1", CONTENT, clock())
+        await store.save("k1", ["toolu_1"], CONTENT, clock())
         clock.advance(hours=23)
         assert await store.load("k1", ["toolu_1"], clock()) == {"toolu_1": CONTENT}
         clock.advance(hours=1)
@@ -132,8 +132,8 @@ def test_stored_content_expires_after_a_day_even_if_recalled(open_store: OpenSto
 def test_content_can_be_replaced_and_deleted(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         for turn in ("a", "b", "c"):
-            await store.save("k1", turn, CONTENT, clock())
-        await store.save("k1", "a", OTHER, clock())
+            await store.save("k1", [turn], CONTENT, clock())
+        await store.save("k1", ["a"], OTHER, clock())
         await store.delete("k1", ["b", "c", "unknown"])
         assert await store.load("k1", ["a", "b", "c"], clock()) == {"a": OTHER}
 
@@ -145,10 +145,50 @@ def test_all_turns_of_a_long_loop_are_recalled(open_store: OpenStore) -> None:
     async def scenario(store: ThinkingStore, clock: Clock) -> None:
         turns = [f"toolu_{number}" for number in range(120)]
         for turn in turns:
-            await store.save("k1", turn, [{"type": "text", "text": turn}], clock())
+            await store.save("k1", [turn], [{"type": "text", "text": turn}], clock())
         assert (await store.load("k1", turns, clock())).keys() == set(turns)
 
     play(open_store, scenario)
+
+
+@stores
+def test_content_is_recalled_by_each_of_its_keys(open_store: OpenStore) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
+        await store.save("k1", ["toolu_1", "digest"], CONTENT, clock())
+        await store.save("k2", ["toolu_1", "digest"], OTHER, clock())
+        for keys in (["digest"], ["toolu_1"], ["digest", "toolu_1"], ["digest", "unknown"]):
+            found = await store.load("k1", keys, clock())
+            assert found == dict.fromkeys({*keys} - {"unknown"}, CONTENT)
+        assert await store.load("k3", ["digest"], clock()) == {}
+        clock.advance(days=1)
+        assert await store.load("k1", ["digest", "toolu_1"], clock()) == {}
+
+    play(open_store, scenario)
+
+
+@stores
+def test_content_is_gone_once_all_its_keys_are_deleted(open_store: OpenStore) -> None:
+    async def scenario(store: ThinkingStore, clock: Clock) -> None:
+        await store.save("k1", ["toolu_1", "digest"], CONTENT, clock())
+        await store.delete("k1", ["digest"])
+        assert await store.load("k1", ["digest", "toolu_1"], clock()) == {"toolu_1": CONTENT}
+        await store.delete("k1", ["toolu_1"])
+        assert await store.load("k1", ["digest", "toolu_1"], clock()) == {}
+
+    play(open_store, scenario)
+
+
+def test_the_table_holds_content_once() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.warm.save("k1", ["toolu_1", "digest"], CONTENT, scene.clock())
+        items = await scene.table.get_many([ItemKey("THOUGHT#k1", key) for key in ("toolu_1", "digest")])
+        holding = [key.sort for key, item in items.items() if "content" in item]
+        assert (len(items), holding) == (2, ["toolu_1"])
+        await scene.warm.delete("k1", ["toolu_1"])
+        assert await scene.process().load("k1", ["digest"], scene.clock()) == {}
+        assert scene.failures == []
+
+    asyncio.run(scenario(Scene()))
 
 
 class Scene:
@@ -166,7 +206,7 @@ class Scene:
 
 def test_a_warm_process_reads_from_its_cache() -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.warm.save("k1", "a", CONTENT, scene.clock())
+        await scene.warm.save("k1", ["a"], CONTENT, scene.clock())
         cold = scene.process()
         for process in (scene.warm, cold, cold):
             assert await process.load("k1", ["a"], scene.clock()) == {"a": CONTENT}
@@ -181,7 +221,7 @@ def test_the_cache_of_a_process_is_bounded() -> None:
     async def scenario(scene: Scene) -> None:
         process = scene.process(max_bytes=1000)
         for turn in ("a", "b"):
-            await process.save("k1", turn, [{"type": "text", "text": turn * 600}], scene.clock())
+            await process.save("k1", [turn], [{"type": "text", "text": turn * 600}], scene.clock())
         await process.load("k1", ["b"], scene.clock())
         assert "get_many" not in scene.table.calls
         assert await process.load("k1", ["a"], scene.clock())
@@ -193,9 +233,9 @@ def test_the_cache_of_a_process_is_bounded() -> None:
 @pytest.mark.parametrize("fault", ["missing", "denied", "throttled", "timeout", "failed"])
 def test_a_failing_table_raises_nothing(fault: str) -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.process().save("k1", "far", CONTENT, scene.clock())
+        await scene.process().save("k1", ["far"], CONTENT, scene.clock())
         scene.table.fault = fault
-        await scene.warm.save("k1", "near", OTHER, scene.clock())
+        await scene.warm.save("k1", ["near"], OTHER, scene.clock())
         assert await scene.warm.load("k1", ["near", "far"], scene.clock()) == {"near": OTHER}
         await scene.warm.delete("k1", ["near", "far"])
         assert await scene.warm.load("k1", ["near"], scene.clock()) == {}
@@ -212,12 +252,12 @@ def test_content_too_large_for_an_item_is_cached_only() -> None:
     fitting: Blocks = [{"type": "redacted_thinking", "data": digits[:500_000]}]
 
     async def scenario(scene: Scene) -> None:
-        await scene.warm.save("k1", "large", large, scene.clock())
+        await scene.warm.save("k1", ["large"], large, scene.clock())
         assert scene.failures == ["too_large"]
         assert scene.table.calls == {}
         assert await scene.warm.load("k1", ["large"], scene.clock()) == {"large": large}
         with dynamo_table(scene.clock) as table:  # DynamoDB refuses items above 400 KB
-            await TableThinkingStore(table, unexpected).save("k1", "fitting", fitting, scene.clock())
+            await TableThinkingStore(table, unexpected).save("k1", ["fitting"], fitting, scene.clock())
             cold = TableThinkingStore(table, unexpected)
             assert await cold.load("k1", ["fitting"], scene.clock()) == {"fitting": fitting}
 

@@ -84,6 +84,7 @@ def test_the_gateway_passes_all_checks(check: Check) -> None:
         status, output = check(url)
     assert (status, marks(output)) == (0, dict.fromkeys(CHECKS, "✓")), output
     assert "it streams: " in line_of("streamed answer", output)
+    assert output.endswith(" The built-in echo answered, not Claude.\n")
 
 
 def test_a_gateway_with_a_table_passes_all_checks(check: Check) -> None:

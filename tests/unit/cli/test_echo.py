@@ -14,7 +14,10 @@ from anthropic.types import Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from claudexia.api.models import by_id, listed_models
+from claudexia.app import create_app
+from claudexia.settings import Settings
 from claudexia_cli.echo import EchoTransport
+from tests.helpers.serving import KEY, serving
 
 Body = Mapping[str, object]
 T = TypeVar("T")
@@ -299,6 +302,24 @@ def test_invalid_request_gets_the_api_error(stream: bool) -> None:
         "error": {"type": "invalid_request_error", "message": "seed: Extra inputs are not permitted"},
         "request_id": response.headers["request-id"],
     }
+
+
+@pytest.mark.parametrize("text", ["hello", 'say "hi"', "[json]"])
+def test_json_mode_through_the_gateway_is_one_object(text: str) -> None:
+    """The gateway asks for it in the system prompt."""
+    settings = Settings(anthropic_base_url="http://echo.invalid", api_keys={"test": KEY})
+    with serving(create_app(settings, transport=EchoTransport(delay=0))) as url:
+        response = httpx.post(
+            f"{url}/v1/chat/completions",
+            headers={"authorization": f"Bearer {KEY}"},
+            json={
+                "model": "claude-sonnet-5-5",
+                "messages": [{"role": "user", "content": text}],
+                "response_format": {"type": "json_object"},
+            },
+            trust_env=False,
+        )
+    assert json.loads(response.json()["choices"][0]["message"]["content"]) == {"echo": text}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"model": "\xff"}', b"[]"])

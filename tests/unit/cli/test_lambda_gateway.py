@@ -47,9 +47,9 @@ def error_body(*pieces: bytes, error: FunctionError | None = None) -> Function:
     return function
 
 
-def responses(function: Function, **request: Any) -> httpx.Response:
+def responses(function: Function, path: str = "", **request: Any) -> httpx.Response:
     with serving(behind_the_gateway(function)) as url:
-        return httpx.post(url, trust_env=False, **request, timeout=PATIENCE)
+        return httpx.post(url + path, trust_env=False, **request, timeout=PATIENCE)
 
 
 def metadata(**keys: Any) -> bytes:
@@ -148,6 +148,15 @@ def test_request_above_the_event_limit_is_a_413(body: bytes, status: int) -> Non
     assert response.status_code == status
     if status == 413:
         assert response.json()["error"]["code"] == "request_too_large"
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/messages/count_tokens"])
+def test_the_413_of_the_messages_api_has_anthropics_envelope(path: str) -> None:
+    error = responses(error_body(metadata()), content=bytes(7 * 2**20), path=path).json()
+    assert error["type"] == "error"
+    assert error["error"]["type"] == "request_too_large"
+    assert "6 MB" in error["error"]["message"]
+    assert error["request_id"]
 
 
 def test_slow_client_applies_backpressure_and_disconnected_client_does_not_stop_the_function() -> None:

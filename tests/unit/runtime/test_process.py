@@ -116,7 +116,7 @@ def test_a_custom_domain_leaves_its_base_path_in_the_path(
 
 def test_the_root_of_a_mapping_may_lack_its_slash() -> None:
     event = rest_event(path="/claude", resource="/", requestContext={"identity": {}, "path": "/claude"})
-    assert paths(event) == ("/claude", "/claude")
+    assert paths(event) == ("/claude", "/claude/")
 
 
 @pytest.mark.parametrize("steps", [[start(), body()], [RuntimeError()]], ids=["response", "error"])
