@@ -49,6 +49,7 @@ CLIENTS = (
         ("ai@7", "@ai-sdk/openai@4", "@ai-sdk/openai-compatible@3", "zod@4"),
         responses=True,
     ),
+    Client("smolagents", "smolagents_client.py", ("smolagents[openai]>=1.26,<2",)),
     Client("litellm", "litellm_client.py", ("litellm[mcp]>=1.106,<2",)),
     Client("llama-index", "llama_index_client.py", ("llama-index-llms-openai-like>=0.8.1,<1",)),
     Client("agno", "agno_client.py", ("agno>=3.1,<4", "openai>=2.54,<4")),
@@ -63,6 +64,30 @@ CLIENTS = (
         ("@langchain/langgraph@1", "@langchain/openai@1", "@langchain/core@1", "langchain@1", "zod@4"),
         responses=True,
     ),
+)
+
+
+@dataclass(frozen=True)
+class ForcedClient:
+    """A script of `client` that forces tool calls, and the cases of it for which the client forces none."""
+
+    client: Client
+    script: str
+    unforced: tuple[str, ...] = ()
+
+
+def _client(name: str) -> Client:
+    return next(client for client in CLIENTS if client.name == name)
+
+
+# Both refuse `tool_choice` any and tool.
+FORCED_MODELS = ("claude-sonnet-5-5", "claude-opus-5-5")
+FORCED_CLIENTS = (
+    ForcedClient(_client("llama-index"), "forced_llama_index.py", ("stream_structured_predict",)),
+    ForcedClient(_client("instructor"), "forced_instructor.py"),
+    ForcedClient(_client("langchain-openai"), "forced_langchain.py"),
+    ForcedClient(_client("LangGraph JS"), "forced_langchain.mjs"),
+    ForcedClient(_client("smolagents"), "forced_smolagents.py"),
 )
 
 
