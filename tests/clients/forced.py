@@ -47,10 +47,13 @@ def forced_results(client: ForcedClient, runs: int) -> Iterator[Forced]:
     with gateway(FakeAnthropic(), wrap=recorder.wrap) as base_url:
         for model in FORCED_MODELS:
             request = {"BASE_URL": base_url, "API_KEY": KEY, "MODEL": model, "RUNS": str(runs)}
-            yield _result(client, model, run_script(client.client, request, client.script), recorder.taken())
+            yield forced_result(
+                client, model, run_script(client.client, request, client.script), recorder.taken()
+            )
 
 
-def _result(client: ForcedClient, model: str, ended: Ended, exchanges: list[Exchange]) -> Forced:
+def forced_result(client: ForcedClient, model: str, ended: Ended, exchanges: list[Exchange]) -> Forced:
+    """The results of one script. One that died, or skipped a run, is a failure named `script`."""
     result = Forced(client, model)
     for line in results_of(ended):
         if "case" not in line:
@@ -59,8 +62,12 @@ def _result(client: ForcedClient, model: str, ended: Ended, exchanges: list[Exch
         result.runs[case] += 1
         if not line["ok"]:
             result.failures.setdefault(case, []).append(str(line["detail"]))
-    if ended.returncode or not result.runs:
-        reason = ended.stderr.strip().splitlines()[-1:] or ["it wrote nothing"]
+    if (
+        ended.returncode
+        or set(result.runs) != {*client.cases, *client.unforced}
+        or len(set(result.runs.values())) > 1
+    ):
+        reason = ended.stderr.strip().splitlines()[-1:] or ["not every case ran"]
         result.failures["script"] = [f"ended with {ended.returncode}: {reason[0]}"]
     for body in (exchange.body for exchange in exchanges):
         if body.get("tool_choice") in (None, "auto", "none"):

@@ -49,7 +49,6 @@ CLIENTS = (
         ("ai@7", "@ai-sdk/openai@4", "@ai-sdk/openai-compatible@3", "zod@4"),
         responses=True,
     ),
-    Client("smolagents", "smolagents_client.py", ("smolagents[openai]>=1.26,<2",)),
     Client("litellm", "litellm_client.py", ("litellm[mcp]>=1.106,<2",)),
     Client("llama-index", "llama_index_client.py", ("llama-index-llms-openai-like>=0.8.1,<1",)),
     Client("agno", "agno_client.py", ("agno>=3.1,<4", "openai>=2.54,<4")),
@@ -69,10 +68,11 @@ CLIENTS = (
 
 @dataclass(frozen=True)
 class ForcedClient:
-    """A script of `client` that forces tool calls, and the cases of it for which the client forces none."""
+    """A script of `client` with `cases` that force tool calls, and those for which the client forces none."""
 
     client: Client
     script: str
+    cases: tuple[str, ...] = ("whole", "streamed")
     unforced: tuple[str, ...] = ()
 
 
@@ -83,11 +83,18 @@ def _client(name: str) -> Client:
 # Both refuse `tool_choice` any and tool.
 FORCED_MODELS = ("claude-sonnet-5-5", "claude-opus-5-5")
 FORCED_CLIENTS = (
-    ForcedClient(_client("llama-index"), "forced_llama_index.py", ("stream_structured_predict",)),
+    ForcedClient(
+        _client("llama-index"),
+        "forced_llama_index.py",
+        ("structured_predict", "as_structured_llm"),
+        unforced=("as_structured_llm_streamed", "stream_structured_predict"),
+    ),
     ForcedClient(_client("instructor"), "forced_instructor.py"),
     ForcedClient(_client("langchain-openai"), "forced_langchain.py"),
     ForcedClient(_client("LangGraph JS"), "forced_langchain.mjs"),
-    ForcedClient(_client("smolagents"), "forced_smolagents.py"),
+    ForcedClient(
+        Client("smolagents", "forced_smolagents.py", ("smolagents[openai]>=1.26,<2",)), "forced_smolagents.py"
+    ),
 )
 
 

@@ -148,5 +148,6 @@ def _one_line(error: Exception) -> str:
 
 
 def _print_json(line: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+    # Libraries may have written half a line.
+    sys.stdout.write(f"\n{json.dumps(line)}\n")
     sys.stdout.flush()

@@ -26,11 +26,4 @@ def streamed() -> None:
         cases.Plan.model_validate(plan.model_dump())
 
 
-def listed() -> None:
-    for client in clients():
-        plans = list(client.create_iterable(response_model=cases.Plan, **REQUEST))
-        assert plans
-        assert all(isinstance(plan, cases.Plan) for plan in plans)
-
-
-cases.run_repeatedly(whole, streamed, listed)
+cases.run_repeatedly(whole, streamed)
