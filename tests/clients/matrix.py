@@ -66,6 +66,38 @@ CLIENTS = (
 )
 
 
+@dataclass(frozen=True)
+class ForcedClient:
+    """A script of `client` with `cases` that force tool calls, and those for which the client forces none."""
+
+    client: Client
+    script: str
+    cases: tuple[str, ...] = ("whole", "streamed")
+    unforced: tuple[str, ...] = ()
+
+
+def _client(name: str) -> Client:
+    return next(client for client in CLIENTS if client.name == name)
+
+
+# Both refuse `tool_choice` any and tool.
+FORCED_MODELS = ("claude-sonnet-5-5", "claude-opus-5-5")
+FORCED_CLIENTS = (
+    ForcedClient(
+        _client("llama-index"),
+        "forced_llama_index.py",
+        ("structured_predict", "as_structured_llm"),
+        unforced=("as_structured_llm_streamed", "stream_structured_predict"),
+    ),
+    ForcedClient(_client("instructor"), "forced_instructor.py"),
+    ForcedClient(_client("langchain-openai"), "forced_langchain.py"),
+    ForcedClient(_client("LangGraph JS"), "forced_langchain.mjs"),
+    ForcedClient(
+        Client("smolagents", "forced_smolagents.py", ("smolagents[openai]>=1.26,<2",)), "forced_smolagents.py"
+    ),
+)
+
+
 @dataclass
 class Outcome:
     """A client's version, and for each case the failures of both models; a case that passed has none.

@@ -11,7 +11,8 @@ from pathlib import Path
 from tests.clients.matrix import CASES, CLIENTS, MODELS, SCRIPTS, Client, Outcome
 
 _NODE = "node@22"  # required by openai 7 and ai 7
-_SECONDS = 300
+_SECONDS = 600
+Ended = subprocess.CompletedProcess[str]
 # A script must find its own packages, not the gateway's.
 _EXCLUDED_VARIABLES = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
 # By default litellm downloads a price list at import.
@@ -23,19 +24,19 @@ def outcome_of(client: Client, base_url: str, api_key: str) -> Outcome:
     outcome = Outcome()
     for model in MODELS:
         request = {"BASE_URL": base_url, "API_KEY": api_key, "MODEL": model}
-        record_run(outcome, model, _run(client, request))
+        record_run(outcome, model, run_script(client, request))
         if client.responses:
             again = Outcome()
-            record_run(again, model, _run(client, {**request, "API": "responses"}))
+            record_run(again, model, run_script(client, {**request, "API": "responses"}))
             failures = [f"{case}: {failure}" for case, failed in again.failures.items() for failure in failed]
             outcome.responses = [*(outcome.responses or ()), *failures]
     return outcome
 
 
-def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProcess[str]) -> None:
+def record_run(outcome: Outcome, model: str, process: Ended) -> None:
     """Adds the results of one run of a script; a case without a result has failed."""
     missing = list(CASES)
-    for line in _lines(process.stdout):
+    for line in results_of(process):
         if "version" in line:
             outcome.version = str(line["version"])
             continue
@@ -47,16 +48,18 @@ def record_run(outcome: Outcome, model: str, process: subprocess.CompletedProces
         outcome.failures[case].append(f"{model}: the script ended with {process.returncode}: {last[0]}")
 
 
-def _lines(output: str) -> Iterator[dict[str, object]]:
+def results_of(process: Ended) -> Iterator[dict[str, object]]:
     """The script's own lines of output; libraries may print others."""
-    for line in output.splitlines():
+    for line in process.stdout.splitlines():
         if line.startswith(('{"version":', '{"case":')):
             yield json.loads(line)
 
 
-def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run_script(client: Client, request: Mapping[str, str], script: str = "") -> Ended:
+    """Runs the client's script, or `script` with the client's packages."""
+    script = script or client.script
     environment = {name: value for name, value in os.environ.items() if name not in _EXCLUDED_VARIABLES}
-    command = _node(client) if client.script.endswith(".mjs") else _python(client)
+    command = _node(script) if script.endswith(".mjs") else python_command(SCRIPTS / script, client.packages)
     try:
         return subprocess.run(
             command,
@@ -70,13 +73,9 @@ def _run(client: Client, request: Mapping[str, str]) -> subprocess.CompletedProc
         return subprocess.CompletedProcess(command, 1, "", f"it took more than {_SECONDS} s")
 
 
-def _python(client: Client) -> list[str]:
-    return python_command(SCRIPTS / client.script, client.packages)
-
-
-def _node(client: Client) -> list[str]:
+def _node(script: str) -> list[str]:
     place = _node_packages()
-    return [str(place / "node_modules" / ".bin" / "node"), str(place / client.script)]
+    return [str(place / "node_modules" / ".bin" / "node"), str(place / script)]
 
 
 @cache

@@ -218,11 +218,13 @@ def serving(app: Any) -> Iterator[str]:
 def gateway(upstream: Any, **settings: Any) -> Iterator[str]:
     """The whole gateway, with real sockets on both sides. Yields its base URL with /v1.
 
-    `upstream` is an ASGI app. `now` and `table` are passed to create_app(), all other arguments are settings.
+    `upstream` is an ASGI app. `wrap` takes the gateway's app and returns the one that is served. `now` and `table`
+    are passed to create_app(), all other arguments are settings.
     """
+    wrap = settings.pop("wrap", lambda app: app)
     app_arguments = {name: settings.pop(name) for name in ("now", "table") if name in settings}
     with serving(upstream) as upstream_url:
         keys = {"api_keys": {"test": KEY, "other": OTHER_KEY}}
         values = {"anthropic_base_url": upstream_url, "anthropic_api_key": UPSTREAM_KEY, **keys, **settings}
-        with serving(create_app(Settings(**values), **app_arguments)) as url:
+        with serving(wrap(create_app(Settings(**values), **app_arguments))) as url:
             yield f"{url}/v1"

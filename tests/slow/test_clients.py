@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.forced import forced_result
 from tests.clients.matrix import (
     CASES,
     CLIENTS,
+    FORCED_CLIENTS,
     HEAD,
     MODELS,
     README,
     RESPONSES,
     SCRIPTS,
+    ForcedClient,
     Outcome,
     rows_of,
     table,
@@ -119,3 +122,42 @@ def test_the_table_has_what_failed(outcome: Outcome, passed: str) -> None:
     assert rows_of(written) == [HEAD, ["x", "1.2", passed], ["y", "1.3", "all"], ["z", "1.2", passed]]
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")
+
+
+FORCED = [pytest.param(forced, id=f"{forced.client.name}-{forced.script}") for forced in FORCED_CLIENTS]
+
+
+@pytest.mark.parametrize("forced", FORCED)
+def test_every_forced_script_runs_its_cases(forced: ForcedClient) -> None:
+    arguments = (SCRIPTS / forced.script).read_text("utf-8").rpartition("cases.run")[2].partition("(")[2]
+    assert sorted(re.findall(r"\w+", arguments)) == sorted((*forced.cases, *forced.unforced))
+
+
+def ended_with(*lines: tuple[str, bool], code: int = 0) -> subprocess.CompletedProcess[str]:
+    results: list[dict[str, object]] = [
+        {"case": case, "ok": ok, "detail": "" if ok else "no call"} for case, ok in lines
+    ]
+    return process_with_output(*results, code=code)
+
+
+BROKEN = [
+    pytest.param(ended_with(("whole", True), ("streamed", True), ("auto", True)), [], id="none"),
+    pytest.param(ended_with(("whole", True), ("streamed", True), ("auto", False)), [], id="not-forced"),
+    pytest.param(ended_with(("whole", True), ("streamed", False), ("auto", True)), ["streamed"], id="forced"),
+    pytest.param(ended_with(("whole", True), ("streamed", True)), ["script"], id="case-missing"),
+    pytest.param(
+        ended_with(("whole", True), ("whole", True), ("streamed", True), ("auto", True)),
+        ["script"],
+        id="run-missing",
+    ),
+    pytest.param(
+        ended_with(("whole", True), ("streamed", True), ("auto", True), code=1), ["script"], id="died"
+    ),
+    pytest.param(ended_with(), ["script"], id="never-started"),
+]
+
+
+@pytest.mark.parametrize(("process", "broken"), BROKEN)
+def test_failures_of_forced_calls(process: subprocess.CompletedProcess[str], broken: list[str]) -> None:
+    client = ForcedClient(CLIENTS[0], "x.py", unforced=("auto",))
+    assert list(forced_result(client, "a-model", process, []).broken) == broken

@@ -61,8 +61,17 @@ export async function assertRefused(promise, isOfKind, status) {
 export async function run(name, cases) {
   const manifest = new URL(`./node_modules/${name}/package.json`, import.meta.url);
   console.log(JSON.stringify({ version: JSON.parse(readFileSync(manifest)).version }));
+  for (const [name, ask] of Object.entries(cases)) await runCase(name, ask);
+}
+
+/** Runs each case as often as RUNS says; prints a JSON line for each run. */
+export async function runRepeatedly(cases) {
   for (const [name, ask] of Object.entries(cases)) {
-    const detail = await ask().then(() => "", (error) => `${error.name}: ${error.message}`.replaceAll(/\s+/g, " "));
-    console.log(JSON.stringify({ case: name, ok: !detail, detail }));
+    for (let run = 0; run < Number(process.env.RUNS); run++) await runCase(name, ask);
   }
+}
+
+async function runCase(name, ask) {
+  const detail = await ask().then(() => "", (error) => `${error.name}: ${error.message}`.replaceAll(/\s+/g, " "));
+  console.log(JSON.stringify({ case: name, ok: !detail, detail }));
 }

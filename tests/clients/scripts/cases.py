@@ -23,6 +23,8 @@ QUESTION = "Why is the sky blue?"
 TOOLS_QUESTION = "What are the weather and the time in Paris?"
 # Libraries that get structured output by a function call need an upstream that calls the tool.
 PLAN_QUESTION = "Plan a picnic with the tool, if there is one."
+# Without the word tool: the fake API then answers in words unless the call is forced or the answer constrained.
+FORCED_QUESTION = "Plan a picnic."
 IMAGE_QUESTION = "What is in this picture?"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 IMAGE = f"data:image/png;base64,{PNG}"
@@ -120,12 +122,23 @@ def run(distribution: str, *cases: Callable[[], object]) -> None:
     """Prints a JSON line with the client's version, then one for each case, named as its function."""
     _print_json({"version": version(distribution)})
     for case in cases:
-        try:
-            case()
-        except Exception as error:  # any exception of a client is a result
-            _print_json({"case": case.__name__, "ok": False, "detail": _one_line(error)})
-        else:
-            _print_json({"case": case.__name__, "ok": True, "detail": ""})
+        _run_case(case)
+
+
+def run_repeatedly(*cases: Callable[[], object]) -> None:
+    """Runs each case as often as RUNS says; prints a JSON line for each run."""
+    for case in cases:
+        for _ in range(int(os.environ["RUNS"])):
+            _run_case(case)
+
+
+def _run_case(case: Callable[[], object]) -> None:
+    try:
+        case()
+    except Exception as error:  # any exception of a client is a result
+        _print_json({"case": case.__name__, "ok": False, "detail": _one_line(error)})
+    else:
+        _print_json({"case": case.__name__, "ok": True, "detail": ""})
 
 
 def _one_line(error: Exception) -> str:
@@ -135,5 +148,6 @@ def _one_line(error: Exception) -> str:
 
 
 def _print_json(line: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+    # Libraries may have written half a line.
+    sys.stdout.write(f"\n{json.dumps(line)}\n")
     sys.stdout.flush()

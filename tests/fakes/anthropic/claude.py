@@ -1,7 +1,7 @@
 """Claude: the replies of the fake API, which depend on the request and on markers in its prompt.
 
 `[rounds=N]`    N rounds of tool calls
-`[use F {...}]` one call of the tool F with this input
+`[use F {...}]` one call of the tool F with this input, also as constrained output
 `[interleave]`  a second thinking block before the tool calls
 `[redacted]`    a redacted thinking block
 `[pause]`       stop reason `pause_turn` after a web search
@@ -164,12 +164,29 @@ def _structured_output(params: Params, prompt: str) -> list[Block]:
     format_ = output_format(params)
     if not format_:
         return []
-    value = _sample(format_["schema"])
+    schema = format_["schema"]
+    if planned := _PLANNED.search(prompt):
+        return [text(json.dumps(_planned_value(schema, planned[1], json.loads(planned[2]))))]
+    value = _sample(schema)
     if isinstance(value, dict) and isinstance(value.get("arguments"), str):
         schema = next(tool["input_schema"] for _, tool in tools(params) if tool.get("name") == value["name"])
         arguments = "{no JSON}" if "[bad-arguments]" in prompt else json.dumps(_sample(schema))
         value = {**value, "arguments": arguments}
     return [text(json.dumps(value))]
+
+
+def _planned_value(schema: Json, name: str, arguments: Json) -> Any:
+    """The planned call in the shape of `schema`: a list of calls, one call, or only its arguments."""
+    properties = schema.get("properties", {})
+    call = {"name": name, "arguments": arguments}
+    if "calls" in properties:
+        return {"calls": [call]}
+    if "call" in properties:
+        return {"call": call}
+    if properties.keys() == call.keys():
+        as_text = properties["arguments"].get("type") == "string"
+        return {**call, "arguments": json.dumps(arguments)} if as_text else call
+    return arguments
 
 
 def _sample(schema: Json) -> Any:

@@ -1,0 +1,24 @@
+"""Tool calls that real clients force, once each; `python -m tests.clients --forced-tools` repeats them."""
+
+import subprocess
+
+import pytest
+
+from tests.clients.forced import forced_results
+from tests.clients.matrix import FORCED_CLIENTS, ForcedClient
+
+FORCED = [pytest.param(forced, id=forced.script) for forced in FORCED_CLIENTS]
+
+
+@pytest.mark.parametrize("forced", FORCED)
+def test_forced_calls_of_real_clients(forced: ForcedClient) -> None:
+    """A run of each case, where the client can be installed."""
+    try:
+        results = list(forced_results(forced, 1))
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"{forced.client.name} cannot be installed: {error}")
+    for result in results:
+        if not result.runs:
+            pytest.skip(f"{forced.client.name} cannot be started: {result.failures}")
+        assert result.broken == {}
+        assert result.forced
