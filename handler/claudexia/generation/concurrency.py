@@ -1,10 +1,12 @@
 """Run several tasks or read several streams concurrently; the first failure cancels the rest. Large bodies."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import cache
+from threading import Lock
 from typing import TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -19,13 +21,34 @@ async def in_thread_if_large(size: int, work: Callable[[*Ts], T], *args: *Ts) ->
     """`work(*args)`, in a thread if it is on a body of LARGE_BODY bytes or more."""
     if size < LARGE_BODY:
         return work(*args)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), work, *args)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), _without_collections, work, *args)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
     """Few, because each one that works delays the event loop by the interpreter's switch interval of 5 ms."""
     return ThreadPoolExecutor(2, "large-body")
+
+
+_collecting = Lock()
+_paused = 0
+
+
+def _without_collections(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`work(*args)` without collections of cyclic garbage, of which it makes none: while a large body has many
+    objects, each collection halts all threads for up to 100 ms.
+    """
+    global _paused  # noqa: PLW0603  # the collector is one for the process, too
+    with _collecting:
+        _paused += 1
+        gc.disable()
+    try:
+        return work(*args)
+    finally:
+        with _collecting:
+            _paused -= 1
+            if not _paused:
+                gc.enable()
 
 
 async def gather_or_cancel(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:
