@@ -13,6 +13,7 @@ from claudexia.api.http import warnings_header
 from claudexia.errors import APIError
 from claudexia.models import find_model
 from claudexia.translate import estimate_tokens, parse_params, replay_keys, to_message_params
+from claudexia.translate.types import tools
 
 Generator = Callable[[int], bytes]
 
@@ -40,6 +41,65 @@ def upstream_body(body: bytes) -> bytes:
     estimate_tokens(request.params)
     warnings_header(request.warnings)
     return to_json(request.params)
+
+
+def translate_agent(body: bytes) -> None:
+    """Parses and translates `body`, whose earlier thinking is not stored."""
+    params = parse_params(body)
+    model = find_model(params.model, {})
+    replay_keys(params, model)
+    to_message_params(params, model, caching=True, stored_answers={})
+
+
+def forget_tools() -> None:
+    """Lets the next request be the first one with its tools."""
+    tools._recent = tools._RecentTools()
+
+
+def load_all(body: bytes) -> None:
+    """json.loads() of `body` and of the JSON in the arguments of its tool calls."""
+    messages = json.loads(body)["messages"]
+    for message in messages:
+        for call in message.get("tool_calls") or () if isinstance(message, dict) else ():
+            if isinstance(call, dict):
+                json.loads(call["function"].get("arguments") or "{}")
+
+
+def agent_request() -> bytes:
+    """A coding agent's request of 143 kB: 151 messages, of which 50 call a tool, and 40 tools."""
+    words = "Read the file and report what it says about the build. "
+    filters = _object({"field": {"type": "string"}, "value": {"anyOf": [{"type": "string"}, {"type": "null"}]}})
+    properties = {
+        "path": {"type": "string", "description": "The absolute path of the file in the workspace."},
+        "query": {"type": "string", "description": "A regular expression or plain words.", "minLength": 1},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "mode": {"type": "string", "enum": ["fast", "exact", "fuzzy"], "description": "How to match."},
+        "recursive": {"type": "boolean", "default": False},
+        "filters": {"type": "array", "items": filters},
+    }
+    parameters = {**_object(properties), "required": ["path"]}
+    definitions = [
+        {
+            "type": "function",
+            "function": {"name": f"tool_{i}", "description": words * 6, "parameters": parameters},
+        }
+        for i in range(40)
+    ]
+    messages: list[object] = [{"role": "system", "content": words * 150}]
+    for turn in range(50):
+        call_id = f"toolu_{turn:022d}"
+        arguments = {"path": f"/src/module_{turn}.py", "query": "def \\w+", "filters": [{"field": "kind"}]}
+        function = {"name": f"tool_{turn % 40}", "arguments": json.dumps(arguments)}
+        messages += [
+            {"role": "user", "content": words * 4},
+            {
+                "role": "assistant",
+                "content": "I read the file.",
+                "tool_calls": [{"id": call_id, "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": call_id, "content": f'{turn}: "value"\n' * 75},
+        ]
+    return _request(messages, tools=definitions)
 
 
 def _request(messages: Iterable[object] = (_HELLO,), /, **fields: object) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.json_text import dump
 from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
@@ -21,7 +22,7 @@ class ChatCompletions:
     """The API of OpenAI's chat completions."""
 
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
-        return CompletionRequest(parse_params(body))
+        return CompletionRequest(await in_thread_if_large(len(body), parse_params, body))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
         return dump(completion_with_cost(messages, context, cost))

@@ -23,6 +23,7 @@ from claudexia.api.event_stream import EventStreamResponse, while_connected
 from claudexia.api.http import has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.generation.fallbacks import start_with_fallbacks
 from claudexia.generation.generation import (
     Generation,
@@ -276,9 +277,10 @@ class CompletionHandler:
 
     async def _handle(self, context: _RequestContext) -> Response:
         body = await read_body(context.request, self._settings.max_body)
+        size = context.usage.body_size = len(body)
         await context.usage.check_requests()
         report = Report(has_flag(context.request.headers, "strict"))
-        body = replace_unpaired_surrogates(body, report)
+        body = await in_thread_if_large(size, replace_unpaired_surrogates, body, report)
         async with before_deadline(context.request, context.deadline):
             request = await context.api.read(body, context.caller, report)
             if request.origin is None:
@@ -286,9 +288,10 @@ class CompletionHandler:
             self._check_choices(request.params.n or 1)
             try:
                 model_request = await self._model_request(request, context)
-                translated = model_request.translated(self._upstream.hosts(model_request.model_id))
+                hosts = self._upstream.hosts(model_request.model_id)
+                translated = await in_thread_if_large(size, model_request.translated, hosts)
             except APIError as error:
-                raise with_existing_param(error, body) from None
+                raise await in_thread_if_large(size, with_existing_param, error, body) from None
             await context.usage.admit(
                 translated.params,
                 model_request.choices,
@@ -304,11 +307,12 @@ class CompletionHandler:
         params, headers = request.params, context.request.headers
         model = self._model(request, context.key, fallback)
         price_warning = context.usage.check_price(model.id)
+        keys = await in_thread_if_large(context.usage.body_size, replay_keys, params, model)
         return _ModelRequest(
             context,
             request,
             model,
-            await context.thinking.load(replay_keys(params, model)),
+            await context.thinking.load(keys),
             caching=self._settings.prompt_caching and not has_flag(headers, "cache", "off"),
             # The price's is no error in strict mode: the request is sent unchanged.
             extra_warnings=[*filter(None, [price_warning]), *warnings],

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from claudexia.api.request_body import decompressed, in_utf8, too_large
 from claudexia.errors import APIError, shorten
+from claudexia.generation.concurrency import LARGE_BODY, in_thread_if_large
 from claudexia.json_text import dump
 from claudexia.translate.report import MORE, FieldWarning
 
@@ -48,8 +49,9 @@ async def read_body(request: Request, limit: int) -> bytes:
         parts.append(part)
     body, headers = b"".join(parts), request.headers
     if coding := headers.get("content-encoding"):
-        body = decompressed(body, coding, limit)
-    return in_utf8(body, headers.get("content-type", ""))
+        # A small body may become a thousand times as large.
+        body = await in_thread_if_large(LARGE_BODY, decompressed, body, coding, limit)
+    return await in_thread_if_large(len(body), in_utf8, body, headers.get("content-type", ""))
 
 
 def has_flag(headers: Mapping[str, str], flag: str, value: str = "true") -> bool:

@@ -28,6 +28,7 @@ from claudexia.api.event_stream import EventStreamResponse
 from claudexia.api.http import COUNT_TOKENS, MESSAGES, has_flag, read_body, request_deadline, warnings_header
 from claudexia.errors import APIError, invalid_request
 from claudexia.generation.billing import Billing, RequestUsage
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.generation.fallbacks import start_with_fallbacks
 from claudexia.generation.relay import Relay, RelayStreamer
 from claudexia.models import find_model
@@ -104,14 +105,16 @@ class MessagesHandler:
         async with recorded_usage(self._billing, key, record, now) as usage:
             context = _Context(request, key, now, usage, record, deadline)
             body = await read_body(request, self._settings.max_body)
+            usage.body_size = len(body)
             await usage.check_requests()
-            raw = self._raw_request(body, path, context)
+            params = await in_thread_if_large(len(body), _parsed, body)
+            raw = self._raw_request(body, params, path, context)
             async with before_deadline(request, deadline):
                 return await self._respond(raw, context)
 
-    def _raw_request(self, body: bytes, path: str, context: _Context) -> RawRequest:
+    def _raw_request(self, body: bytes, params: dict[str, object], path: str, context: _Context) -> RawRequest:
         """Raises APIError for a request that this gateway or this key does not allow."""
-        params, key, headers = _parsed(body), context.key, context.request.headers
+        key, headers = context.key, context.request.headers
         model = find_model(_model_name(params), self._settings.model_aliases)
         permit_model(key, _model_name(params), model.id)
         if path == MESSAGES and key.limits.max_tokens is not None:

@@ -18,6 +18,7 @@ from claudexia.access.keys import Key
 from claudexia.access.response_store import ResponseStore, StoredResponse
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, shorten
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.translate.report import Report
 from claudexia.translate.request.build import Origin
 from claudexia.translate.request.parse import read_json, validated
@@ -62,13 +63,12 @@ class Responses:
         self._store = store
 
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
-        document = read_json(body)
-        params, given = validated(ResponseCreateParams, document), cast("_Json", document)
+        params, given = await in_thread_if_large(len(body), _read, body)
         if params.store and self._store is None:
             report.at("store").warn("this deployment keeps no responses")
         stored = params.store is not False and self._store is not None
         located, items = await self._conversation(params, given["input"], caller, report)
-        pieces = to_response_pieces(params, located, report)
+        pieces = await in_thread_if_large(len(body), to_response_pieces, params, located, report)
         return ResponsesRequest(
             pieces.params,
             Origin(params, pieces.report),
@@ -229,6 +229,12 @@ def _item_options(context: ResponseContext) -> ItemOptions:
 
 def _frames(events: Sequence[Event]) -> bytes:
     return b"".join(map(named_event, events))
+
+
+def _read(body: bytes) -> tuple[ResponseCreateParams, _Json]:
+    """The request, and its fields as JSON."""
+    document = read_json(body)
+    return validated(ResponseCreateParams, document), cast("_Json", document)
 
 
 def _settings(given: _Json, stored: bool) -> ResponseSettings:

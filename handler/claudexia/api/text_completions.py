@@ -13,12 +13,14 @@ from pydantic_core import from_json, to_json
 from claudexia.api.chat_completions import ChatCompletionEncoder, completion_with_cost
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, missing, unsupported
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.json_text import dump
 from claudexia.translate.report import Report
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.sse import encode
 from claudexia.translate.types.anthropic import Message
 from claudexia.translate.types.openai import ChatCompletion, ChatCompletionChunk, CompletionUsage, FinishReason
+from claudexia.translate.types.params import CompletionCreateParams
 
 TextFinishReason = Literal["stop", "length", "content_filter"]
 
@@ -66,7 +68,7 @@ class TextCompletions:
     """The API of OpenAI's older text completions."""
 
     async def read(self, body: bytes, caller: Caller, report: Report) -> CompletionRequest:
-        return CompletionRequest(parse_params(to_chat_body(body)))
+        return CompletionRequest(await in_thread_if_large(len(body), _parsed, body))
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
         return dump(to_text_completion(completion_with_cost(messages, context, cost)))
@@ -94,6 +96,10 @@ class TextCompletionEncoder(ChatCompletionEncoder):
 def rejected_fields() -> Sequence[str]:
     """The fields of a chat completion request that this API does not have."""
     return list(_REFUSED)
+
+
+def _parsed(body: bytes) -> CompletionCreateParams:
+    return parse_params(to_chat_body(body))
 
 
 def to_chat_body(body: bytes) -> bytes:

@@ -32,6 +32,7 @@ from claudexia.access.limits import MICROS, Limits
 from claudexia.access.output_estimates import MIN_ESTIMATE, OutputEstimates
 from claudexia.access.prices import Prices
 from claudexia.errors import INTERNAL_ERROR, APIError
+from claudexia.generation.concurrency import in_thread_if_large
 from claudexia.generation.generation import Answer, total_usage
 from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
@@ -75,10 +76,15 @@ class Billing:
 
 
 class RequestUsage:
-    """The usage and cost of one request. `answers` are those of the request, as they start."""
+    """The usage and cost of one request.
+
+    answers    those of the request, as they start
+    body_size  bytes of the request's body, as far as it has been read
+    """
 
     def __init__(self, billing: Billing, key: Key, record: RequestRecord, now: datetime) -> None:
         self.answers: Sequence[Answer] = ()
+        self.body_size = 0
         self._billing = billing
         self._key = key
         self._record = record
@@ -130,7 +136,7 @@ class RequestUsage:
         record, max_tokens = self._record, params["max_tokens"]
         record.model, record.choices, record.streamed = params["model"], choices, streamed
         self._limited_by_client = requested_max_tokens is not None
-        tokens = estimate_tokens(params) if self._is_metered else 0
+        tokens = await in_thread_if_large(self.body_size, estimate_tokens, params) if self._is_metered else 0
         estimate = self._billing.output_estimates.get(self._key.id, params["model"])
         output = expected = max_tokens
         if not self._limited_by_client:

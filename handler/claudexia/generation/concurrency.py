@@ -1,11 +1,54 @@
-"""Run several tasks or read several streams concurrently; the first failure cancels the rest."""
+"""Run several tasks or read several streams concurrently; the first failure cancels the rest. Large bodies."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+import gc
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TypeVar
+from functools import cache
+from threading import Lock
+from typing import TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Bytes of a request's body. Below, its translation takes the event loop a few milliseconds, and never more than
+# about 50; a thread would cost more than it saves. Above, other streams go on meanwhile.
+LARGE_BODY = 256 * 1024
+
+
+async def in_thread_if_large(size: int, work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`work(*args)`, in a thread if it is on a body of LARGE_BODY bytes or more."""
+    if size < LARGE_BODY:
+        return work(*args)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), _without_collections, work, *args)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Few, because each one that works delays the event loop by the interpreter's switch interval of 5 ms."""
+    return ThreadPoolExecutor(2, "large-body")
+
+
+_collecting = Lock()
+_paused = 0
+
+
+def _without_collections(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """`work(*args)` without collections of cyclic garbage, of which it makes none: while a large body has many
+    objects, each collection halts all threads for up to 100 ms.
+    """
+    global _paused  # noqa: PLW0603  # the collector is one for the process, too
+    with _collecting:
+        _paused += 1
+        gc.disable()
+    try:
+        return work(*args)
+    finally:
+        with _collecting:
+            _paused -= 1
+            if not _paused:
+                gc.enable()
 
 
 async def gather_or_cancel(jobs: Sequence[Coroutine[object, object, T]]) -> list[T]:

@@ -116,7 +116,9 @@ class AdaptationContext:
     def are_disjoint(self, options: Sequence[Schema | bool], location: Location) -> bool:
         if id(options) not in self._disjoint:
             targets = [_Option(_resolved(option, location, self.references)) for option in options]
-            found = all(self.compare(one, other) for one, other in combinations(targets, 2))
+            found = _have_own_values(targets) or all(
+                self.compare(one, other) for one, other in combinations(targets, 2)
+            )
             self._disjoint[id(options)] = options, found
         return self._disjoint[id(options)][1]
 
@@ -293,6 +295,12 @@ def _resolved(option: Schema | bool, location: Location, references: References)
     return option
 
 
+def _have_own_values(options: "Sequence[_Option]") -> bool:
+    """Whether all options are lists of values, none of which is in two of them."""
+    values = [option.values for option in options if option.values is not None]
+    return len(values) == len(options) and len(frozenset().union(*values)) == sum(map(len, values))
+
+
 class _Option:
     """Shows whether the values of two schemas exclude each other. Read once for all comparisons."""
 
@@ -301,7 +309,7 @@ class _Option:
         self.unknown = isinstance(schema, bool) or "nullable" in schema
         self._schema: Schema = {} if isinstance(schema, bool) else schema
         values = _values(self._schema)
-        self._values = None if values is None else frozenset(_by_equality(values))
+        self.values = None if values is None else frozenset(_by_equality(values))
         names = types(self._schema) if values is None else _types_of(values)
         # Integers count as numbers.
         self._types = {"number" if name == "integer" else name for name in names}
@@ -314,7 +322,7 @@ class _Option:
     def is_disjoint(self, other: "_Option", context: AdaptationContext) -> bool:
         if self.unknown or other.unknown:
             return self.never or other.never
-        if self._values is not None and other._values is not None and self._values.isdisjoint(other._values):
+        if self.values is not None and other.values is not None and self.values.isdisjoint(other.values):
             return True
         if self._types and other._types and not self._types & other._types:
             return True

@@ -2,12 +2,30 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+_PIECE = 500
 
 _Item = TypeVar("_Item")
 # A list that is checked up to its first invalid item: an error reports one, and collecting one error per
 # item takes pydantic hundreds of times as long as reading the items.
 Items = Annotated[list[_Item], Field(fail_fast=True)]
+
+
+def _in_pieces(given: object, validate: ValidatorFunctionWrapHandler) -> object:
+    if not isinstance(given, list) or len(given) <= _PIECE:
+        return validate(given)
+    items: list[object] = []
+    try:
+        for start in range(0, len(given), _PIECE):
+            items += validate(given[start : start + _PIECE])
+    except ValidationError:
+        return validate(given)  # the index in the error is that in the whole list
+    return items
+
+
+# For lists that may be long: pydantic keeps other threads from running while it validates a list.
+IN_PIECES = WrapValidator(_in_pieces)
 
 
 class Params(BaseModel):

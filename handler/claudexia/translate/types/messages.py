@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from claudexia.translate.types.base import Cacheable, Items, Params
+from claudexia.translate.types.base import IN_PIECES, Cacheable, Items, Params
 
 _NonBlank = Annotated[str, Field(pattern=r"\S")]
 _ServerCallId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
@@ -133,11 +133,14 @@ class SearchResultBlock(Cacheable):
     citations: Citations | None = None
 
 
-ResultParts = Items[
-    Annotated[
-        TextPart | ImagePart | FilePart | ImageBlock | DocumentBlock | SearchResultBlock,
-        Field(discriminator="type"),
-    ]
+ResultParts = Annotated[
+    Items[
+        Annotated[
+            TextPart | ImagePart | FilePart | ImageBlock | DocumentBlock | SearchResultBlock,
+            Field(discriminator="type"),
+        ]
+    ],
+    IN_PIECES,
 ]
 
 
@@ -231,32 +234,38 @@ class ServerToolResultBlock(Cacheable):
     content: dict[str, object]
 
 
-UserParts = Items[
-    Annotated[
-        TextPart
-        | ImagePart
-        | FilePart
-        | AudioPart
-        | ImageBlock
-        | DocumentBlock
-        | SearchResultBlock
-        | ToolResultBlock,
-        Field(discriminator="type"),
-    ]
+UserParts = Annotated[
+    Items[
+        Annotated[
+            TextPart
+            | ImagePart
+            | FilePart
+            | AudioPart
+            | ImageBlock
+            | DocumentBlock
+            | SearchResultBlock
+            | ToolResultBlock,
+            Field(discriminator="type"),
+        ]
+    ],
+    IN_PIECES,
 ]
-AssistantParts = Items[
-    Annotated[
-        TextPart
-        | RefusalPart
-        | ThinkingBlock
-        | RedactedThinkingBlock
-        | ToolUseBlock
-        | InputJSONDelta
-        | ServerToolUseBlock
-        | WebSearchToolResultBlock
-        | ServerToolResultBlock,
-        Field(discriminator="type"),
-    ]
+AssistantParts = Annotated[
+    Items[
+        Annotated[
+            TextPart
+            | RefusalPart
+            | ThinkingBlock
+            | RedactedThinkingBlock
+            | ToolUseBlock
+            | InputJSONDelta
+            | ServerToolUseBlock
+            | WebSearchToolResultBlock
+            | ServerToolResultBlock,
+            Field(discriminator="type"),
+        ]
+    ],
+    IN_PIECES,
 ]
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator
 
-from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
+from claudexia.translate.types.base import IN_PIECES, CacheControl, Items, Params, PromptCacheOptions
 from claudexia.translate.types.messages import ChatMessage, TextPart
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName, shared
 
@@ -212,7 +212,9 @@ class CompletionCreateParams(Params):
     model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
     messages: Annotated[
-        Items[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES), Composed("messages, system")
+        Annotated[Items[ChatMessage], IN_PIECES],
+        Field(min_length=1, max_length=MAX_MESSAGES),
+        Composed("messages, system"),
     ]
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
 
