@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -315,9 +316,9 @@ def _usage(draft: _Draft, random: Random) -> None:
                     "server_tool_use",
                 )
             )
-            place["usage"][name] = random.choice(wrong)
+            place["usage"][name] = deepcopy(random.choice(wrong))
         elif isinstance(place, dict) and "usage" in place and random.random() < 0.2:
-            place["usage"] = random.choice(wrong)
+            place["usage"] = deepcopy(random.choice(wrong))
 
 
 def _error_event(draft: _Draft, random: Random) -> None:

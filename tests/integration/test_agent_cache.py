@@ -128,6 +128,6 @@ def test_breakpoints_above_claudes_limit_are_reported() -> None:
         raw = create(model="claude-sonnet-5-5", messages=messages)
     assert (
         raw.headers["x-claudexia-warnings"]
-        == "cache_control: Claude takes 4 cache breakpoints, so 2 of 6 were left out"
+        == "messages[0].content[0].cache_control: Claude takes 4 cache breakpoints, so 2 of 6 were left out"
     )
     assert count_breakpoints(upstream.bodies[0]) == 4

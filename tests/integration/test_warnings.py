@@ -106,7 +106,7 @@ REPORTED: list[tuple[str, dict[str, Any]]] = [
         "name": "patch", "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /a/"}}}}]}),
     ("web_search_options.search_context_size", {"web_search_options": {"search_context_size": "low"}}),
     ("prompt_cache_retention", {"prompt_cache_retention": "24h"}),
-    ("cache_control", {"messages": [{"role": "user", "content": [
+    ("messages[0].content[0].cache_control", {"messages": [{"role": "user", "content": [
         {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}] * 5}]}),
     ("messages[1]", {"messages": messages_of("user", "assistant")}),
     ("messages", {"messages": messages_of("assistant", "user")}),
