@@ -8,14 +8,14 @@ import asyncio
 import statistics
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.fake_upstream import PAUSING
 from tests.benchmarks.jobs import Api, Job
 from tests.benchmarks.load import Answer, Connection
-from tests.benchmarks.processes import Server, Servers
+from tests.benchmarks.processes import Server, Servers, server
 
 _CLEANUP_SECONDS = 0.02  # for a relay to clean up after its last response
 SHORT = 3
@@ -25,15 +25,19 @@ OTHER_APIS: tuple[Api, ...] = ("responses", "messages")
 
 @dataclass(frozen=True)
 class Sizes:
-    """The numbers of requests in one pass: by number of deltas, short ones, and timed ones."""
+    """The numbers of requests in one pass: by number of deltas, short ones, timed ones, streams at once, and
+    repeated ones, few and many.
+    """
 
     events: Mapping[int, int]
     requests: int
     timed: int
+    streams: int
+    repeated: tuple[int, int]
 
 
-FULL = Sizes(events={200: 12, 2000: 3}, requests=50, timed=40)
-SMALLEST = Sizes(events={5: 1}, requests=1, timed=1)
+FULL = Sizes(events={200: 12, 2000: 3}, requests=50, timed=40, streams=64, repeated=(2_000, 20_000))
+SMALLEST = Sizes(events={5: 1}, requests=1, timed=1, streams=2, repeated=(2, 20))
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int
         row = f"CPU µs per request, {api}, {SHORT} deltas streamed"
         yield await _cpu(row, servers, Job(SHORT, api=api), sizes.requests, sizes.requests, turn)
     yield await _first_token(servers, sizes.timed)
+    yield await _logged(servers, sizes.requests, turn)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 
 
@@ -97,6 +102,14 @@ async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, tur
         for answer in answers[relay]:
             relay.check(answer)
     return Pair(row, used[servers.gateway], used[servers.pass_through])
+
+
+async def _logged(servers: Servers, requests: int, turn: int) -> Pair:
+    """With a log line and metrics for each request, as on Lambda."""
+    logging = {"POWERTOOLS_LOG_LEVEL": "INFO", "BENCHMARK_METRICS": "on"}
+    with server("gateway", servers.core, servers.upstream.url, **logging) as gateway:
+        row = f"CPU µs per request, {SHORT} deltas streamed, logged"
+        return await _cpu(row, replace(servers, gateway=gateway), Job(SHORT), requests, requests, turn)
 
 
 async def _first_token(servers: Servers, times: int) -> Pair:

@@ -65,7 +65,9 @@ def server(module: str, core: int | None, *arguments: str, **more: str) -> Itera
         # The socket listens before the process starts, so that no connection is refused.
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(descriptor), *arguments]
-        process = subprocess.Popen(command, env={**environ, **more}, pass_fds=[descriptor])
+        process = subprocess.Popen(
+            command, env={**environ, **more}, pass_fds=[descriptor], stdout=subprocess.DEVNULL
+        )
     try:
         _pin(process.pid, core)
         yield Server(port, process.pid)
