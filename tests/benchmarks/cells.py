@@ -15,7 +15,7 @@ from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.fake_upstream import PAUSING
 from tests.benchmarks.jobs import Api, Job
 from tests.benchmarks.load import Answer, Connection
-from tests.benchmarks.processes import Server, Servers, server
+from tests.benchmarks.processes import Server, Servers
 
 _CLEANUP_SECONDS = 0.02  # for a relay to clean up after its last response
 SHORT = 3
@@ -73,7 +73,11 @@ async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int
         row = f"CPU µs per request, {api}, {SHORT} deltas streamed"
         yield await _cpu(row, servers, Job(SHORT, api=api), sizes.requests, sizes.requests, turn)
     yield await _first_token(servers, sizes.timed)
-    yield await _logged(servers, sizes.requests, turn)
+    row, logged = (
+        f"CPU µs per request, {SHORT} deltas streamed, logged",
+        replace(servers, gateway=servers.logged),
+    )
+    yield await _cpu(row, logged, Job(SHORT), sizes.requests, sizes.requests, turn)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 
 
@@ -102,14 +106,6 @@ async def _cpu(row: str, servers: Servers, job: Job, times: int, units: int, tur
         for answer in answers[relay]:
             relay.check(answer)
     return Pair(row, used[servers.gateway], used[servers.pass_through])
-
-
-async def _logged(servers: Servers, requests: int, turn: int) -> Pair:
-    """With a log line and metrics for each request, as on Lambda."""
-    logging = {"POWERTOOLS_LOG_LEVEL": "INFO", "BENCHMARK_METRICS": "on"}
-    with server("gateway", servers.core, servers.upstream.url, **logging) as gateway:
-        row = f"CPU µs per request, {SHORT} deltas streamed, logged"
-        return await _cpu(row, replace(servers, gateway=gateway), Job(SHORT), requests, requests, turn)
 
 
 async def _first_token(servers: Servers, times: int) -> Pair:
