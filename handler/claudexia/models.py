@@ -126,10 +126,14 @@ def find_model(name: str, aliases: Mapping[str, str]) -> ClaudeModel:
     """The model for `name`, which is an alias, an id with or without its date, an id with a dotted version, or
     the id of another host of Claude.
 
-    A Claude id without a row gets
-    the row `unknown`. Any other name raises APIError 404 `model_not_found`.
+    A Claude id without a row gets the row `unknown`. Any other name raises APIError 404 `model_not_found`.
     """
-    model_id = claude_id(_resolve_alias(name.strip(), aliases).lower()).replace(".", "-")
+    full_name = _resolve_alias(name.strip(), aliases)
+    return KNOWN.get(full_name) or _find_model(full_name, name)
+
+
+def _find_model(full_name: str, name: str) -> ClaudeModel:
+    model_id = claude_id(full_name.lower()).replace(".", "-")
     if len(model_id) > _MAX_ID:
         raise model_not_found(name)
     if not _ID.fullmatch(model_id):

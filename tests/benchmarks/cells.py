@@ -8,7 +8,7 @@ import asyncio
 import statistics
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tests.benchmarks.cold_import import ColdImport
@@ -25,15 +25,19 @@ OTHER_APIS: tuple[Api, ...] = ("responses", "messages")
 
 @dataclass(frozen=True)
 class Sizes:
-    """The numbers of requests in one pass: by number of deltas, short ones, and timed ones."""
+    """The numbers of requests in one pass: by number of deltas, short ones, timed ones, streams at once, and
+    repeated ones, few and many.
+    """
 
     events: Mapping[int, int]
     requests: int
     timed: int
+    streams: int
+    repeated: tuple[int, int]
 
 
-FULL = Sizes(events={200: 12, 2000: 3}, requests=50, timed=40)
-SMALLEST = Sizes(events={5: 1}, requests=1, timed=1)
+FULL = Sizes(events={200: 12, 2000: 3}, requests=50, timed=40, streams=64, repeated=(2_000, 20_000))
+SMALLEST = Sizes(events={5: 1}, requests=1, timed=1, streams=2, repeated=(2, 20))
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ async def measure(servers: Servers, imports: ColdImport, sizes: Sizes, turn: int
         row = f"CPU µs per request, {api}, {SHORT} deltas streamed"
         yield await _cpu(row, servers, Job(SHORT, api=api), sizes.requests, sizes.requests, turn)
     yield await _first_token(servers, sizes.timed)
+    row, logged = (
+        f"CPU µs per request, {SHORT} deltas streamed, logged",
+        replace(servers, gateway=servers.logged),
+    )
+    yield await _cpu(row, logged, Job(SHORT), sizes.requests, sizes.requests, turn)
     yield Pair("cold import, CPU ms", *imports.measure(turn))
 
 

@@ -1,7 +1,7 @@
 """A fake Messages API that responds at once, so that a benchmark measures the work of the relays only.
 
 One HTTP chunk per event, as from the API. The prompt names the number of deltas, since a gateway may raise
-max_tokens. The response is one write, except for PAUSING: its first delta is sent alone and the rest a little later.
+max_tokens. The response is one write, except for PAUSING and HOLDING: the first delta is sent alone and the rest later.
 The events are built as in the echo; the head and the padding are the API's. `processes.py` runs it.
 """
 
@@ -17,8 +17,11 @@ from tests.benchmarks.http_server import HTTPConnection, serve
 
 MODEL = "claude-sonnet-5-5"
 PAUSING = "claude-haiku-5-5"
+HOLDING = "claude-opus-5-5"
 
-_PAUSE = 0.004  # seconds; long enough for a relay to send the first delta
+HOLDING_SECONDS = 2.0  # long enough for many streams to start
+# Long enough for a relay to send the first delta.
+_PAUSES = {PAUSING: 0.004, HOLDING: HOLDING_SECONDS}  # seconds
 
 _WORDS = [
     "Once",
@@ -114,9 +117,9 @@ class _Connection(HTTPConnection):
         if not deltas:
             raise ValueError("the prompt has no number of deltas")
         opening, rest = _response(int(deltas[1]))
-        if request["model"] == PAUSING:
+        if pause := _PAUSES.get(request["model"]):
             self.transport.write(opening)
-            asyncio.get_running_loop().call_later(_PAUSE, self.transport.write, rest)
+            asyncio.get_running_loop().call_later(pause, self.transport.write, rest)
         else:
             self.transport.write(opening + rest)
 

@@ -2,6 +2,7 @@
 
 KEY is its only key, unless CLAUDEXIA_TABLE names a DynamoDB table with keys, or BENCHMARK_KEYS has the initial items of
 a table in memory: JSON, pairs of a sort key and an item. BENCHMARK_SECRET names the secret with the upstream's key.
+BENCHMARK_METRICS enables metrics.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ def _gateway(upstream: str) -> FastAPI:
         anthropic_api_key_secret=secret,
         api_keys={} if name or items else {"benchmark": KEY},
         table=name,
+        metrics=bool(os.environ.get("BENCHMARK_METRICS")),
         limits_on_failure="closed",  # so that a failure to count is an error and not measured
     )
     return create_app(settings, table=asyncio.run(_in_memory(items)) if items else None)

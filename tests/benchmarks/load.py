@@ -11,7 +11,7 @@ from typing import Self
 from tests.benchmarks.fake_upstream import words
 
 _READ = 1 << 18
-_PATIENCE = 30.0
+_PATIENCE = 60.0  # seconds; the first request waits for the start of its server
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 # The text of the first delta, which is the same in both vendors' events.
 _FIRST = words(1)[0].encode()

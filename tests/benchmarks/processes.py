@@ -36,25 +36,31 @@ class Server:
 
 @dataclass(frozen=True)
 class Servers:
-    """`core` is for measured processes, `other_core` for all others; None if cores cannot be chosen."""
+    """`core` is for measured processes, `other_core` for all others; None if cores cannot be chosen.
+
+    `logged` is a gateway that logs each request and counts it in metrics, as on Lambda.
+    """
 
     core: int | None
     other_core: int | None
     upstream: Server
     gateway: Server
+    logged: Server
     pass_through: Server
 
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """Starts all three servers, ready for connections, and ends them on exit."""
+    """Starts all servers, ready for connections, and ends them on exit."""
     measured_core, other_core = _cores()
     _pin(0, other_core)
     with ExitStack() as stack:
         upstream = stack.enter_context(server("fake_upstream", other_core))
         gateway = stack.enter_context(server("gateway", measured_core, upstream.url))
+        logging = {"POWERTOOLS_LOG_LEVEL": "INFO", "BENCHMARK_METRICS": "on"}
+        logged = stack.enter_context(server("gateway", measured_core, upstream.url, **logging))
         pass_through = stack.enter_context(server("pass_through", measured_core, upstream.url))
-        yield Servers(measured_core, other_core, upstream, gateway, pass_through)
+        yield Servers(measured_core, other_core, upstream, gateway, logged, pass_through)
 
 
 @contextmanager
@@ -65,7 +71,9 @@ def server(module: str, core: int | None, *arguments: str, **more: str) -> Itera
         # The socket listens before the process starts, so that no connection is refused.
         port, descriptor = listener.getsockname()[1], listener.fileno()
         command = [sys.executable, "-m", f"tests.benchmarks.{module}", str(descriptor), *arguments]
-        process = subprocess.Popen(command, env={**environ, **more}, pass_fds=[descriptor])
+        process = subprocess.Popen(
+            command, env={**environ, **more}, pass_fds=[descriptor], stdout=subprocess.DEVNULL
+        )
     try:
         _pin(process.pid, core)
         yield Server(port, process.pid)

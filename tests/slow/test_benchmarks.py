@@ -25,6 +25,10 @@ ROWS = (
     "cold, from the start, five limits",
     "user-and-system, 1 kB",
     "base64-file, 1 kB",
+    "CPU µs per request, 3 deltas streamed, logged",
+    "CPU µs per event, 2 streams at once",
+    "resident kB, 2 open streams",
+    "resident kB after 20 and 2 requests",
 )
 
 
@@ -44,3 +48,5 @@ def test_the_smallest_run_prints_all_rows() -> None:
         figures = re.search(rf"^{row} +(.+)$", process.stdout, re.MULTILINE)
         assert figures, f"no row {row!r} in\n{process.stdout}"
         assert len(figures[1].split()) == 5
+    by_memory = re.findall(r"^ *(256|512|1,024|1,769)((?: +[\d.,]+){5})$", process.stdout, re.MULTILINE)
+    assert [memory for memory, _ in by_memory] == ["256", "512", "1,024", "1,769"]

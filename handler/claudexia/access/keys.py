@@ -132,8 +132,10 @@ async def authenticate(headers: Mapping[str, str], store: KeyStore, now: datetim
     Raises APIError 401 if it is not valid.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    in_header = headers.get("x-api-key") or headers.get("api-key", "")
-    secret = token.strip() if scheme.lower() == "bearer" else in_header
+    if scheme.lower() == "bearer":
+        secret = token.strip()
+    else:
+        secret = headers.get("x-api-key") or headers.get("api-key", "")
     if not secret:
         raise _unauthorized(_ABSENT)
     intact = checksum_holds(secret)

@@ -60,8 +60,8 @@ class _BatchingSender:
 
     The caller of put() does not suspend while it has more to read, so a turn of the loop means that there is no
     more. The first frame of a turn is sent immediately: it may be the only one, and it may be the first token.
-    The others are sent when the loop turns, by a task. The same task sends a frame of `keep_alive` after
-    `keepalive` seconds without a send.
+    The others are sent when the loop turns, by a task. A task also sends a frame of `keep_alive` after
+    `keepalive` seconds without a send. Most short responses need neither.
     """
 
     def __init__(self, send: Send, keepalive: float, keep_alive: Callable[[], bytes]) -> None:
@@ -72,13 +72,13 @@ class _BatchingSender:
         self._last_send = self._loop.time()
         self._batch: list[bytes] = []
         self._is_first = True  # no frame has been sent in this turn of the loop
-        self._flush_due = asyncio.Event()
         self._send_lock = asyncio.Lock()
-        self._task = asyncio.create_task(self._run())
+        self._task: asyncio.Task[None] | None = None  # the latest
+        self._silence = self._loop.call_later(keepalive, self._on_silence)
 
     async def put(self, frame: bytes) -> None:
-        """Raises what a send of the task has raised."""
-        if self._task.done():
+        """Raises what a send of a task has raised."""
+        if self._task and self._task.done():
             self._task.result()
         self._batch.append(frame)
         if self._is_first:
@@ -90,32 +90,35 @@ class _BatchingSender:
 
     async def flush(self) -> None:
         async with self._send_lock:
-            if self._batch:
+            while self._batch:  # also what comes during a send
                 data = b"".join(self._batch)
                 self._batch.clear()
                 self._last_send = self._loop.time()
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     def stop(self) -> None:
-        self._task.cancel()
+        self._silence.cancel()
+        self._batch.clear()
+        if self._task:
+            self._task.cancel()
 
     def _on_turn(self) -> None:
         self._is_first = True
-        if self._batch:
-            self._flush_due.set()
+        self._start_flush()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout_at(self._last_send + self._keepalive):
-                    await self._flush_due.wait()
-            except TimeoutError:
-                if self._loop.time() - self._last_send >= self._keepalive:
-                    self._last_send = self._loop.time()  # also if there is nothing to send
-                    if frame := self._keep_alive():
-                        self._batch.append(frame)
-            self._flush_due.clear()
-            await self.flush()
+    def _on_silence(self) -> None:
+        silence = self._loop.time() - self._last_send
+        if silence >= self._keepalive:
+            silence = 0.0  # also if there is nothing to send
+            if frame := self._keep_alive():
+                self._batch.append(frame)
+                self._start_flush()
+        self._silence = self._loop.call_later(self._keepalive - silence, self._on_silence)
+
+    def _start_flush(self) -> None:
+        """Starts a task unless one is running, which sends these frames too, or has failed, see put()."""
+        if self._batch and (not self._task or (self._task.done() and not self._task.exception())):
+            self._task = self._loop.create_task(self.flush())
 
 
 class EventStreamResponse(Response):

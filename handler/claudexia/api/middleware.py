@@ -2,8 +2,8 @@
 
 import os
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
@@ -140,7 +140,7 @@ class RequestMiddleware:
         trace = _TRACE_ROOT.search(headers.get("x-amzn-trace-id", ""))
         cold, self._cold = self._cold, False
         record = RequestRecord(
-            request_id=f"req_{uuid4().hex}",
+            request_id=f"req_{secrets.token_hex(16)}",
             correlation_id=next(filter(_ID.fullmatch, candidates), None),
             trace_id=trace[1] if trace else None,
             cold_start=cold,

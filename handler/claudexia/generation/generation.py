@@ -239,7 +239,10 @@ async def start_generations(
     await gather_or_cancel([append() for _ in range(count)])
 
 
-async def close_generations(generations: Iterable[Generation]) -> None:
+async def close_generations(generations: Sequence[Generation]) -> None:
+    if len(generations) == 1:
+        await generations[0].aclose()
+        return
     async with AsyncExitStack() as stack:  # closes each of them, even if closing another one fails
         for generation in generations:
             stack.push_async_callback(generation.aclose)

@@ -12,9 +12,8 @@ if not _had_botocore:
 
 from aws_lambda_powertools import Logger  # noqa: E402
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter  # noqa: E402
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit  # noqa: E402
 
 if not _had_botocore:
     del sys.modules["botocore"]
 
-__all__ = ["EphemeralMetrics", "LambdaPowertoolsFormatter", "Logger", "MetricUnit"]
+__all__ = ["LambdaPowertoolsFormatter", "Logger"]

@@ -107,11 +107,15 @@ class RequestRecord:
             self.outcome = "ok"
 
     def log_fields(self) -> dict[str, Value]:
-        """The fields of the log line, by name."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}
+        """The fields of the log line that are known, by name."""
+        values = ((name, getattr(self, name)) for name in _LOGGED)
+        return {name: value for name, value in values if value is not None}
 
     def put_into(self, scope: MutableMapping[str, object]) -> None:
         scope[_IN_SCOPE] = self
+
+
+_LOGGED = [each.name for each in fields(RequestRecord) if not each.name.startswith("_")]
 
 
 def record_of(scope: Mapping[str, object]) -> RequestRecord:

@@ -152,7 +152,12 @@ class HTTPHostClient:
     async def _post(self, url: httpx.URL, body: bytes, headers: httpx.Headers | None = None) -> httpx.Response:
         """`headers` replaces those that all requests have."""
         signed = await self._host.authentication.headers("POST", str(url), headers or self._headers, body)
-        request = httpx.Request("POST", url, headers=signed, content=body, extensions=self._extensions)
+        # As a stream, the body gets no headers from httpx, which looks for each of them first.
+        added = [(b"Host", url.netloc), (b"Content-Length", b"%d" % len(body))]
+        stream = httpx.ByteStream(body)
+        request = httpx.Request(
+            "POST", url, headers=[*added, *signed.raw], stream=stream, extensions=self._extensions
+        )
         with _as_api_errors():
             response = await self._transport.handle_async_request(request)
         self._forget_refused(response)

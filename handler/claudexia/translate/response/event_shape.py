@@ -116,13 +116,13 @@ def check_stop(stop_reason: object, content: list[ContentBlock]) -> None:
 
 def valid_usage(source: object) -> Usage:
     """The `usage` of a message or an event: numbers that are no counts, and other wrong types, are left out."""
-    usage = source.get("usage") if isinstance(source, Mapping) else None
-    return cast("Usage", _valid_counts(usage)) if isinstance(usage, Mapping) else {}
+    usage = source.get("usage") if isinstance(source, dict) else None
+    return cast("Usage", _valid_counts(usage)) if isinstance(usage, dict) else {}
 
 
 def _valid_counts(usage: Mapping[str, object]) -> dict[str, object]:
     return {
-        key: _valid_counts(value) if isinstance(value, Mapping) else value
+        key: _valid_counts(value) if isinstance(value, dict) else value
         for key, value in usage.items()
         if isinstance(value, _usage_type(key)) and value is not True and value is not False
         if not isinstance(value, int) or 0 <= value <= _MAX_COUNT

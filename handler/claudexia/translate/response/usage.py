@@ -30,9 +30,9 @@ def _sum(first: Mapping[str, object], second: Mapping[str, object]) -> Mapping[s
         known = total.get(key)
         if known is None:
             total[key] = value
-        elif isinstance(known, int | float) and isinstance(value, int | float):
+        elif isinstance(known, (int, float)) and isinstance(value, (int, float)):
             total[key] = known + value
-        elif isinstance(known, Mapping) and isinstance(value, Mapping):
+        elif isinstance(known, dict) and isinstance(value, dict):
             total[key] = _sum(known, value)
     return total
 
