@@ -98,6 +98,12 @@ def dynamo_table(now: Now) -> Iterator[Table]:
 tables = pytest.mark.parametrize(
     "open_table", [pytest.param(memory_table, id="memory"), pytest.param(dynamo_table, id="dynamodb")]
 )
+# The same for `requests` concurrent ones. moto copies the whole item at each write, so that the time grows with the
+# square of their number; tests/slow/test_burst_on_dynamodb.py runs 200 on DynamoDB.
+tables_and_requests = pytest.mark.parametrize(
+    ("open_table", "requests"),
+    [pytest.param(memory_table, 200, id="memory"), pytest.param(dynamo_table, 60, id="dynamodb")],
+)
 
 
 @dataclass

@@ -19,4 +19,4 @@ def test_200_concurrent_requests_stay_within_the_limit(limits: Limits, maximum: 
         table = table_at(table_url, clock, PATIENCE)
         with gateway(upstream, table=table, now=clock, api_keys={}, limits_on_failure="closed") as url:
             kept = table_at(table_url, clock, PATIENCE)
-            assert_burst_stays_within(maximum, Deployment(url, clock, FaultyTable(kept), kept), limits)
+            assert_burst_stays_within(maximum, Deployment(url, clock, FaultyTable(kept), kept), limits, 200)

@@ -10,7 +10,7 @@ from claudexia.access.limiter import Admission, Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits
 from claudexia.errors import APIError
 from claudexia.storage.table import Change, Item, ItemKey, Table
-from tests.helpers.tables import Clock, OpenTable, key_counters, tables
+from tests.helpers.tables import Clock, OpenTable, dynamo_table, key_counters, memory_table, tables
 
 ITEM = ItemKey("METER#k", "counters")
 MANY = 10**12
@@ -204,9 +204,11 @@ def size_of(item: Item) -> int:
     return size
 
 
-@pytest.mark.parametrize(("requests", "kilobytes"), [(1, 1), (15, 1), (200, 8)])
-@tables
-def test_size_of_the_item_with_open_requests(open_table: OpenTable, requests: int, kilobytes: int) -> None:
+@pytest.mark.parametrize(
+    ("requests", "kilobytes", "open_table"),
+    [(1, 1, memory_table), (15, 1, memory_table), (200, 8, memory_table), (15, 1, dynamo_table)],
+)
+def test_size_of_the_item_with_open_requests(requests: int, kilobytes: int, open_table: OpenTable) -> None:
     """Each further KB costs a further unit per write. The requests have begun during the last three minutes."""
 
     async def work(table: Table, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from claudexia.access.limiter import Admission, Limiter, TableFailurePolicy
 from claudexia.access.limits import Limits, bounded_max_tokens
 from claudexia.errors import APIError
 from claudexia.storage.table import ItemKey, Table, int_of
-from tests.helpers.tables import Clock, FaultyTable, OpenTable, key_counters, tables
+from tests.helpers.tables import Clock, FaultyTable, OpenTable, key_counters, tables, tables_and_requests
 
 ALL = Limits(
     requests_per_minute=10,
@@ -68,25 +68,28 @@ def run_work(open_table: OpenTable, work: Work) -> None:
         asyncio.run(work(table, clock))
 
 
-LIMITS_OF_100 = {
-    "requests": Limits(requests_per_minute=100),
-    "tokens": Limits(tokens_per_minute=10_000),
-    "streams": Limits(concurrent_streams=100),
-    "day": Limits(usd_per_day_micros=100_000),
-    "month": Limits(usd_per_month_micros=100_000),
+# Limits that allow so many requests at once.
+LIMITS: dict[str, Callable[[int], Limits]] = {
+    "requests": lambda requests: Limits(requests_per_minute=requests),
+    "tokens": lambda requests: Limits(tokens_per_minute=100 * requests),
+    "streams": lambda requests: Limits(concurrent_streams=requests),
+    "day": lambda requests: Limits(usd_per_day_micros=1000 * requests),
+    "month": lambda requests: Limits(usd_per_month_micros=1000 * requests),
 }
 
 
-@pytest.mark.parametrize("name", LIMITS_OF_100)
-@tables
-def test_exactly_100_of_200_concurrent_requests_pass(open_table: OpenTable, name: str) -> None:
+@pytest.mark.parametrize("name", LIMITS)
+@tables_and_requests
+def test_exactly_as_many_concurrent_requests_pass_as_allowed(
+    open_table: OpenTable, requests: int, name: str
+) -> None:
     async def work(table: Table, clock: Clock) -> None:
-        limiter = make_limiter(table, clock)
-        admissions = await admitted(limiter, LIMITS_OF_100[name], 200)
-        assert len(admissions) == 100
+        limiter, allowed = make_limiter(table, clock), requests // 2
+        admissions = await admitted(limiter, LIMITS[name](allowed), requests)
+        assert len(admissions) == allowed
         await asyncio.gather(*(admission.settle(10, 100) for admission in admissions))
-        settled = {"requests": 100, "tokens": 1000, "streams": 0, "day": 10_000, "month": 10_000}
-        assert (await claimed(table))[name] == settled[name]
+        settled = {"requests": 1, "tokens": 10, "streams": 0, "day": 100, "month": 100}
+        assert (await claimed(table))[name] == allowed * settled[name]
 
     run_work(open_table, work)
 

@@ -284,7 +284,7 @@ def test_thinking_that_a_host_refused_is_deleted_but_not_what_another_host_signe
                 "signature": "s",
                 **({"host": host} if host else {}),
             }
-            await store.save("k1", turn, [thinking, {"type": "tool_use", "id": turn}], now)
+            await store.save("k1", [turn], [thinking, {"type": "tool_use", "id": turn}], now)
         caller = CallerThinking(store, "k1", now)
         turns = ["toolu_1", "toolu_2", "toolu_3"]
         await caller.load(turns)

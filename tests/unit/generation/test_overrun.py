@@ -1,4 +1,4 @@
-"""200 requests at once overrun a limit by no more than one reservation, on both tables."""
+"""Requests at once overrun a limit by no more than one reservation, on both tables."""
 
 import asyncio
 from typing import Any, NamedTuple, cast
@@ -14,7 +14,7 @@ from claudexia.errors import APIError
 from claudexia.generation.billing import Billing, RequestUsage
 from claudexia.observability.record import RequestRecord
 from claudexia.storage.table import Table
-from tests.helpers.tables import Clock, OpenTable, key_counters, tables
+from tests.helpers.tables import Clock, OpenTable, key_counters, tables_and_requests
 
 MODEL, MAX_TOKENS = "claude-haiku-4-5", 64_000  # $1 in and $5 out per million
 PARAMS: Any = {
@@ -100,9 +100,13 @@ BURSTS: list[tuple[str, list[int], tuple[int, bool, int | None], int]] = [
 @pytest.mark.parametrize(
     ("before", "answer", "reservation"), [pytest.param(*rest, id=name) for name, *rest in BURSTS]
 )
-@tables
-def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
-    open_table: OpenTable, before: list[int], answer: tuple[int, bool, int | None], reservation: int
+@tables_and_requests
+def test_concurrent_requests_overrun_a_limit_by_one_request_at_most(
+    open_table: OpenTable,
+    requests: int,
+    before: list[int],
+    answer: tuple[int, bool, int | None],
+    reservation: int,
 ) -> None:
     day, minute = 1_000_000, 50_000
     for limits in (Limits(usd_per_day_micros=day), Limits(tokens_per_minute=minute)):
@@ -111,22 +115,24 @@ def test_200_concurrent_requests_overrun_a_limit_by_one_request_at_most(
             gateway = Gateway(table, clock, limits)
             for tokens in before:
                 asyncio.run(gateway.burst((tokens, False, None)))
-            outcome = asyncio.run(gateway.burst(*[answer] * 200))
+            outcome = asyncio.run(gateway.burst(*[answer] * requests))
         assert outcome.micros <= day + 5 * reservation + INPUT
         assert outcome.tokens <= minute + reservation + INPUT
-        assert len(outcome.codes) < 200, "some pass"
+        assert len(outcome.codes) < requests, "some pass"
 
 
 @pytest.mark.parametrize("before", [2, 100, 4096, 6000])
-@tables
-def test_unexpectedly_long_streams_end_once_the_budget_is_spent(open_table: OpenTable, before: int) -> None:
+@tables_and_requests
+def test_unexpectedly_long_streams_end_once_the_budget_is_spent(
+    open_table: OpenTable, requests: int, before: int
+) -> None:
     day, reservation = 1_000_000, 5 * max(before, 4096)
     clock = Clock()
     with open_table(clock) as table:
         gateway = Gateway(table, clock, Limits(usd_per_day_micros=day))
         asyncio.run(gateway.burst((before, False, None)))
-        outcome = asyncio.run(gateway.burst(*[(64_000, True, None)] * 200))
+        outcome = asyncio.run(gateway.burst(*[(64_000, True, None)] * requests))
     running = day // reservation + 1
     assert outcome.micros <= day + reservation + INPUT + running * (5 * PIECE // 4 + 2 * INPUT)
     assert "insufficient_quota" in outcome.codes
-    assert len(outcome.codes) == 200
+    assert len(outcome.codes) == requests
