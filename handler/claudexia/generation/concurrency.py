@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import cache
 from threading import Lock
+from time import monotonic
 from typing import TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -30,18 +31,28 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, "large-body")
 
 
+# Seconds. What other requests leave in cycles is not collected meanwhile.
+_MAX_PAUSE = 1.0
 _collecting = Lock()
 _paused = 0
+_paused_at = 0.0
 
 
 def _without_collections(work: Callable[[*Ts], T], *args: *Ts) -> T:
     """`work(*args)` without collections of cyclic garbage, of which it makes none: while a large body has many
-    objects, each collection halts all threads for up to 100 ms.
+    objects, each collection halts all threads for up to 100 ms. Where such bodies follow each other without a
+    gap, a body that begins after _MAX_PAUSE does not prolong the pause.
     """
-    global _paused  # noqa: PLW0603  # the collector is one for the process, too
+    global _paused, _paused_at  # noqa: PLW0603  # the collector is one for the process, too
     with _collecting:
-        _paused += 1
-        gc.disable()
+        if not _paused:
+            _paused_at = monotonic()
+        late = monotonic() - _paused_at > _MAX_PAUSE
+        if not late:
+            _paused += 1
+            gc.disable()
+    if late:
+        return work(*args)
     try:
         return work(*args)
     finally:

@@ -30,7 +30,7 @@ from claudexia.settings import Settings
 
 NAMESPACE = "Claudexia"
 # Others, such as /models and /messages/count_tokens, generate nothing.
-_COUNTED = {"/chat/completions", "/completions", "/messages", "/responses"}
+_COUNTED = {"/chat/completions", "/completions", "/responses", "/messages"}
 _FAILED = {"error", "refused", "deadline"}
 _THROTTLED = {"rate_limit_exceeded", "insufficient_quota"}
 _MAX_DIMENSION_LENGTH = 255
