@@ -89,7 +89,6 @@ ALL: Dimensions = ()
 WARM = {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}
 MODEL, ANA = (("model", "claude-opus-5-5"),), (("key", "ana"),)
 
-GENERATING = ("/chat/completions", "/completions", "/responses", "/messages")
 CASES: list[tuple[str, RecordFields, dict[str, str], MetricSums]] = [
     ("successful", SUCCESSFUL, WARM, {ALL: NUMBERS, MODEL: NUMBERS, ANA: {"Requests": 1, "Cost": 2.5}}),
     ("no metrics of a key", SUCCESSFUL, {**WARM, "METRICS_PER_KEY": "off"}, {ALL: NUMBERS, MODEL: NUMBERS}),
@@ -106,7 +105,6 @@ CASES: list[tuple[str, RecordFields, dict[str, str], MetricSums]] = [
     ("one host only", {"upstream": "anthropic"}, WARM, {ALL: ZEROS}),
     ("several hosts", {"upstream": "aws", "failed_upstreams": ["bedrock failed"]}, {**WARM, "UPSTREAM": "bedrock,aws", "AWS_REGION": "us-east-1", "ANTHROPIC_AWS_WORKSPACE_ID": "w"},
      {ALL: ZEROS, (("upstream", "aws"),): {"Requests": 1, "Errors": 0, "FailedAttempts": 1}}),
-    *((f"route {endpoint}", {"endpoint": endpoint}, WARM, {ALL: ZEROS}) for endpoint in GENERATING),
     ("another route", {"endpoint": "/health"}, WARM, {}),
     ("another route, cold", {"endpoint": "/health"}, {}, {ALL: {"ColdStarts": 1}}),
 ]  # fmt: skip
