@@ -73,6 +73,15 @@ def run_script(client: Client, request: Mapping[str, str], script: str = "") -> 
         return subprocess.CompletedProcess(command, 1, "", f"it took more than {_SECONDS} s")
 
 
+def install(client: Client) -> None:
+    """Installs what the client's scripts need. Raises OSError or subprocess.CalledProcessError if that fails."""
+    if client.script.endswith(".mjs"):
+        _node_packages()
+    else:
+        command = python_command(Path("-c"), client.packages)
+        subprocess.run([*command, "pass"], check=True, capture_output=True, text=True)
+
+
 def _node(script: str) -> list[str]:
     place = _node_packages()
     return [str(place / "node_modules" / ".bin" / "node"), str(place / script)]

@@ -414,14 +414,44 @@ def test_a_table_that_fails() -> None:
         client = deployed.client(deployed.key())
         kept = client.responses.create(model=MODEL, input="a")
         deployed.table.fault = "throttled"
-        lost = client.responses.create(model=MODEL, input="a")
+        raw = client.responses.with_raw_response.create(model=MODEL, input="a")
+        lost = raw.parse()
         assert lost.output_text
+        assert lost.store is False  # type: ignore[attr-defined]  # the SDK's model does not name it
+        assert raw.headers["x-claudexia-warnings"] == "store: the response could not be stored"
         with pytest.raises(openai.InternalServerError) as caught:
             client.responses.create(model=MODEL, input="b", previous_response_id=kept.id)
         assert caught.value.status_code == 503
         deployed.table.fault = ""
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(lost.id)
+
+
+def test_a_stream_whose_response_is_not_stored_says_so_at_its_end() -> None:
+    """The headers have been sent by then."""
+    with deployment(FakeAnthropic()) as deployed:
+        client = deployed.client(deployed.key())
+        client.responses.create(model=MODEL, input="a")  # so that the key is known
+        deployed.table.fault = "throttled"
+        events = [event.to_dict() for event in client.responses.create(model=MODEL, input="a", stream=True)]
+    assert events[-1]["type"] == "response.completed"
+    responses: list[Any] = [event["response"] for event in events if "response" in event]
+    assert [response["store"] for response in responses] == [True, True, False]
+
+
+@pytest.mark.parametrize("strict", ["false", "true"])
+def test_a_warning_of_saving_comes_beside_the_others(strict: str) -> None:
+    with deployment(FakeAnthropic()) as deployed:
+        client = deployed.client(deployed.key())
+        client.responses.create(model=MODEL, input="a")
+        deployed.table.fault = "throttled"
+        fields: dict[str, Any] = {} if strict == "true" else {"prompt_cache_key": "k"}
+        raw = client.responses.with_raw_response.create(
+            model=MODEL, input="a", store=True, extra_headers={"x-claudexia-strict": strict}, **fields
+        )
+    *others, last = raw.headers["x-claudexia-warnings"].split("; ")
+    assert last == "store: the response could not be stored"
+    assert [warning.partition(":")[0] for warning in others] == [*fields]
 
 
 RENAMED: Any = {

@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,11 @@ FOLDER = Path(__file__).parents[1] / "clients" / "readers"
 TEXT = "Hello there\u2028one\u2029two\x85three \u00e9\U0001f600"
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 PING = {"type": "ping"}
-EMPTY = '"delta":{},"logprobs":null,"finish_reason":null'
+EMPTY = b'"delta":{},"logprobs":null,"finish_reason":null'
+
+
+# What a reader requests, as arguments of httpx and requests.
+Request = Mapping[str, Any]
 
 
 class Got(NamedTuple):
@@ -41,15 +46,15 @@ class Situation(NamedTuple):
     expected: Got
 
 
-def situations() -> dict[str, Situation]:
-    events = text_events(TEXT)
+def situations(text: str = TEXT) -> dict[str, Situation]:
+    events = text_events(text)
     pinged = [part for event in events for part in (event, PING)]
-    begun = TEXT.split(" ", maxsplit=1)[0]
+    begun = text.split(" ", maxsplit=1)[0]
     # The first four events end with the first word.
     return {
-        "pings": Situation([sse(PING, *pinged)], Got(TEXT)),
-        "silence-first": Situation([sse(events[0]), threading.Event(), sse(*events[1:])], Got(TEXT)),
-        "silence-in-the-text": Situation([sse(*events[:4]), threading.Event(), sse(*events[4:])], Got(TEXT)),
+        "pings": Situation([sse(PING, *pinged)], Got(text)),
+        "silence-first": Situation([sse(events[0]), threading.Event(), sse(*events[1:])], Got(text)),
+        "silence-in-the-text": Situation([sse(*events[:4]), threading.Event(), sse(*events[4:])], Got(text)),
         "error": Situation([sse(*events[:4], PING, ERROR)], Got(begun, "Overloaded")),
         "error-after-silence": Situation(
             [sse(*events[:4]), threading.Event(), sse(ERROR)], Got(begun, "Overloaded")
@@ -57,35 +62,65 @@ def situations() -> dict[str, Situation]:
     }
 
 
-def recorded(situation: Situation) -> bytes:
-    """The gateway's stream. A silence ends after two frames that fill it."""
-    body = {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    headers = {"authorization": f"Bearer {KEY}"}
+class Spoken(NamedTuple):
+    """An API: its request, what fills a silence, and the situations that are tried with it."""
+
+    path: str
+    body: dict[str, Any]
+    filler: bytes
+    situations: tuple[str, ...]
+    text: str = TEXT
+
+    def request(self, base_url: str) -> Request:
+        body = {"model": "claude-haiku-4-5", "stream": True, **self.body}
+        return {
+            "url": base_url + self.path,
+            "json": body,
+            "headers": {"authorization": f"Bearer {KEY}"},
+        }
+
+
+# The Messages API has the upstream's bytes, in which some readers take other characters for the end of a line.
+PLAIN = "Hello there \u00e9\U0001f600"
+MESSAGES = [{"role": "user", "content": "Hi"}]
+SOME = ("pings", "silence-in-the-text", "error")
+APIS = {
+    "chat": Spoken("/chat/completions", {"messages": MESSAGES}, EMPTY, tuple(situations())),
+    "responses": Spoken("/responses", {"input": "Hi"}, b"event: response.in_progress", SOME),
+    "messages": Spoken("/messages", {"messages": MESSAGES, "max_tokens": 50}, b"event: ping", SOME, PLAIN),
+}
+ENOUGH = 3  # fillers; a stream without silence has one at most
+
+
+def recorded(api: Spoken, situation: Situation) -> bytes:
+    """The gateway's stream. A silence ends after the frames that fill it."""
     data = b""
     with (
         gateway(Upstream(Reply(situation.pieces)), keepalive=0.05) as url,
-        httpx.stream(
-            "POST", f"{url}/chat/completions", json=body, headers=headers, timeout=PATIENCE
-        ) as response,
+        httpx.stream("POST", **api.request(url), timeout=PATIENCE) as response,
     ):
         for part in response.iter_bytes():
             data += part
-            if data.count(EMPTY.encode()) >= 2:
+            if data.count(api.filler) >= ENOUGH:
                 for piece in situation.pieces:
                     if isinstance(piece, threading.Event):
                         piece.set()
     return data
 
 
-SITUATIONS = situations()
-
-
 @pytest.fixture(scope="module")
 def replayed() -> Iterator[str]:
     """The URL of a server that replays the recording of a situation below /SITUATION/v1."""
-    streams = {name: recorded(situation) for name, situation in SITUATIONS.items()}
+    streams = {
+        f"/{situation}/v1{api.path}": recorded(api, situations(api.text)[situation])
+        for api in APIS.values()
+        for situation in api.situations
+    }
     for name, stream in streams.items():
-        assert (EMPTY.encode() in stream) == ("silence" in name)
+        assert not re.search(rb"^:", stream, re.MULTILINE), name  # no comments
+        if name.endswith(APIS["chat"].path):
+            assert b"event:" not in stream
+            assert (EMPTY in stream) == ("silence" in name)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -94,7 +129,7 @@ def replayed() -> Iterator[str]:
             pass
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for event in streams[scope["path"].split("/")[1]].split(b"\n\n")[:-1]:
+        for event in streams[scope["path"]].split(b"\n\n")[:-1]:
             await send({"type": "http.response.body", "body": event + b"\n\n", "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -107,19 +142,24 @@ class ReaderError(Exception):
 
 
 def content(data: str | bytes) -> str:
-    chunk = json.loads(data)
-    if "error" in chunk:
-        raise ReaderError(chunk["error"]["message"])
-    return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
+    """The text of an event of any of the APIs."""
+    event = json.loads(data)
+    if error := event.get("error") or event.get("response", {}).get("error"):
+        raise ReaderError(error["message"])
+    if "type" not in event:
+        return "".join(choice["delta"].get("content") or "" for choice in event["choices"])
+    if event["type"] == "content_block_delta":
+        return str(event["delta"]["text"])
+    return str(event["delta"]) if event["type"] == "response.output_text.delta" else ""
 
 
-def openai_go(url: str) -> Iterator[str]:
+def openai_go(request: Request) -> Iterator[str]:
     """An empty line ends an event, also after a comment; without data, that is JSON that cannot be read.
 
     https://github.com/openai/openai-go/blob/main/packages/ssestream/ssestream.go
     """
     data = b""
-    for line in httpx.post(url, timeout=PATIENCE).content.split(b"\n")[:-1]:
+    for line in httpx.post(**request, timeout=PATIENCE).content.split(b"\n")[:-1]:
         if line:
             name, _, value = line.partition(b":")
             data += value.removeprefix(b" ") + b"\n" if name == b"data" else b""
@@ -130,13 +170,13 @@ def openai_go(url: str) -> Iterator[str]:
             data = b""
 
 
-def go_openai(url: str) -> Iterator[str]:
+def go_openai(request: Request) -> Iterator[str]:
     """Lines that are not data are collected, and are read as one error with the error frame.
 
     https://github.com/sashabaranov/go-openai/blob/master/stream_reader.go
     """
     others = b""
-    for raw in httpx.post(url, timeout=PATIENCE).content.split(b"\n"):
+    for raw in httpx.post(**request, timeout=PATIENCE).content.split(b"\n"):
         line = raw.strip()
         data = re.sub(rb"^data:\s*", b"", line)
         if re.match(rb'data:\s*{"error":', line):
@@ -153,21 +193,21 @@ def lines(found: Iterator[str]) -> Iterator[str]:
     for line in found:
         if line.startswith("data:") and line != "data: [DONE]":
             yield content(line[5:])
-        assert not line or line.startswith("data:"), line
+        assert not line or line.startswith(("data:", "event:")), line
 
 
-def httpx_lines(url: str) -> Iterator[str]:
-    with httpx.stream("POST", url, timeout=PATIENCE) as response:
+def httpx_lines(request: Request) -> Iterator[str]:
+    with httpx.stream("POST", **request, timeout=PATIENCE) as response:
         yield from lines(response.iter_lines())
 
 
-def requests_lines(url: str) -> Iterator[str]:
-    with requests.post(url, stream=True, timeout=PATIENCE) as response:
+def requests_lines(request: Request) -> Iterator[str]:
+    with requests.post(**request, stream=True, timeout=PATIENCE) as response:
         response.encoding = "utf-8"
         yield from lines(map(str, response.iter_lines(decode_unicode=True)))
 
 
-REBUILT: Mapping[str, Callable[[str], Iterator[str]]] = {
+REBUILT: Mapping[str, Callable[[Request], Iterator[str]]] = {
     "openai-go": openai_go,
     "go-openai": go_openai,
     "httpx": httpx_lines,
@@ -175,26 +215,60 @@ REBUILT: Mapping[str, Callable[[str], Iterator[str]]] = {
 }
 
 
-def check(reader: Callable[[str], Got], url: str, situation: str) -> None:
-    got = reader(f"{url}/{situation}/v1/chat/completions")
-    expected = SITUATIONS[situation].expected
+def cases(**readers: Sequence[str]) -> pytest.MarkDecorator:
+    """A case for each situation of an API and each of its readers."""
+    found = [
+        pytest.param(reader, api, situation, id=f"{reader}-{api}-{situation}")
+        for api, names in readers.items()
+        for reader in names
+        for situation in APIS[api].situations
+    ]
+    return pytest.mark.parametrize(("name", "api", "situation"), found)
+
+
+def check(reader: Callable[[str], Got], url: str, situation: str, api: str = "chat") -> None:
+    got = reader(f"{url}/{situation}/v1{APIS[api].path}")
+    expected = situations(APIS[api].text)[situation].expected
     assert got.text == expected.text
     assert (expected.error or "") in (got.error or "")
     assert (got.error is None) == (expected.error is None), got.error
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("name", REBUILT)
-def test_line_readers(replayed: str, name: str, situation: str) -> None:
+@cases(chat=[*REBUILT], responses=["openai-go", "httpx", "requests"], messages=["httpx", "requests"])
+def test_line_readers(replayed: str, name: str, api: str, situation: str) -> None:
     def reader(url: str) -> Got:
         texts: list[str] = []
         try:
-            texts.extend(REBUILT[name](url))
+            texts.extend(REBUILT[name]({"url": url}))
         except ReaderError as error:
             return Got("".join(texts), str(error))
         return Got("".join(texts))
 
-    check(reader, replayed, situation)
+    check(reader, replayed, situation, api)
+
+
+SILENCE = 20.0  # seconds; the gateway fills it after 15
+LIVE = {"chat": "openai-go", "responses": "openai-go", "messages": "httpx"}
+
+
+def live(api: str, silence: float) -> list[str]:
+    """The texts of the events that a reader gets from a gateway with default settings."""
+    events, ended = text_events(APIS[api].text), threading.Event()
+    upstream = Upstream(Reply([sse(*events[:4]), ended, sse(*events[4:])]))
+    with gateway(upstream) as url, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: list(REBUILT[LIVE[api]](APIS[api].request(url))))
+        assert upstream.requested.wait(PATIENCE)
+        ended.wait(silence)  # only the upstream's silence ends with it
+        ended.set()
+        return reading.result(PATIENCE)
+
+
+def test_a_long_silence_with_the_default_interval() -> None:
+    with ThreadPoolExecutor(len(APIS)) as pool:
+        silent = dict(zip(APIS, pool.map(lambda api: live(api, SILENCE), APIS), strict=True))
+    for api, texts in silent.items():
+        assert "".join(texts) == APIS[api].text
+        assert len(texts) > len(live(api, 0)), api  # an event more
 
 
 def run(command: list[str], **environment: str) -> Got:
@@ -208,7 +282,7 @@ def run(command: list[str], **environment: str) -> Got:
     return Got(**json.loads(done.stdout.rstrip("\n").split("\n")[-1]))
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("situation", APIS["chat"].situations)
 def test_huggingface_hub(replayed: str, situation: str) -> None:
     command = python_command(FOLDER / "huggingface_reader.py", ["huggingface_hub>=2.4,<3"])
     check(lambda url: run(command, READ_URL=url), replayed, situation)
@@ -222,8 +296,11 @@ def node() -> Path:
     return node_project("claudexia-readers", packages, [FOLDER / "node_readers.mjs"])
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
-@pytest.mark.parametrize("name", ["fetch-event-source", "continuedev", "eventsource-parser"])
-def test_node_readers(replayed: str, node: Path, name: str, situation: str) -> None:
+@cases(
+    chat=["fetch-event-source", "continuedev", "eventsource-parser"],
+    responses=["fetch-event-source", "eventsource-parser"],
+    messages=["fetch-event-source", "eventsource-parser"],
+)
+def test_node_readers(replayed: str, node: Path, name: str, api: str, situation: str) -> None:
     command = [str(node / "node_modules" / ".bin" / "node"), str(node / "node_readers.mjs")]
-    check(lambda url: run(command, READ_URL=url, READER=name), replayed, situation)
+    check(lambda url: run(command, READ_URL=url, READER=name), replayed, situation, api)

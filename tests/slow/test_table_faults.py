@@ -1,6 +1,8 @@
 """Responses of the gateway while its table fails, with a DynamoDB over sockets and injected faults."""
 
 import asyncio
+import base64
+import random
 import threading
 from itertools import product
 from typing import Any
@@ -16,7 +18,7 @@ from tests.fakes.anthropic.server import FakeAnthropic
 from tests.fakes.aws import CODES, REGION
 from tests.helpers.deployment import REQUEST, Deployment, deployment
 from tests.helpers.gateway_process import gateway_process
-from tests.helpers.serving import Reply, Upstream, gateway, sse, text_events
+from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, text_events
 from tests.helpers.tables import NAME, Clock, faulty_dynamodb, table_at
 from tests.helpers.waiting import PATIENCE
 from tests.integration.test_thinking_loop import run_tool_loop
@@ -139,15 +141,19 @@ def test_a_tool_loop_works_without_stored_thinking() -> None:
             run_tool_loop([client], "weather [rounds=2]", streamed, model="claude-sonnet-5-5")
 
 
+def table_environment(url: str) -> dict[str, str]:
+    return {
+        "CLAUDEXIA_TABLE": NAME, "AWS_ENDPOINT_URL_DYNAMODB": url,
+        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["throttled", "timeout"])
 def test_table_failures_are_a_metric(kind: str) -> None:
     """The failing requests go to a separate process, because the first one may see timeouts on a busy machine."""
     with faulty_dynamodb() as (table, table_url):
         secrets = asyncio.run(create_keys(table_url, Clock()))
-        env = {
-            "CLAUDEXIA_API_KEYS": "", "CLAUDEXIA_TABLE": NAME, "AWS_ENDPOINT_URL_DYNAMODB": table_url,
-            "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION,
-        }  # fmt: skip
+        env = {**table_environment(table_url), "CLAUDEXIA_API_KEYS": ""}
         with gateway_process(Upstream(), **env) as served_process:
             assert outcome(post_with_retries(served_process.url, secrets["known"], stream=True)) == (
                 200,
@@ -162,6 +168,41 @@ def test_table_failures_are_a_metric(kind: str) -> None:
         assert not any(secret in process.stdout + process.stderr for secret in secrets.values())
     assert served_process.requests[-1].get("key") == "known"
     assert [line.get("key") for line in failed_process.requests] == [None]
+
+
+QUESTION, ANSWER = "a-private-question", "a-private-answer"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("stored_in", "kind"),
+    [("memory", "too_large"), ("table", "too_large"), ("table", "throttled"), ("table", "denied")],
+)
+def test_a_response_that_is_not_stored_is_logged_and_counted_without_content(
+    stored_in: str, kind: str, streamed: bool
+) -> None:
+    """One that is too large has 4.4 MB after compression."""
+    size = 4_400_000 if kind == "too_large" else 10
+    padding = base64.b64encode(random.Random(1).randbytes(size)).decode()  # noqa: S311  # no secret
+    body = {"model": REQUEST["model"], "input": f"{QUESTION} {padding}", "store": True, "stream": streamed}
+    upstream = Upstream(Reply([sse(*text_events(ANSWER))]))
+    with faulty_dynamodb() as (table, table_url):
+        table.fault = kind if kind in CODES else ""
+        env = table_environment(table_url) if stored_in == "table" else {}
+        with gateway_process(upstream, **env) as process:
+            headers = {"authorization": f"Bearer {KEY}"}
+            response = httpx.post(f"{process.url}/responses", json=body, headers=headers, timeout=PATIENCE)
+    assert response.status_code == 200
+    assert ANSWER in response.text
+    given = response.headers.get("x-claudexia-warnings")
+    assert given == (None if streamed else "store: the response could not be stored")
+    assert kind in [line["kind"] for line in process.metrics if "TableFailures" in line]
+    warned = [line for line in process.lines if line.get("message") == "a table operation failed"]
+    assert {(line["level"], line["kind"]) for line in warned} == {("WARNING", kind)}
+    (logged,) = process.requests
+    assert (logged["outcome"], logged["warnings"]) == ("ok", ["store"])
+    output = process.stdout + process.stderr
+    assert not [text for text in (QUESTION, ANSWER, padding[:12]) if text in output]
 
 
 def test_limits_hold_when_clocks_differ_at_the_edge_of_a_minute() -> None:

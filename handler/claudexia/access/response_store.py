@@ -41,7 +41,8 @@ class StoredResponse(NamedTuple):
 class ResponseStore(Protocol):
     """Responses by API key id and response id."""
 
-    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> None: ...
+    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
+        """Whether the response is stored now."""
 
     async def load(self, key_id: str, response_id: str, now: datetime) -> StoredResponse | None:
         """Raises APIError 503 if the table fails."""
@@ -51,24 +52,30 @@ class ResponseStore(Protocol):
 
 
 class MemoryResponseStore:
-    """Keeps responses in this process. Above `max_bytes`, the least recently used one is deleted first."""
+    """Keeps responses in this process. Above `max_bytes`, the least recently used one is deleted first.
 
-    def __init__(self, kept: timedelta, max_bytes: int = _MAX_MEMORY) -> None:
+    `on_error` is called with `too_large` if a response is larger than MAX_BYTES.
+    """
+
+    def __init__(self, kept: timedelta, on_error: OnError, max_bytes: int = _MAX_MEMORY) -> None:
         self._kept = kept
+        self._on_error = on_error
         self._max_bytes = max_bytes
         self._bytes = 0
         # (key id, response id) -> (expiry, compressed JSON)
         self._entries: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
 
-    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> None:
+    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
         data = _encode(stored)
         if len(data) > MAX_BYTES:
-            return
+            self._on_error("too_large")
+            return False
         await self.delete(key_id, stored.response["id"])
         self._entries[key_id, stored.response["id"]] = (now + self._kept, data)
         self._bytes += len(data)
         while self._bytes > self._max_bytes:
             await self.delete(*next(iter(self._entries)))
+        return True
 
     async def load(self, key_id: str, response_id: str, now: datetime) -> StoredResponse | None:
         expires, data = self._entries.get((key_id, response_id), (now, b""))
@@ -96,15 +103,15 @@ class TableResponseStore:
         self._kept = kept
         self._on_error = on_error
 
-    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> None:
+    async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
         """The first part is written last: without it, no other is looked for."""
         data = _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
-            return
+            return False
         if not _ID.fullmatch(stored.response["id"]):
             self._on_error("bad_id")
-            return
+            return False
         partition = _partition(key_id, stored.response["id"])
         expires = int((now + self._kept).timestamp())
         parts = [data[start : start + _PART_BYTES] for start in range(0, len(data), _PART_BYTES)]
@@ -117,6 +124,8 @@ class TableResponseStore:
             await self._table.put(_part_key(partition, 0), first)
         except TableError as error:
             self._on_error(error.kind)
+            return False
+        return True
 
     async def load(self, key_id: str, response_id: str, now: datetime) -> StoredResponse | None:
         if not _ID.fullmatch(response_id):

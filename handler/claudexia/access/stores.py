@@ -63,4 +63,4 @@ def _response_store(days: int, table: Table | None, on_error: OnError) -> Respon
     if not days:
         return None
     kept = timedelta(days=days)
-    return TableResponseStore(table, kept, on_error) if table else MemoryResponseStore(kept)
+    return TableResponseStore(table, kept, on_error) if table else MemoryResponseStore(kept, on_error)

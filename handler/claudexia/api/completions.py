@@ -100,8 +100,8 @@ class CompletionAPI(Protocol):
         `messages` are as they started: ids and models, one per choice.
         """
 
-    async def save(self, message: Message, context: ResponseContext) -> None:
-        """Called with a complete message before its response ends."""
+    async def save(self, message: Message, context: ResponseContext) -> FieldWarning | None:
+        """Called with a complete message before its response ends. Returns a warning if it is not saved."""
 
 
 class _RequestContext(NamedTuple):
@@ -142,6 +142,7 @@ class _ModelRequest:
     caching: bool
     extra_warnings: Sequence[FieldWarning]
     _translations: dict[HostName, _Translation] = field(default_factory=dict, init=False)
+    _save_warnings: list[FieldWarning] = field(default_factory=list, init=False)
 
     @property
     def model_id(self) -> str:
@@ -183,7 +184,7 @@ class _ModelRequest:
         found: dict[FieldWarning, None] = {}
         for request, retry_report in map(self.of, generations):
             found |= dict.fromkeys((*request.warnings, *retry_report.warnings))
-        return [*found, *self.extra_warnings]
+        return [*found, *self.extra_warnings, *self._save_warnings]
 
     def response_context(self, generations: Sequence[Generation]) -> ResponseContext:
         params = self.request.params
@@ -200,7 +201,9 @@ class _ModelRequest:
         context, message = self.context, generation.message
         if self.of(generation).request.stores_thinking:
             await context.thinking.save(message, generation.host)
-        await context.api.save(message, self.response_context([generation]))
+        if warning := await context.api.save(message, self.response_context([generation])):
+            self._save_warnings.append(warning)
+            context.record.warnings += field_names([warning.param])
 
     def _translate(self, host: HostClient) -> MessageRequest:
         translated = to_message_params(
@@ -376,7 +379,8 @@ class CompletionHandler:
         body = context.api.body(messages, response_context, context.usage.shown_cost())
         context.record.end()
         await context.usage.close()
-        headers = {**headers, **context.usage.cost_headers()}
+        warnings = warnings_header(request.warnings(generations))  # those of saving are new
+        headers = {**headers, **warnings, **context.usage.cost_headers()}
         return Response(body, headers=headers, media_type="application/json")
 
     def _streamed(

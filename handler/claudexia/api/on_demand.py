@@ -16,7 +16,7 @@ from claudexia.api.completions import Caller, CompletionAPI, CompletionRequest, 
 from claudexia.generation.billing import Billing
 from claudexia.generation.streaming import Encoder
 from claudexia.settings import Settings
-from claudexia.translate.report import Report
+from claudexia.translate.report import FieldWarning, Report
 from claudexia.translate.types.anthropic import Message
 from claudexia.upstream import Upstream
 
@@ -43,8 +43,8 @@ class _CompletionAPIOnDemand:
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> Encoder:
         return self._api().encoder(messages, context)
 
-    async def save(self, message: Message, context: ResponseContext) -> None:
-        await self._api().save(message, context)
+    async def save(self, message: Message, context: ResponseContext) -> FieldWarning | None:
+        return await self._api().save(message, context)
 
 
 def text_completions() -> CompletionAPI:

@@ -19,7 +19,7 @@ from claudexia.access.response_store import ResponseStore, StoredResponse
 from claudexia.api.completions import Caller, CompletionRequest, ResponseContext
 from claudexia.errors import APIError, invalid_request, shorten
 from claudexia.generation.concurrency import in_thread_if_large
-from claudexia.translate.report import Report
+from claudexia.translate.report import FieldWarning, Report
 from claudexia.translate.request.build import Origin
 from claudexia.translate.request.parse import read_json, validated
 from claudexia.translate.request.responses import LocatedItem, ResponsePieces, to_response_pieces
@@ -87,14 +87,17 @@ class Responses:
     def encoder(self, messages: Sequence[Message], context: ResponseContext) -> "ResponseEncoder":
         return ResponseEncoder(messages[0], context)
 
-    async def save(self, message: Message, context: ResponseContext) -> None:
+    async def save(self, message: Message, context: ResponseContext) -> FieldWarning | None:
         request = cast("ResponsesRequest", context.request)
         if request.stored and self._store:
             response = cast("_Json", _whole(message, context))
             key = response["id"].removeprefix("resp_")
             items = [_with_id(item, f"{key}_i{index}") for index, item in enumerate(request.input)]
             caller = context.caller
-            await self._store.save(caller.key_id, StoredResponse(response, items), caller.now)
+            if not await self._store.save(caller.key_id, StoredResponse(response, items), caller.now):
+                cast("ResponseSettings", request.settings)["store"] = False  # for what is not sent yet
+                return FieldWarning("store", "the response could not be stored")
+        return None
 
     async def _conversation(
         self, params: ResponseCreateParams, given: str | list[_Json], caller: Caller, report: Report

@@ -8,9 +8,13 @@ const request = { method: "POST", headers: { "content-type": "application/json" 
 const url = process.env.READ_URL;
 const texts = [];
 
-function take(chunk) {
-  if (chunk.error) throw new Error(chunk.error.message);
-  for (const choice of chunk.choices) texts.push(choice.delta.content ?? "");
+// Takes an event of any of the APIs.
+function take(event) {
+  const error = event.error ?? event.response?.error;
+  if (error) throw new Error(error.message);
+  if (event.type === "response.output_text.delta") texts.push(event.delta);
+  else if (event.type === "content_block_delta") texts.push(event.delta.text);
+  else if (!event.type) for (const choice of event.choices) texts.push(choice.delta.content ?? "");
 }
 
 function takeData(data) {

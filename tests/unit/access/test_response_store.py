@@ -37,11 +37,11 @@ class Stores:
         self.store: ResponseStore = (
             TableResponseStore(self.table, KEPT, self.errors.append)
             if kind == "table"
-            else MemoryResponseStore(KEPT)
+            else MemoryResponseStore(KEPT, self.errors.append)
         )
 
-    def save(self, response: StoredResponse, key: str = "me") -> None:
-        asyncio.run(self.store.save(key, response, self.clock()))
+    def save(self, response: StoredResponse, key: str = "me") -> bool:
+        return asyncio.run(self.store.save(key, response, self.clock()))
 
     def load(self, id_: str = "resp_1", key: str = "me") -> StoredResponse | None:
         return asyncio.run(self.store.load(key, id_, self.clock()))
@@ -60,7 +60,7 @@ def stores(request: pytest.FixtureRequest) -> Stores:
 
 @pytest.mark.parametrize("size", [0, 10, 400_000, 2_000_000])
 def test_what_was_saved_is_loaded(stores: Stores, size: int) -> None:
-    stores.save(stored(size))
+    assert stores.save(stored(size))
     assert stores.load() == stored(size)
     assert stores.load(key="other") is None
     assert stores.load("resp_2") is None
@@ -94,19 +94,21 @@ def test_a_deleted_one_is_gone(stores: Stores, size: int) -> None:
 
 
 def test_one_that_is_too_large_is_not_kept(stores: Stores) -> None:
-    stores.save(stored(2 * MAX_BYTES))
+    assert not stores.save(stored(2 * MAX_BYTES))
     assert stores.load() is None
-    assert stores.errors in ([], ["too_large"])
+    assert stores.errors == ["too_large"]
 
 
 def test_memory_is_bounded() -> None:
-    store, now = MemoryResponseStore(KEPT, max_bytes=2_000_000), Clock()()
+    errors: list[str] = []
+    store, now = MemoryResponseStore(KEPT, errors.append, max_bytes=2_000_000), Clock()()
     for number in range(5):
         asyncio.run(store.save("me", stored(1_000_000, f"resp_{number}"), now))
     found = [number for number in range(5) if asyncio.run(store.load("me", f"resp_{number}", now))]
     assert found[-1] == 4
     assert 0 < len(found) < 5
     assert found == list(range(5 - len(found), 5))
+    assert errors == []  # a response makes room for itself
 
 
 def test_each_part_fits_into_an_item() -> None:
@@ -128,9 +130,9 @@ def test_a_missing_part_is_no_response() -> None:
 
 def test_a_table_that_fails() -> None:
     stores = Stores("table")
-    stores.save(stored())
+    assert stores.save(stored())
     stores.table.fault = "throttled"
-    stores.save(stored(id_="resp_2"))
+    assert not stores.save(stored(id_="resp_2"))
     for act in (stores.load, stores.delete):
         with pytest.raises(APIError) as caught:
             act()

@@ -4,6 +4,7 @@ The tests count executed lines of Python and calls into C, which are the same on
 is not counted: the sizes of its results are checked instead, and `tests.benchmarks` measures its time.
 """
 
+import gc
 import json
 from functools import partial
 from itertools import pairwise
@@ -144,3 +145,25 @@ def test_an_endless_event_is_an_upstream_error(piece: int, end: bytes) -> None:
             decoder.feed(b"d" * piece)
         decoder.feed(end)
     assert (caught.value.status, caught.value.type) == (502, "server_error")
+
+
+def test_a_collection_of_garbage_adds_no_steps() -> None:
+    collections: list[str] = []
+
+    def collected(phase: str, info: object) -> None:
+        collections.append(phase)
+
+    def work() -> object:
+        return [[each] for each in range(100)]
+
+    expected, threshold = count_steps(work), gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        steps = count_steps(work)
+        work()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(collected)
+    assert collections
+    assert steps == expected

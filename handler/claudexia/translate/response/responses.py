@@ -62,13 +62,17 @@ _ERROR_CODES = {"insufficient_quota", "rate_limit_exceeded", "context_length_exc
 
 
 class ResponseStream:
-    """Encodes one streamed answer. `created` is in seconds; `settings` are what the response repeats."""
+    """Encodes one streamed answer. `created` is in seconds; `settings` are what the response repeats.
+
+    `store` is read again at the end, since saving may have failed.
+    """
 
     def __init__(
         self, message: Message, *, created: int, settings: ResponseSettings, options: ItemOptions
     ) -> None:
         """`message` is as it started: its id and its model."""
         self._options = options
+        self._settings = settings
         self._numbers = EventNumbers()
         self._response: Response = {
             "id": to_response_id(message["id"]),
@@ -123,6 +127,7 @@ class ResponseStream:
             **self._response,
             "status": status,
             "incomplete_details": details,
+            "store": self._settings["store"],
             "usage": to_response_usage(usage, cost),
         }
 
