@@ -66,6 +66,7 @@ CLIENTS = (
     Client("smolagents", "smolagents_client.py", ("smolagents[openai]>=1.26,<2",)),
     Client("llm", "llm_client.py", ("llm>=0.36,<1",), responses=True),
     Client("autogen", "autogen_client.py", ("autogen-agentchat>=0.7,<1", "autogen-ext[openai]>=0.7,<1")),
+    Client("dspy", "dspy_client.py", ("dspy>=3.4,<4",)),
     Client("semantic-kernel", "semantic_kernel_client.py", ("semantic-kernel>=1.45,<2",)),
 )
 
