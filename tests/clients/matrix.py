@@ -1,8 +1,7 @@
 """The clients and cases, and the README's table of the results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
@@ -11,6 +10,7 @@ BEGIN, END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
 
 CASES = ("text", "stream", "tools", "structured", "image", "error")
 HEAD = ["client", "version", "passed"]
+_CLIENTS_PER_LINE = 3
 # Passed by the clients that were tried with all cases on that API, too.
 RESPONSES = "Responses API"
 # The first thinks by default and refuses a forced tool; the second does neither.
@@ -63,6 +63,11 @@ CLIENTS = (
         ("@langchain/langgraph@1", "@langchain/openai@1", "@langchain/core@1", "langchain@1", "zod@4"),
         responses=True,
     ),
+    Client("smolagents", "smolagents_client.py", ("smolagents[openai]>=1.26,<2",)),
+    Client("llm", "llm_client.py", ("llm>=0.36,<1",), responses=True),
+    Client("autogen", "autogen_client.py", ("autogen-agentchat>=0.7,<1", "autogen-ext[openai]>=0.7,<1")),
+    Client("dspy", "dspy_client.py", ("dspy>=3.4,<4",)),
+    Client("semantic-kernel", "semantic_kernel_client.py", ("semantic-kernel>=1.45,<2",)),
 )
 
 
@@ -92,9 +97,7 @@ FORCED_CLIENTS = (
     ForcedClient(_client("instructor"), "forced_instructor.py"),
     ForcedClient(_client("langchain-openai"), "forced_langchain.py"),
     ForcedClient(_client("LangGraph JS"), "forced_langchain.mjs"),
-    ForcedClient(
-        Client("smolagents", "forced_smolagents.py", ("smolagents[openai]>=1.26,<2",)), "forced_smolagents.py"
-    ),
+    ForcedClient(_client("smolagents"), "forced_smolagents.py"),
 )
 
 
@@ -114,11 +117,23 @@ class Outcome:
         return bool(self.responses) or any(self.failures.values())
 
 
-def table(outcomes: Mapping[str, Outcome]) -> str:
-    """The clients in `outcomes`, two in a row, so that the README's table stays short."""
-    cells = [[name, outcome.version, _passed(outcome)] for name, outcome in outcomes.items()]
-    pairs = zip_longest(cells[::2], cells[1::2], fillvalue=[""] * len(HEAD))
-    return _row(HEAD * 2) + "|" + "---|" * (2 * len(HEAD)) + "\n" + "".join(_row(a + b) for a, b in pairs)
+def row_of(name: str, outcome: Outcome) -> list[str]:
+    return [name, outcome.version, _passed(outcome)]
+
+
+def table(rows: Sequence[list[str]]) -> str:
+    """The clients in `rows`, three in a line, so that the README's table stays short."""
+    blank = [""] * len(HEAD)
+    padded = [*rows, *[blank] * (-len(rows) % _CLIENTS_PER_LINE)]
+    lines = zip(*(padded[start::_CLIENTS_PER_LINE] for start in range(_CLIENTS_PER_LINE)), strict=True)
+    head = _line(HEAD * _CLIENTS_PER_LINE) + "|" + "---|" * (_CLIENTS_PER_LINE * len(HEAD)) + "\n"
+    return head + "".join(_line([cell for row in line for cell in row]) for line in lines)
+
+
+def renewed_rows(readme: str, rows: Sequence[list[str]]) -> list[list[str]]:
+    """`rows` and those of the README for the other clients, in the order of CLIENTS."""
+    known = {row[0]: row for row in [*rows_of(readme)[1:], *rows]}
+    return [known[client.name] for client in CLIENTS if client.name in known]
 
 
 def _passed(outcome: Outcome) -> str:
@@ -141,9 +156,10 @@ def rows_of(readme: str) -> list[list[str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     rows = [row for row in cells if not row[0].startswith("---")]
     width = len(HEAD)
-    clients = [half for row in rows[1:] for half in (row[:width], row[width:]) if half[0]]
+    starts = range(0, width * _CLIENTS_PER_LINE, width)
+    clients = [part for row in rows[1:] for start in starts if (part := row[start : start + width])[0]]
     return [rows[0][:width], *clients] if rows else []
 
 
-def _row(cells: Sequence[str]) -> str:
+def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |\n"

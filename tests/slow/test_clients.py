@@ -20,6 +20,8 @@ from tests.clients.matrix import (
     SCRIPTS,
     ForcedClient,
     Outcome,
+    renewed_rows,
+    row_of,
     rows_of,
     table,
     with_table,
@@ -117,11 +119,25 @@ PASSES = [
 
 @pytest.mark.parametrize(("outcome", "passed"), PASSES)
 def test_the_table_has_what_failed(outcome: Outcome, passed: str) -> None:
-    outcomes = {"x": outcome, "y": Outcome("1.3"), "z": outcome}
-    written = with_table("before\n<!-- clients: begin -->\n<!-- clients: end -->\nafter\n", table(outcomes))
+    rows = [row_of("x", outcome), row_of("y", Outcome("1.3")), row_of("z", outcome)]
+    written = with_table("before\n<!-- clients: begin -->\n<!-- clients: end -->\nafter\n", table(rows))
     assert rows_of(written) == [HEAD, ["x", "1.2", passed], ["y", "1.3", "all"], ["z", "1.2", passed]]
     assert written.startswith("before\n")
     assert written.endswith("\nafter\n")
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_the_table_has_every_client(number: int) -> None:
+    rows = [[f"client {index}", f"1.{index}", "all"] for index in range(number)]
+    assert rows_of(with_table("<!-- clients: begin -->\n<!-- clients: end -->\n", table(rows))) == [HEAD, *rows]
+
+
+@pytest.mark.parametrize("indexes", [[0], [2, 1], list(range(len(CLIENTS)))], ids=["one", "two", "all"])
+def test_new_rows_replace_those_of_the_same_clients(indexes: list[int]) -> None:
+    _, *before = rows_of(TEXT)
+    rows = [[CLIENTS[index].name, "99.1", "all"] for index in indexes]
+    replaced = {row[0]: row for row in rows}
+    assert renewed_rows(TEXT, rows) == [replaced.get(row[0], row) for row in before]
 
 
 FORCED = [pytest.param(forced, id=f"{forced.client.name}-{forced.script}") for forced in FORCED_CLIENTS]

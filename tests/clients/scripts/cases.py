@@ -108,12 +108,12 @@ def assert_pieces(pieces: list[str], text: str | None) -> None:
 
 
 @contextmanager
-def assert_raises(kind: type[Exception], status: int) -> Iterator[None]:
-    """Fails unless the client raises its own class for that status."""
+def assert_raises(kind: type[Exception], status: int, attribute: str = "status_code") -> Iterator[None]:
+    """Fails unless the client raises its own class with that status in `attribute`."""
     try:
         yield
     except kind as error:
-        assert getattr(error, "status_code", None) == status, repr(error)
+        assert getattr(error, attribute, None) == status, repr(error)
     else:
         raise AssertionError(f"{kind.__name__} was not raised")
 

@@ -8,8 +8,8 @@
 `[refuse]`, `[refuse-late]`, `[long]`, `[empty]`: a refusal without and with text, `max_tokens`, no content
 `[bad-arguments]` arguments that are text in structured output are no JSON
 
-Claude calls a tool where `tool_choice` forces it to or where the prompt has the word tool or weather. What the
-system prompt says about tools is ignored.
+Claude calls a tool where `tool_choice` forces it to, after tool results too, or where the prompt has the word tool or
+weather. What the system prompt says about tools is ignored.
 """
 
 import json
@@ -96,7 +96,8 @@ class Claude:
         done = sum(bool(turn.of_type("tool_result")) for turn in turns[turns.index(_last_prompt(turns)) :])
         if planned := _PLANNED.search(_text(_last_prompt(turns))):
             available = [tool for tool in available if tool["name"] == planned[1]]
-        if not available or choice.get("type") == "none" or done >= (1 if planned else _rounds(params, turns)):
+        enough = done >= (1 if planned else _rounds(params, turns)) and not is_forced(params)
+        if not available or choice.get("type") == "none" or enough:
             return []
         if choice.get("type") == "tool":
             available = [tool for tool in available if tool["name"] == choice["name"]]

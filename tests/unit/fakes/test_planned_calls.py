@@ -48,3 +48,36 @@ def test_a_planned_call_under_constrained_output(schema: Any, expected: Any) -> 
         reply = httpx.post(f"{url}/v1/messages", json=body, headers=headers).json()
     (text,) = [block["text"] for block in reply["content"] if block["type"] == "text"]
     assert json.loads(text) == expected
+
+
+TOOL_RESULT: list[dict[str, Any]] = [
+    {"role": "user", "content": "What is the weather?"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": ARGUMENTS}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "17 degrees"}]},
+]
+FORMAT = {"format": {"type": "json_schema", "schema": closed(CITY)}}
+CHOICES = [
+    pytest.param({"tool_choice": {"type": "auto"}}, "end_turn", id="auto"),
+    pytest.param({"tool_choice": {"type": "any"}}, "tool_use", id="any"),
+    pytest.param({"tool_choice": {"type": "tool", "name": "f"}}, "tool_use", id="tool"),
+    pytest.param(
+        {"tool_choice": {"type": "tool", "name": "f"}, "output_config": FORMAT},
+        "tool_use",
+        id="tool-and-format",
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "stop_reason"), CHOICES)
+def test_a_forced_call_comes_after_tool_results_too(more: dict[str, Any], stop_reason: str) -> None:
+    body = {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 100,
+        "messages": TOOL_RESULT,
+        "tools": [{"name": "f", "input_schema": closed(CITY)}],
+        **more,
+    }
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    with serving(FakeAnthropic()) as url:
+        reply = httpx.post(f"{url}/v1/messages", json=body, headers=headers).json()
+    assert reply["stop_reason"] == stop_reason, reply
