@@ -1,4 +1,4 @@
-"""dump(): a value as JSON that every parser and every line reader can read."""
+"""JSON that every parser and every line reader can read."""
 
 from pydantic_core import to_json
 
@@ -10,7 +10,11 @@ _LINE_ENDS = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\
 
 def dump(value: object) -> bytes:
     """`value` as UTF-8 JSON in one line. NaN and the infinities, for which JSON has no word, become null."""
-    data = to_json(value, inf_nan_mode="null")
+    return with_line_ends_escaped(to_json(value, inf_nan_mode="null"))
+
+
+def with_line_ends_escaped(data: bytes) -> bytes:
+    """`data`, JSON or events whose data is JSON, with these characters of its strings as escapes."""
     if data.isascii():
         return data
     for character, escape in _LINE_ENDS:

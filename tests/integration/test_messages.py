@@ -294,6 +294,29 @@ def test_the_bytes_of_a_stream_are_the_upstreams(ending: bytes, step: int) -> No
     assert response.headers["content-type"].startswith("text/event-stream")
 
 
+LINE_ENDS = "one\u2028two\u2029three\x85four"
+
+
+@pytest.mark.parametrize("step", [1, 10_000])
+def test_unicodes_line_ends_are_escaped_in_a_stream(step: int) -> None:
+    frames = sse(*text_events(LINE_ENDS))
+    with gateway(Upstream(Reply([frames[at : at + step] for at in range(0, len(frames), step)]))) as url:
+        response = post(url, json.dumps({**BODY, "stream": True}).encode())
+    assert [line for line in response.text.splitlines() if line] == [
+        line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
+        for line in frames.decode().split("\n")
+        if line
+    ]
+
+
+def test_unicodes_line_ends_are_escaped_in_a_whole_message() -> None:
+    body = json.dumps(json.loads(message_body(LINE_ENDS)), ensure_ascii=False).encode()
+    with gateway(Upstream(Reply([body], headers=WHOLE_JSON))) as url:
+        response = post(url, json.dumps(BODY).encode())
+    assert response.text.splitlines() == [response.text]
+    assert response.json() == json.loads(body)
+
+
 CUTS: list[Any] = [
     pytest.param(Reply([sse(*text_events()[:4])]), "broke off", id="ended early"),
     pytest.param(Reply([sse(*text_events()[:4]) + b"event: con"]), "broke off", id="ended in an event"),

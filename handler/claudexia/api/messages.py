@@ -3,8 +3,9 @@
     key -> read body -> check requests per minute -> model, max_tokens -> admit -> send -> relay the bytes
 
 The request's bytes are sent as they came, but for the model id, and the response's bytes are relayed as they
-come. Fields, events and betas that the gateway does not know work for that reason. A host that lacks what the
-request needs is skipped. Only where there are several hosts, thinking that one of them refuses is left out.
+come, but for Unicode's line ends, which are escaped. Fields, events and betas that the gateway does not know
+work for that reason. A host that lacks what the request needs is skipped. Only where there are several hosts,
+thinking that one of them refuses is left out.
 
 Source: https://platform.claude.com/docs/en/api/messages and
 https://code.claude.com/docs/en/llm-gateway-protocol

@@ -1,4 +1,4 @@
-"""Relay: an answer of the Messages API whose bytes go to the client unchanged.
+"""Relay: an answer of the Messages API whose bytes go to the client unchanged, but for Unicode's line ends.
 
 A second reader of the same bytes counts the tokens, as for a Generation. What it does not understand is
 relayed all the same: the client may.
@@ -13,6 +13,7 @@ from claudexia.errors import APIError, upstream_error
 from claudexia.generation.billing import RequestUsage
 from claudexia.generation.generation import cut_short
 from claudexia.generation.streaming import recorded_deadline, recorded_failure
+from claudexia.json_text import with_line_ends_escaped
 from claudexia.observability.record import RequestRecord
 from claudexia.settings import HostName
 from claudexia.translate.response.accumulator import MessageAccumulator
@@ -70,7 +71,7 @@ class Relay:
         Raises APIError if there is no event or the first one is an error: it keeps its HTTP status that way.
         """
         if not self._response.is_stream:
-            self.body = await self._response.read()
+            self.body = with_line_ends_escaped(await self._response.read())
             self._usage, self.finished = _usage_in(self.body), True
             return
         while self._first is None:
@@ -87,7 +88,7 @@ class Relay:
         data, events = self._opening
         while True:
             if frame := self._whole_events.feed(data):
-                yield frame
+                yield with_line_ends_escaped(frame)
             if self._ended:
                 break
             if self._on_events:
@@ -102,7 +103,7 @@ class Relay:
                 raise cut_short()
         rest = await self._response.finish() if self.finished else b""
         if last := self._whole_events.feed(rest) + self._whole_events.rest():
-            yield last
+            yield with_line_ends_escaped(last)
 
     async def aclose(self) -> None:
         await self._response.aclose()
