@@ -1,4 +1,4 @@
-"""Programs that speak Anthropic's API, unmodified, against the gateway: `uv run python -m tests.clients.programs`.
+"""Programs with tools of their own, unmodified, against the gateway: `uv run python -m tests.clients.programs`.
 
 The model is the fake API, which plans what the prompt says: here one call of the program's own tool that writes a
 file. This needs npm and a package index.
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +21,47 @@ WRITTEN = "written by a tool"
 _SECONDS = 300
 
 
+Environment = Callable[[str], Mapping[str, str]]
+
+
 @dataclass(frozen=True)
 class Program:
-    """`package` is the npm package of `command`. `arguments` follow the prompt; `write` is its tool that does."""
+    """`package` is the npm package of `command`, which with `arguments` reads a prompt from standard input.
+
+    `environment` makes its variables of the gateway's base URL. `write` is the program's tool that writes a file,
+    `path` the name of its argument with the file's path. `models` is the file in which it keeps the gateway's
+    models, if it asks for them.
+    """
 
     name: str
     package: str
     command: str
     arguments: tuple[str, ...]
+    environment: Environment
     write: str
+    path: str
+    models: str = ""
 
-    def environment(self, base_url: str, home: Path) -> Mapping[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "ANTHROPIC_BASE_URL": base_url.removesuffix("/v1"),
-            "ANTHROPIC_AUTH_TOKEN": KEY,
-            "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
-        }
+
+def _claude_code(base_url: str) -> Mapping[str, str]:
+    return {
+        "ANTHROPIC_BASE_URL": base_url.removesuffix("/v1"),
+        "ANTHROPIC_AUTH_TOKEN": KEY,
+        "CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY": "1",
+    }
+
+
+def _opencode(base_url: str) -> Mapping[str, str]:
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": base_url, "apiKey": KEY},
+        "models": {MODEL: {}},
+    }
+    return {
+        "OPENCODE_CONFIG_CONTENT": json.dumps({"provider": {"gateway": provider}, "permission": "allow"}),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+    }
 
 
 PROGRAMS = (
@@ -46,8 +69,20 @@ PROGRAMS = (
         name="Claude Code",
         package="@anthropic-ai/claude-code@2",
         command="claude",
-        arguments=("--output-format", "json", "--allowedTools", "Write", "--model", MODEL),
+        arguments=("-p", "--output-format", "json", "--allowedTools", "Write", "--model", MODEL),
+        environment=_claude_code,
         write="Write",
+        path="file_path",
+        models="gateway-models.json",
+    ),
+    Program(
+        name="opencode",
+        package="opencode-ai@1",
+        command="opencode",
+        arguments=("run", "--model", f"gateway/{MODEL}"),
+        environment=_opencode,
+        write="write",
+        path="filePath",
     ),
 )
 
@@ -63,15 +98,16 @@ def _failures(program: Program, base_url: str) -> list[str]:
     """Runs the program with a question and with a task; what went wrong, if anything."""
     command = _installed(program)
     with tempfile.TemporaryDirectory() as work, tempfile.TemporaryDirectory() as home:
-        environment, file = program.environment(base_url, Path(home)), Path(work, "written.txt")
-        plan = json.dumps({"file_path": str(file), "content": WRITTEN})
-        said = _run([command, "-p", "Hello there", *program.arguments], environment, work)
-        task = _run([command, "-p", f"[use {program.write} {plan}]", *program.arguments], environment, work)
-        found = list(Path(home).rglob("gateway-models.json"))
+        environment = {"PATH": os.environ["PATH"], "HOME": home, **program.environment(base_url)}
+        file = Path(work, "written.txt")
+        plan = json.dumps({program.path: str(file), "content": WRITTEN})
+        said = _run([command, *program.arguments], "Hello there", environment, work)
+        task = _run([command, *program.arguments], f"[use {program.write} {plan}]", environment, work)
+        found = list(Path(home).rglob(program.models)) if program.models else []
         checks = {
             f"the answer is {said}": "You said: " in said,
             f"no file was written: {task}": file.exists() and file.read_text() == WRITTEN,
-            "it found no models": bool(found) and MODEL in found[0].read_text(),
+            "it found no models": not program.models or (bool(found) and MODEL in found[0].read_text()),
         }
     return [f"{program.name}: {failure}" for failure, passed in checks.items() if not passed]
 
@@ -84,7 +120,7 @@ def _installed(program: Program) -> str:
     return str(place / "node_modules" / ".bin" / program.command)
 
 
-def _run(command: list[str], environment: Mapping[str, str], work: str) -> str:
+def _run(command: list[str], prompt: str, environment: Mapping[str, str], work: str) -> str:
     done = subprocess.run(
         command,
         env=dict(environment),
@@ -93,7 +129,7 @@ def _run(command: list[str], environment: Mapping[str, str], work: str) -> str:
         text=True,
         timeout=_SECONDS,
         check=False,
-        stdin=subprocess.DEVNULL,
+        input=prompt,
     )
     return done.stdout + done.stderr
 
