@@ -286,7 +286,8 @@ def show(name: str, as_json: bool, location: TableLocation) -> None:
 def update(name: str, changes: _Changes, as_json: bool, location: TableLocation) -> None:
     """Change the attributes or limits of a key.
 
-    NAME is the key's name or id. The value 'none' removes an attribute or a limit.
+    NAME is the key's name or id. The value 'none' removes an attribute or a limit. The first limits of a key
+    count from now on: what it used before is not subtracted.
     """
     if not changes:
         raise CommandError("There is nothing to change; 'claudexia keys update --help' lists the options.")
