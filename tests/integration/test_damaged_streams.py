@@ -209,6 +209,7 @@ VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
     ("text", lambda: TEXT, "stop"),
     ("a tool call", lambda: CALL, "tool_calls"),
     ("a stop reason of the future", lambda: with_stop_reason("new_reason"), "stop"),
+    ("an event of the future comes first", lambda: [{"type": "ping"}, {"type": "new_event", "index": 0}, *TEXT], "stop"),
     ("an event of the future", lambda: [*TEXT[:4], {"type": "new_event", "index": 0}, *TEXT[4:]], "stop"),
     ("a delta of the future", lambda: [*TEXT[:4], {**TEXT[3], "delta": {"type": "new_delta", "x": 1}}, *TEXT[4:]], "stop"),
     ("content in message_delta", lambda: with_values(TEXT, "message_delta", delta={"stop_reason": "end_turn", "content": "x"}), "stop"),

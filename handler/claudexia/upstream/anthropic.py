@@ -54,6 +54,11 @@ _CONNECT_RETRIES = 2
 _MAX_RETRY_WAIT = 2.0  # seconds, before one retry of an overloaded host
 _JITTER = 0.5  # seconds
 _FINISH_TIMEOUT = 1.0  # seconds
+# The first event that is one of these begins the response. Pings and event types of the future may precede it.
+_EVENTS = (
+    "error", "message_start", "content_block_start", "content_block_delta", "content_block_stop",
+    "message_delta", "message_stop",
+)  # fmt: skip
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
@@ -304,7 +309,7 @@ class HTTPMessageStream(_HTTPResponse):
                 self.opening = [*self.opening, *await anext(self._reads)]
             except StopAsyncIteration:
                 raise upstream_error("The upstream answered with no events.") from None
-            first = next((event for event in self.opening if event["type"] != "ping"), None)
+            first = next((event for event in self.opening if event["type"] in _EVENTS), None)
         if first["type"] == "error":
             raise self.error(first)
         if first["type"] != "message_start" or not is_message(first.get("message")):
