@@ -55,8 +55,8 @@ _MAX_COUNTS = 10_000  # keys
 class TableFailurePolicy:
     """What happens if the table fails while a request is admitted.
 
-    "open" admits the request without limits, "closed" rejects it. A response after
-    more than `timeout` seconds is a failure too. `on_error` is called with each TableError.kind.
+    "open" admits the request without limits, "closed" rejects it. A response after more than `timeout` seconds
+    is a failure too. `on_error` is called with each TableError.kind.
     """
 
     on_failure: OnFailure

@@ -37,7 +37,7 @@ from claudexia.observability.record import RequestRecord, field_names, record_of
 from claudexia.settings import Settings
 from claudexia.translate.report import FieldWarning
 from claudexia.translate.request.host_limits import missing_feature
-from claudexia.translate.request.thinking_replay import REFUSED_THINKING, refuses_thinking, strip_thinking
+from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.types.anthropic import MessageCreateParams
 from claudexia.upstream import HostClient, RawRequest, SkipHostError, Upstream
 
@@ -76,10 +76,10 @@ class _ModelRequest(NamedTuple):
     def warned(self, *warnings: FieldWarning | None) -> "_ModelRequest":
         return self._replace(warnings=[*self.warnings, *filter(None, warnings)])
 
-    def without_thinking(self) -> "_ModelRequest | None":
-        """The request without the thinking of earlier turns; None if it has none."""
-        stripped = strip_thinking(self.raw.params)
-        if stripped == self.raw.params:
+    def without_refused(self, error: APIError) -> "_ModelRequest | None":
+        """The request for a second attempt, if `error` refuses thinking that it has."""
+        stripped = without_refused(self.raw.params, error)
+        if stripped is None:
             return None
         raw = self.raw._replace(params=stripped, body=to_json(stripped))
         return self._replace(raw=raw).warned(REFUSED_THINKING)
@@ -189,8 +189,10 @@ class MessagesHandler:
             try:
                 return await _relay(host, request, context), request
             except APIError as error:
-                stripped = request.without_thinking()
-                if stripped is None or len(hosts) == 1 or context.strict or not refuses_thinking(error):
+                if len(hosts) == 1 or context.strict:
+                    raise
+                stripped = request.without_refused(error)
+                if stripped is None:
                     raise
             return await _relay(host, stripped, context), stripped
 

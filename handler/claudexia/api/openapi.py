@@ -215,7 +215,7 @@ def _message_request(fields: _Schema, required: list[str]) -> _Schema:
 def _message_responses(description: str, *, events: bool = True) -> _Schema:
     content: dict[str, _Schema] = {_JSON: {"type": "object"}}
     if events:
-        content[_EVENTS] = {"description": "Anthropic's events, byte for byte"}
+        content[_EVENTS] = {"description": "Anthropic's events"}
     return {
         "200": _response(description, content),
         **_errors(_MESSAGE_ERRORS, "AnthropicErrorResponse"),

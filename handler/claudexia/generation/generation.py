@@ -16,7 +16,7 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
-from claudexia.translate.request.thinking_replay import REFUSED_THINKING, refuses_thinking, strip_thinking
+from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
 from claudexia.translate.response.forced_call import CallEvents
@@ -217,8 +217,8 @@ async def start_generation(request: GenerationRequest, report: Report) -> Genera
         if request.forced_call and request.forced_call.schema and refuses_schema(error):
             request = request.with_selected_call(request.forced_call)
             return Generation(request, await request.open())
-        stripped = strip_thinking(request.params)
-        if stripped == request.params or not refuses_thinking(error):
+        stripped = without_refused(request.params, error)
+        if stripped is None:
             raise
     report.at(REFUSED_THINKING.param).warn(REFUSED_THINKING.reason)
     request = request._replace(params=stripped)

@@ -16,7 +16,7 @@ from claudexia.models import find_model
 from claudexia.translate.request.build import MessageRequest, replay_keys, to_message_params
 from claudexia.translate.request.parse import parse_params
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.request.thinking_replay import refuses_thinking, strip_thinking
+from claudexia.translate.request.thinking_replay import without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator, replay_content
 from claudexia.translate.response.completion import to_chat_completion
 from claudexia.translate.response.stream import ChatCompletionStream
@@ -33,10 +33,9 @@ __all__ = [
     "estimate_tokens",
     "find_model",
     "parse_params",
-    "refuses_thinking",
     "replay_content",
     "replay_keys",
-    "strip_thinking",
     "to_chat_completion",
     "to_message_params",
+    "without_refused",
 ]

@@ -371,7 +371,7 @@ def _checked_url(url: str, report: Report) -> str:
 
 
 def _server_tool_use(block: ServerToolUseBlock, report: Report) -> ServerToolUseBlockParam:
-    given = finite(block.input, report.at("input"))
+    given = finite(block.input, report, "input")
     return {"type": "server_tool_use", "id": block.id, "name": block.name, "input": given}
 
 
@@ -379,7 +379,7 @@ def _server_tool_result(
     block: WebSearchToolResultBlock | ServerToolResultBlock, report: Report
 ) -> ServerToolResultBlockParam:
     given = block.model_dump(include={"content"}, exclude_none=True)
-    content = finite(given["content"], report.at("content"))
+    content = finite(given["content"], report, "content")
     return {"type": block.type, "tool_use_id": block.tool_use_id, "content": content}
 
 

@@ -4,7 +4,7 @@ Sources: https://platform.claude.com/docs/en/build-with-claude/claude-in-amazon-
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claudexia.models import HostLimits
 
@@ -19,13 +19,8 @@ def is_server_run(tool_type: str) -> bool:
 
 def missing_feature(params: Mapping[str, object], limits: HostLimits) -> str | None:
     """The field of `HostLimits` that the request needs and the host lacks; None if it can be sent unchanged."""
-    needed = {
-        "structured_output": _has_format(params),
-        "strict_tools": any(tool.get("strict") for tool in _objects(params.get("tools"))),
-        "server_tools": _needs_server(params),
-        "url_sources": any(block.get("type") == "url" for block in _sources(params)),
-    }
-    return next((name for name, is_needed in needed.items() if is_needed and not getattr(limits, name)), None)
+    lacking = (name for name in _NEEDS if not getattr(limits, name))  # the request is read for these only
+    return next((name for name in lacking if _NEEDS[name](params)), None)
 
 
 def _has_format(params: Mapping[str, object]) -> bool:
@@ -33,9 +28,17 @@ def _has_format(params: Mapping[str, object]) -> bool:
     return isinstance(config, Mapping) and bool(config.get("format"))
 
 
+def _has_strict_tool(params: Mapping[str, object]) -> bool:
+    return any(tool.get("strict") for tool in _objects(params.get("tools")))
+
+
 def _needs_server(params: Mapping[str, object]) -> bool:
     tools = (is_server_run(str(tool.get("type", ""))) for tool in _objects(params.get("tools")))
     return any(tools) or any(block.get("type") in _SERVER_BLOCKS for block in _blocks(params))
+
+
+def _has_url(params: Mapping[str, object]) -> bool:
+    return any(source.get("type") == "url" for source in _sources(params))
 
 
 def _sources(params: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -56,3 +59,11 @@ def _blocks(params: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 def _objects(value: object) -> Sequence[Mapping[str, object]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+_NEEDS: Mapping[str, Callable[[Mapping[str, object]], bool]] = {
+    "structured_output": _has_format,
+    "strict_tools": _has_strict_tool,
+    "server_tools": _needs_server,
+    "url_sources": _has_url,
+}

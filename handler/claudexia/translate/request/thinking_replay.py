@@ -64,18 +64,18 @@ def warn_unsigned(report: Report) -> None:
     report.warn("thinking without its signature cannot be sent back")
 
 
-def is_thinking(block: ContentBlockParam) -> TypeGuard[SignedThinking]:
-    return block["type"] in _THINKING_TYPES
+def is_thinking(block: object) -> TypeGuard[SignedThinking]:
+    return isinstance(block, dict) and block.get("type") in _THINKING_TYPES
 
 
 def signed_by(host: str, content: Iterable[StoredBlock]) -> list[StoredBlock]:
     """`content` of an answer of `host`, which its thinking names."""
-    return [{**block, "host": host} if block["type"] in _THINKING_TYPES else block for block in content]
+    return [{**block, "host": host} if is_thinking(block) else block for block in content]
 
 
 def signers(content: Iterable[StoredBlock]) -> set[object]:
     """The hosts that are known to have signed thinking in `content`."""
-    return {block["host"] for block in content if block["type"] in _THINKING_TYPES and "host" in block}
+    return {block["host"] for block in content if is_thinking(block) and "host" in block}
 
 
 def taken_by(host: str, blocks: Sequence[ContentBlockParam]) -> list[ContentBlockParam]:
@@ -181,7 +181,15 @@ def replay_keys(content: Sequence[StoredBlock]) -> list[str]:
     return [min(ids), content_key(content)] if ids else []
 
 
-def refuses_thinking(error: APIError) -> bool:
+def without_refused(sent: _SentT, error: APIError) -> _SentT | None:
+    """The request for a second attempt, if `error` is the API's refusal of thinking that `sent` has."""
+    if not _refuses_thinking(error):
+        return None
+    stripped = strip_thinking(sent)
+    return None if stripped == sent else stripped
+
+
+def _refuses_thinking(error: APIError) -> bool:
     """Whether the API rejected thinking that was sent back. Its error has no code for that, only a text."""
     return error.status == 400 and bool(_THINKING_ERROR.search(error.message))
 
@@ -208,13 +216,9 @@ def without_thinking(messages: Sequence[_TurnT]) -> list[_TurnT]:
         content = turn.get("content") if isinstance(turn, dict) else None
         if not isinstance(content, list):
             stripped.append(turn)
-        elif kept := [block for block in content if not _is_thinking_type(block)]:
+        elif kept := [block for block in content if not is_thinking(block)]:
             stripped.append(cast("_TurnT", {**turn, "content": kept}))
     return stripped
-
-
-def _is_thinking_type(block: object) -> bool:
-    return isinstance(block, dict) and block.get("type") in _THINKING_TYPES
 
 
 def _may_be_signed(detail: ReasoningDetail) -> bool:

@@ -167,11 +167,7 @@ def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: R
         report.warn_again(definitions.warnings)
         names.learn(definitions.names)
         return definitions
-    tools = _distinct(_definitions(params, names, report), report)
-    for tool in tools:
-        if tool.arguments:
-            names.arguments[str(tool.name)] = tool.arguments
-    return ToolDefinitions(tools, names)
+    return ToolDefinitions(_translated(params, names, report), names)
 
 
 def _shared_definitions(
@@ -188,12 +184,18 @@ def _shared_definitions(
     own_names, own_report = ToolNames(names.reserved), Report(host=report.host)
     only_tools = CompletionCreateParams.model_construct(tools=shared)
     try:
-        tools = _distinct(_definitions(only_tools, own_names, own_report), own_report)
+        tools = _translated(only_tools, own_names, own_report)
     except APIError:
         return None  # it is raised again with the place in this request
-    own_names.arguments |= {str(tool.name): tool.arguments for tool in tools if tool.arguments}
     shared.derived[key] = definitions = ToolDefinitions(tools, own_names, own_report.found)
     return definitions
+
+
+def _translated(params: CompletionCreateParams, names: ToolNames, report: Report) -> list[Definition]:
+    """Each tool once. `names` learns the replaced names of its arguments."""
+    tools = _distinct(_definitions(params, names, report), report)
+    names.arguments |= {str(tool.name): tool.arguments for tool in tools if tool.arguments}
+    return tools
 
 
 def to_tool_config(

@@ -18,7 +18,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reas
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 from pydantic_core import from_json
 
@@ -57,7 +57,7 @@ _TEXT_KEYS = {
     "thinking_delta": "thinking",
     "signature_delta": "signature",
 }
-_BlockEvent = ContentBlockStartEvent | ContentBlockDeltaEvent | ContentBlockStopEvent
+_BlockEventT = TypeVar("_BlockEventT", ContentBlockStartEvent, ContentBlockDeltaEvent, ContentBlockStopEvent)
 _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
 _COMPLETE = ("end_turn", "stop_sequence")
 _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
@@ -134,8 +134,8 @@ class MessageAccumulator:
         """feed() for a delta, which most events are: it always returns one event."""
         index, delta = event["index"], event["delta"]
         if self._index_shift:
-            index = self._turn_index(event)
-            event = {**event, "index": index}
+            event = self._in_turn(event)
+            index = event["index"]
         kind, text = delta.get("type"), self._text
         if text.kind == kind and text.index == index:
             text.add(delta.get(text.key))
@@ -205,30 +205,30 @@ class MessageAccumulator:
         if event["type"] == "content_block_start":
             if not is_block(event["content_block"]):
                 raise malformed("a content_block_start without a block")
-            event = {**event, "index": self._turn_index(event)}
+            event = self._in_turn(event)
             block = event["content_block"].copy()
             if self._blocks.setdefault(event["index"], block) is not block:
                 raise malformed("two blocks with one index")
             self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
         elif event["type"] == "content_block_stop":
-            event = {**event, "index": self._turn_index(event)}
+            event = self._in_turn(event)
             if event["index"] not in self._blocks:
                 raise malformed("the end of a block that was not started")
-            if event["index"] != self._open_index:
-                return {
-                    "type": "ping"
-                }  # the block has ended already: when it stopped, or when the next one started
+            if event["index"] != self._open_index:  # it ended when it stopped, or when the next one started
+                return {"type": "ping"}
             self._open_index, self._text = None, _NO_TEXT
         elif type(event["type"]) is not str:
             raise malformed("an event without a type")
         return event
 
-    def _turn_index(self, event: _BlockEvent) -> int:
-        """The index in the turn of the block of `event`. Raises APIError 502 if it is no integer."""
+    def _in_turn(self, event: _BlockEventT) -> _BlockEventT:
+        """`event` with the index of its block in the turn. Raises APIError 502 if it is no integer."""
         if type(event["index"]) is not int:
             raise malformed(f"a {event['type']} whose index is no integer")
-        return event["index"] + self._index_shift
+        if not self._index_shift:
+            return event
+        return cast("_BlockEventT", {**event, "index": event["index"] + self._index_shift})
 
     def _switch_text(self, event: ContentBlockDeltaEvent) -> ContentBlockDeltaEvent:
         """Handles a delta of another block or type than the one before."""
