@@ -80,3 +80,19 @@ def test_unsupported_method_names_an_alternative(
 def test_unsupported_method_without_an_alternative(client: httpx.Client, method: str, path: str) -> None:
     message = client.request(method, path).json()["error"]["message"]
     assert message == f"Method not allowed ({method} {path})."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v1/messages", {"POST"}),
+        ("DELETE", "/v1/models", {"GET", "HEAD"}),
+        ("PUT", "/health", {"GET", "HEAD"}),
+        ("POST", "/", {"GET", "HEAD"}),
+        ("PUT", "/v1/responses/resp_1", {"GET", "DELETE"}),
+    ],
+)
+def test_unsupported_method_is_told_all_allowed_ones(
+    client: httpx.Client, method: str, path: str, allowed: set[str]
+) -> None:
+    assert set(client.request(method, path).headers["allow"].split(", ")) == allowed

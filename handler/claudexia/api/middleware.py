@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from claudexia.api.http import JSONResponse
@@ -226,13 +227,21 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
         location = f"({shorten(request.method)} {shorten(request.url.path)})"
         route = request.url.path.removeprefix(request.scope.get("root_path", ""))
+        headers = error.headers or {}
         if error.status_code == 405:
             problem, code = "Method not allowed", "method_not_allowed"
+            headers = {"allow": ", ".join(_allowed_methods(request))}
         else:
             problem, code = "Invalid URL", None
         message = f"{problem} {location}.{unsupported_route_hint(route)}"
-        api_error = APIError(error.status_code, message, code=code, headers=error.headers or {})
+        api_error = APIError(error.status_code, message, code=code, headers=headers)
         return await on_api_error(request, api_error)
 
     app.exception_handlers[APIError] = on_api_error
     app.exception_handlers[HTTPException] = on_http_exception
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Those of all routes with the request's path: each method has a route of its own."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    return sorted({method for route in routes for method in route.methods})
