@@ -6,6 +6,7 @@ is not counted: the sizes of its results are checked instead, and `tests.benchma
 
 import gc
 import json
+import tracemalloc
 from functools import partial
 from itertools import pairwise
 
@@ -13,8 +14,11 @@ import pytest
 from pydantic import ValidationError
 
 from claudexia.api.http import warnings_header
-from claudexia.errors import APIError
+from claudexia.errors import APIError, invalid_request
 from claudexia.translate.report import MAX_WARNINGS, Report
+from claudexia.translate.request.numbers import reject_non_finite
+from claudexia.translate.request.parse import with_existing_param
+from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.sse import MAX_EVENT, EventDecoder
 from claudexia.translate.types.params import CompletionCreateParams
 from tests.helpers.large_bodies import BODIES, translate, upstream_body
@@ -77,6 +81,53 @@ def test_the_number_of_collected_errors_is_bounded(name: str) -> None:
         CompletionCreateParams.model_validate_json(BODIES[name](64))
     except ValidationError as error:
         assert error.error_count() < 50
+
+
+def deep(depth: int, inner: object) -> object:
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def test_the_work_for_the_param_of_an_error_is_linear_in_its_length() -> None:
+    def work(levels: int) -> int:
+        schema: dict[str, object] = {"minimum": float("inf")}
+        for level in range(levels):  # each `type` names the key beside it
+            schema = {"type": "ab"[level % 2], "ab"[level % 2]: schema}
+        body = json.dumps({"tools": [{"function": {"name": "f", "parameters": schema}}]}).encode()
+        steps = [each for level in range(levels) for each in "ab"[(levels - 1 - level) % 2]]
+        path = ".".join(["tools[0].function.parameters", *steps, "minimum"])
+        error = invalid_request("no number", path, None)
+        assert with_existing_param(error, body).param == path
+        return count_steps(partial(with_existing_param, error, body))
+
+    assert work(32) < 2.5 * work(16)
+
+
+# The size of a body's own objects is about ten times its own.
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"x": deep(800, [1] * 20_000 + ["\ud800"])}).encode(),
+        json.dumps({"x": deep(800, ["\ud800"] * 5000)}).encode(),
+    ],
+    ids=["numbers", "surrogates"],
+)
+def test_the_memory_for_places_in_deep_json_is_linear(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        replace_unpaired_surrogates(body, Report())
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert used < 60 * len(body)
+
+
+def test_the_first_number_that_is_none_is_found_in_deep_json() -> None:
+    value = deep(100, [1, {"a": float("nan")}, float("nan")])
+    with pytest.raises(APIError) as caught:
+        reject_non_finite(value, Report())
+    assert caught.value.param == "[0]" * 100 + "[1].a"
 
 
 def test_warnings_above_the_limit_are_counted() -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from pydantic_core import from_json, to_json
 
 from claudexia.translate.report import Report, Step
+from claudexia.translate.request.json_paths import paths_to
 
 _Value = TypeVar("_Value")
 
@@ -22,7 +23,7 @@ def finite(value: _Value, report: Report, *steps: Step) -> _Value:
 
 def reject_non_finite(value: object, report: Report) -> None:
     """Raises APIError 400 that names the place of such a number. For what means something else without it."""
-    if _may_hold_one(value) and (path := _find(value)) is not None:
+    if _may_hold_one(value) and (path := next(paths_to(_is_non_finite, value), None)) is not None:
         raise report.at(*path).invalid("NaN and Infinity are not JSON values")
 
 
@@ -31,15 +32,5 @@ def _may_hold_one(value: object) -> bool:
     return b"NaN" in data or b"Infinity" in data
 
 
-def _find(value: object) -> tuple[Step, ...] | None:
-    """The path of the first such number."""
-    rest: list[tuple[tuple[Step, ...], object]] = [((), value)]
-    while rest:
-        path, node = rest.pop()
-        if isinstance(node, float) and not math.isfinite(node):
-            return path
-        if isinstance(node, dict):
-            rest += [((*path, key), child) for key, child in node.items()]
-        elif isinstance(node, list):
-            rest += [((*path, index), child) for index, child in enumerate(node)]
-    return None
+def _is_non_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -7,7 +7,7 @@ for the name of a branch and left out, unless it is the key that is missing.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -99,7 +99,7 @@ def with_existing_param(error: APIError, body: bytes) -> APIError:
         return error
     steps: list[Step] = [int(index) if index else name for name, index in _STEPS.findall(param)]
     try:
-        existing = spell_path(_existing_steps(steps, json.loads(body)))
+        existing = spell_path(_existing_places(steps, json.loads(body)))
     except (ValueError, RecursionError):
         return error
     if not existing or existing == param:
@@ -144,8 +144,22 @@ def _path(detail: ErrorDetails, document: object) -> tuple[Step, ...]:
     return tuple(path)
 
 
+def _existing_places(steps: Iterable[Step], node: Any) -> Iterator[Step]:
+    """Those of `steps` that exist in `node`; the others are fields that the body spells in another way."""
+    for step in steps:
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
+            continue
+        yield step
+
+
 def _existing_steps(location: Sequence[Step], node: object) -> list[Step]:
-    """The steps of `location` that exist in `node`; the others are names of branches."""
+    """The steps of `location`, one of pydantic's, that exist in `node`; the others are names of branches.
+
+    Where the name of a branch is a key as well, both readings are followed. That takes exponential time for a
+    long location, but pydantic's are no longer than the models are deep.
+    """
     if not location:
         return []
     step, *rest = location

@@ -9,13 +9,16 @@ Source: https://www.rfc-editor.org/rfc/rfc8259#section-8.2
 import json
 import re
 
-from claudexia.translate.report import Report, Step
+from claudexia.translate.report import Report
+from claudexia.translate.request.json_paths import paths_to
 
 # A backslash escapes the next character; a pair is one match, so what is left of \\ud800-\\udfff is unpaired.
 _ESCAPE = re.compile(
     rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F])|.)", re.DOTALL
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Of a warning's path: what is nested deeper is reported at the value around it, so that paths stay short.
+_MAX_STEPS = 16
 
 
 def replace_unpaired_surrogates(body: bytes, report: Report) -> bytes:
@@ -28,22 +31,18 @@ def replace_unpaired_surrogates(body: bytes, report: Report) -> bytes:
         document: object = json.loads(body)  # keeps unpaired surrogates, unlike pydantic's parser
     except (ValueError, RecursionError):
         return body  # the API's own parser reports the error
-    for path in _paths(document):
-        report.at(*path).warn("half of a character, an unpaired surrogate, was replaced with U+FFFD")
-    return _SURROGATE.sub("\ufffd", json.dumps(document, ensure_ascii=False)).encode()
+    for path in paths_to(_has_surrogate, document):
+        steps = [_replaced(step) if isinstance(step, str) else step for step in path[:_MAX_STEPS]]
+        report.at(*steps).warn("half of a character, an unpaired surrogate, was replaced with U+FFFD")
+    return _replaced(json.dumps(document, ensure_ascii=False)).encode()
 
 
-def _paths(document: object) -> list[tuple[Step, ...]]:
-    """The places of the strings and keys with an unpaired surrogate, in order."""
-    found: list[tuple[Step, ...]] = []
-    rest: list[tuple[tuple[Step, ...], object]] = [((), document)]
-    while rest:
-        path, node = rest.pop()
-        if isinstance(node, str):
-            found += [path] if _SURROGATE.search(node) else []
-        elif isinstance(node, list):
-            rest += [((*path, index), child) for index, child in enumerate(node)][::-1]
-        elif isinstance(node, dict):
-            found += [path for key in node if _SURROGATE.search(key)][:1]
-            rest += [((*path, _SURROGATE.sub("\ufffd", key)), child) for key, child in node.items()][::-1]
-    return found
+def _replaced(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def _has_surrogate(value: object) -> bool:
+    """Whether `value`, any JSON, is a string with one, or an object that has one in a key."""
+    if isinstance(value, str):
+        return bool(_SURROGATE.search(value))
+    return isinstance(value, dict) and any(map(_SURROGATE.search, value))
