@@ -152,14 +152,16 @@ class SharedTools(list[Tool]):
 class _RecentTools:
     """The tools of recent requests by their JSON: an agent sends the same ones in every request of a loop.
 
-    Limited in number and bytes of JSON; the objects take about ten times as much memory.
+    Limited in number and size: the bytes of JSON and, since a tool of few bytes has as many objects as another
+    one, _BYTES_PER_TOOL for each. The objects take about ten times as much memory, and at most 30 times.
     """
 
-    _MAX_NUMBER, _MAX_BYTES, _MAX_BYTES_EACH = 32, 1_000_000, 250_000
+    _MAX_NUMBER, _MAX_SIZE, _MAX_SIZE_EACH = 32, 1_000_000, 250_000
+    _BYTES_PER_TOOL = 150
 
     def __init__(self) -> None:
         self._tools: dict[bytes, SharedTools] = {}
-        self._bytes = 0
+        self._size = 0
         self._lock = Lock()  # large requests are read in other threads
 
     def get(self, key: bytes) -> SharedTools | None:
@@ -171,14 +173,16 @@ class _RecentTools:
 
     def add(self, key: bytes, tools: SharedTools) -> None:
         with self._lock:
-            if key in self._tools or len(key) > self._MAX_BYTES_EACH:
+            if key in self._tools or self._size_of(key, tools) > self._MAX_SIZE_EACH:
                 return
             self._tools[key] = tools
-            self._bytes += len(key)
-            while self._bytes > self._MAX_BYTES or len(self._tools) > self._MAX_NUMBER:
+            self._size += self._size_of(key, tools)
+            while self._size > self._MAX_SIZE or len(self._tools) > self._MAX_NUMBER:
                 oldest = next(iter(self._tools))
-                del self._tools[oldest]
-                self._bytes -= len(oldest)
+                self._size -= self._size_of(oldest, self._tools.pop(oldest))
+
+    def _size_of(self, key: bytes, tools: SharedTools) -> int:
+        return len(key) + self._BYTES_PER_TOOL * len(tools)
 
 
 _recent = _RecentTools()

@@ -1,6 +1,10 @@
 """Requests with the same tools share their translation: it is the same as that of the first one."""
 
+import gc
 import json
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -88,3 +92,30 @@ def test_another_host_does_not_get_the_tools_of_the_first() -> None:
     model = replace(MODEL, host=HostLimits("Host", server_tools=False))
     with pytest.raises(APIError, match="does not run this tool"):
         to_message_params(parse_params(body), model)
+
+
+MANY_TOOLS: dict[str, Callable[[int], list[Any]]] = {
+    "empty": lambda i: [{}] * 3000 + [{"type": f"t{i}"}],
+    "flat": lambda i: [{"name": f"f{i}_{j}"} for j in range(1600)],
+}
+
+
+@pytest.mark.parametrize("name", MANY_TOOLS)
+def test_requests_with_many_small_tools_leave_little_memory(name: str) -> None:
+    def send(number: int) -> None:
+        with suppress(APIError):
+            sent(MANY_TOOLS[name](number))
+
+    send(0)
+    forget_tools()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(5):
+            send(number)
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        forget_tools()
+    assert kept < 4_000_000
