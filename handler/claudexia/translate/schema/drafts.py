@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeGuard
 
+from claudexia.translate.schema.references import are_strings
 from claudexia.translate.types.anthropic import JSONSchema
 
 Node = dict[str, object]
@@ -97,7 +98,12 @@ def _is_current(node: object) -> bool:
 
 
 def _are_current(values: object) -> bool:
-    return isinstance(values, list) and bool(values) and all(map(_is_current, values))
+    # There may be thousands of booleans.
+    return (
+        bool(values)
+        and isinstance(values, list)
+        and all(_is_current(each) for each in values if type(each) is not bool)
+    )
 
 
 def _is_current_map(values: object) -> bool:
@@ -105,7 +111,7 @@ def _is_current_map(values: object) -> bool:
 
 
 def _are_unique_names(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(type(name) is str for name in value) and len({*value}) == len(value)
+    return isinstance(value, list) and are_strings(value) and len({*value}) == len(value)
 
 
 def _are_types(value: object) -> bool:

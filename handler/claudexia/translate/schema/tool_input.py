@@ -33,9 +33,10 @@ _MERGED = {"type", "properties", "required", *_UNIONS}
 _COPY = "top_level"
 _MERGED_REFERENCE = re.compile(r"#(?=/(?:properties|allOf|anyOf|oneOf)(?:/|$))")
 # The limits of one tool: levels, schemas that are read, properties that are merged. Without them, references
-# could make the work, and the result, many times as large as the schema.
+# could make the work, and the result, many times as large as the schema. In a recursion, a schema is read again
+# for each way that leads to it.
 _MAX_DEPTH = 100
-_MIN_STEPS, _CHARACTERS_PER_STEP, _MAX_STEPS = 50, 8, 5000
+_MIN_STEPS, _STEPS_PER_OBJECT, _MAX_STEPS = 50, 4, 1000
 _MIN_PROPERTIES, _CHARACTERS_PER_PROPERTY = 500, 8
 _QUANTIFIERS = {"allOf": "all", "anyOf": "at least one", "oneOf": "exactly one"}
 
@@ -157,12 +158,16 @@ class _Reader:
     # Which references were not followed because they led to themselves.
     recursive: int = 0
     targets: dict[str, _Object | None] = field(default_factory=dict)
+    # A target in a recursion may be read many times, but its reference is resolved and its properties are
+    # collected once. The latter are by the schema's id(); all schemas are parts of `root`.
+    resolved: dict[str, object] = field(default_factory=dict)
+    own: dict[int, _Object] = field(default_factory=dict)
     interner: Interner = field(default_factory=Interner)
 
     def __post_init__(self) -> None:
-        size = len(to_json(self.root))
-        self.properties = _MIN_PROPERTIES + size // _CHARACTERS_PER_PROPERTY
-        self.steps = min(_MAX_STEPS, _MIN_STEPS + size // _CHARACTERS_PER_STEP)
+        self.properties = _MIN_PROPERTIES + len(to_json(self.root)) // _CHARACTERS_PER_PROPERTY
+        objects = _count_objects(self.root, _MAX_STEPS // _STEPS_PER_OBJECT)
+        self.steps = _MIN_STEPS + _STEPS_PER_OBJECT * objects
 
     def read(self, schema: object, depth: int = 0, followed: tuple[str, ...] = ()) -> _Object | None:
         """The merged object; None if `schema` allows no object. `followed`: the references that led to it."""
@@ -173,7 +178,7 @@ class _Reader:
             return _Object()
         if not isinstance(schema, Mapping) or not _may_be_object(schema):
             return None
-        parts: list[_Object | None] = [_own(schema)]
+        parts: list[_Object | None] = [self._own(schema)]
         reference = schema.get("$ref")
         # A recursive or external reference adds no properties.
         if isinstance(reference, str):
@@ -188,12 +193,26 @@ class _Reader:
                 parts += found if union == "allOf" else [self._either(found)]
         return self._all(parts)
 
+    def _own(self, schema: JSONSchema) -> _Object:
+        """The properties that `schema` itself declares."""
+        if id(schema) not in self.own:
+            properties, required = schema.get("properties"), schema.get("required")
+            self.own[id(schema)] = _Object(
+                dict(properties) if isinstance(properties, Mapping) else {},
+                dict.fromkeys(each for each in required if isinstance(each, str))
+                if isinstance(required, list)
+                else {},
+            )
+        return self.own[id(schema)]
+
     def _read_target(self, reference: str, depth: int, followed: tuple[str, ...]) -> _Object | None:
         """A target is read once, unless what it allows depends on the references that led to it."""
         if reference in self.targets:
             return self.targets[reference]
         recursive = self.recursive
-        found = self.read(_target(reference, self.root), depth, (*followed, reference))
+        if reference not in self.resolved:
+            self.resolved[reference] = _target(reference, self.root)
+        found = self.read(self.resolved[reference], depth, (*followed, reference))
         if recursive == self.recursive:
             self.targets[reference] = found
         return found
@@ -237,17 +256,19 @@ class _Reader:
         return schemas[0] if len(distinct) == 1 else {union: list(distinct.values())}
 
 
+def _count_objects(value: object, most: int) -> int:
+    """The number of objects in `value`, any JSON, as far as `most`."""
+    count, rest = 0, [value]
+    while rest and count < most:
+        node = rest.pop()
+        count += isinstance(node, dict)
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        rest += [child for child in children if isinstance(child, dict | list)]
+    return count
+
+
 def _distinct(parts: Sequence[_Object | None]) -> list[_Object]:
     return list({id(part): part for part in parts if part is not None}.values())
-
-
-def _own(schema: JSONSchema) -> _Object:
-    """The properties that `schema` itself declares."""
-    properties, required = schema.get("properties"), schema.get("required")
-    return _Object(
-        dict(properties) if isinstance(properties, Mapping) else {},
-        dict.fromkeys(key for key in required if isinstance(key, str)) if isinstance(required, list) else {},
-    )
 
 
 def _target(reference: str, root: JSONSchema) -> object:
