@@ -91,14 +91,22 @@ def nested(given: object) -> object:
     """The form of chat completions for that of the Responses API; anything else unchanged."""
     if given == "any":  # Anthropic's word
         return "required"
-    if not isinstance(given, dict) or "input_schema" in given:
+    kind = _flat_kind(given)
+    if kind is None or not isinstance(given, dict):
         return given
+    nested = {key: given[key] for key in _NESTED_FIELDS[kind] if key in given}
+    others = {key: value for key, value in given.items() if key not in nested}
+    return {**others, kind: nested}
+
+
+def _flat_kind(given: object) -> str | None:
+    """The type of `given` if it is in the form of the Responses API; None if not."""
+    if not isinstance(given, dict) or "input_schema" in given:
+        return None
     kind = given.get("type") or "function"
     if not isinstance(kind, str) or given.get(kind) is not None:
-        return given
-    nested = {key: given[key] for key in _NESTED_FIELDS.get(kind, ()) if key in given}
-    others = {key: value for key, value in given.items() if key not in nested}
-    return {**others, kind: nested} if nested else given
+        return None
+    return kind if any(key in given for key in _NESTED_FIELDS.get(kind, ())) else None
 
 
 class FlatFunctionTool(FunctionTool):
@@ -116,8 +124,8 @@ class FlatCustomTool(CustomTool):
 def _tool_tag(tool: object) -> str:
     if not isinstance(tool, dict):
         return "FunctionTool"
-    if nested(tool) is not tool:
-        return "FlatCustomTool" if tool.get("type") == "custom" else "FlatFunctionTool"
+    if flat_kind := _flat_kind(tool):
+        return "FlatCustomTool" if flat_kind == "custom" else "FlatFunctionTool"
     kind = tool.get("type")
     if isinstance(kind, str) and _SERVER_TOOL.fullmatch(kind):
         return "ServerTool"
