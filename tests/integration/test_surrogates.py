@@ -25,6 +25,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "in-a-part": ({"messages": [USER, {"role": "user", "content": [{"type": "text", "text": f"a{HALF}b"}]}]}, ["messages[1].content[0].text"]),
     "in-a-tool": ({"messages": [USER], "tools": [tool(description=HALF)]}, ["tools[0].function.description"]),
     "in-a-key": ({"messages": [USER], "tools": [tool(parameters={"type": "object", "properties": {HALF: {}}})]}, ["tools[0].function.parameters.properties"]),
+    "after-an-escaped-backslash": ({"messages": [{"role": "user", "content": f"\\ud83d{OTHER}"}]}, ["messages[0].content"]),
+    "two-first-halves": ({"messages": [{"role": "user", "content": HALF + HALF + OTHER}]}, ["messages[0].content"]),
+    "two-second-halves": ({"messages": [{"role": "user", "content": HALF + OTHER + OTHER}]}, ["messages[0].content"]),
     "beside-a-whole-one": ({"messages": [{"role": "user", "content": f"\U0001f600{HALF}\\{HALF}"}]}, ["messages[0].content"]),
 }  # fmt: skip
 

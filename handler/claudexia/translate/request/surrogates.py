@@ -9,12 +9,15 @@ Source: https://www.rfc-editor.org/rfc/rfc8259#section-8.2
 import json
 import re
 
-from claudexia.translate.report import Report
+from claudexia.translate.report import MAX_WARNINGS, Report
 from claudexia.translate.request.json_paths import paths_to
 
-# A backslash escapes the next character; a pair is one match, so what is left of \\ud800-\\udfff is unpaired.
-_ESCAPE = re.compile(
-    rb"\\(?:(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(u[dD][89a-fA-F])|.)", re.DOTALL
+# Every body with an unpaired surrogate has a match: a first half that no second half follows, a second half
+# without a first one before it, or an escaped backslash, after which \ud800 is no surrogate.
+_MAY_BE_UNPAIRED = re.compile(
+    rb"\\(?:u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])"
+    rb"|\\u[dD])"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Of a warning's path: what is nested deeper is reported at the value around it, so that paths stay short.
@@ -23,18 +26,22 @@ _MAX_STEPS = 16
 
 def replace_unpaired_surrogates(body: bytes, report: Report) -> bytes:
     """`body` with U+FFFD in place of each unpaired surrogate; `report` gets a warning for each such string."""
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return body
-    if not any(escape[2] for escape in _ESCAPE.finditer(body)):
+    if not _MAY_BE_UNPAIRED.search(body):
         return body
     try:
         document: object = json.loads(body)  # keeps unpaired surrogates, unlike pydantic's parser
+        text = json.dumps(document, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body  # the API's own parser reports the error
-    for path in paths_to(_has_surrogate, document):
+    if not _SURROGATE.search(text):
+        return body
+    for number, path in enumerate(paths_to(_has_surrogate, document)):
+        if number == MAX_WARNINGS:
+            report.at(*path[:1]).warn("halves of further characters were replaced with U+FFFD")
+            break
         steps = [_replaced(step) if isinstance(step, str) else step for step in path[:_MAX_STEPS]]
         report.at(*steps).warn("half of a character, an unpaired surrogate, was replaced with U+FFFD")
-    return _replaced(json.dumps(document, ensure_ascii=False)).encode()
+    return _replaced(text).encode()
 
 
 def _replaced(text: str) -> str:
