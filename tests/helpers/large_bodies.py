@@ -362,6 +362,9 @@ BODIES: Mapping[str, Generator] = {
             {"name": "g", "parameters": {"type": "string"}},
         ]
     ),
+    "tools-with-unions": lambda n: _request(
+        tools=[{"name": f"f{i}", "input_schema": {"anyOf": [{}, {}]}} for i in range(18 * n)]
+    ),
     "tools-with-parameters": lambda n: _request(
         tools=[{"function": {"name": f"f{i}", "parameters": _object(_strings(2))}} for i in range(6 * n)]
     ),
@@ -426,6 +429,17 @@ BODIES: Mapping[str, Generator] = {
     ),
     "options-of-a-union": lambda n: _format({"anyOf": [{"const": i} for i in range(60 * n)]}),
     "unions-30-deep": lambda n: _format(_unions(30, {"enum": [f"value {i}" for i in range(70 * n)]})),
+    "nullable-definitions": lambda n: _format(
+        {
+            "$defs": {f"d{i}": {"type": "array", "description": "d", "nullable": True} for i in range(9 * n)},
+            **_object({f"p{i}": {"$ref": f"#/$defs/d{i}"} for i in range(9 * n)}),
+        }
+    ),
+    "tuple-of-arrays": lambda n: _format(
+        _object(
+            {"a": {"prefixItems": [{"type": "array", "items": {"minimum": 2, "nullable": True}}] * (16 * n)}}
+        )
+    ),
     "repeated-types": lambda n: _format(
         {"$defs": {"x": 5}, "allOf": [{"type": [name] * (55 * n)} for name in ("integer", "null")]}
     ),
