@@ -362,6 +362,8 @@ BODIES: Mapping[str, Generator] = {
             {"name": "g", "parameters": {"type": "string"}},
         ]
     ),
+    "custom-tools": lambda n: _request(tools=[{"type": "custom", "name": f"f{i}"} for i in range(25 * n)]),
+    "server-tools": lambda n: _request(tools=[{"type": "a_20250101"}] * (35 * n)),
     "tools-with-unions": lambda n: _request(
         tools=[{"name": f"f{i}", "input_schema": {"anyOf": [{}, {}]}} for i in range(18 * n)]
     ),
@@ -451,6 +453,12 @@ BODIES: Mapping[str, Generator] = {
     "short-patterns": lambda n: _format(
         _object({f"p{i}": {"type": "string", "pattern": f"{i}(a|b)"} for i in range(20 * n)})
     ),
+    "patterns-of-open-groups": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": f"{i}{'(' * 900}"} for i in range(n)})
+    ),
+    "patterns-of-braces": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": f"{i}{'{1' * 450}"} for i in range(n)})
+    ),
     "patterns-of-groups": lambda n: _format(
         _object({f"p{i}": {"type": "string", "pattern": _groups(i)} for i in range(n)})
     ),
@@ -492,6 +500,9 @@ BODIES: Mapping[str, Generator] = {
         {"type": "object", "anyOf": [{"$ref": "#/anyOf/" + "1" * (1000 * n)}]}
     ),
     # Media
+    "files-as-images": lambda n: _user(
+        [{"type": "image_url", "image_url": "data:;base64,JVBERg=="}] * (14 * n)
+    ),
     "base64-file": lambda n: _user([{"type": "file", "file": {"file_data": "YWFh" * (250 * n)}}]),
 }
 
