@@ -351,7 +351,7 @@ BODIES: Mapping[str, Generator] = {
     "empty-tools": lambda n: _request(tools=[{}] * min(250 * n, MAX_TOOLS)),
     "tools-in-the-form-of-responses": lambda n: _request(tools=[{"name": f"f{i}"} for i in range(55 * n)]),
     "forced-choice-of-tools": lambda n: _request(
-        tools=[{"name": f"f{i}"} for i in range(55 * n)], tool_choice="required"
+        tools=[{"name": f"g{i}"} for i in range(55 * n)], tool_choice="required"
     ),
     "tools-before-an-invalid-one": lambda n: _request(
         tools=[
