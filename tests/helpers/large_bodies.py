@@ -5,7 +5,8 @@ what the gateway does with a body before it calls the upstream.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic_core import to_json
 
@@ -13,7 +14,11 @@ from claudexia.api.http import warnings_header
 from claudexia.errors import APIError
 from claudexia.models import find_model
 from claudexia.translate import estimate_tokens, parse_params, replay_keys, to_message_params
+from claudexia.translate.report import Report
+from claudexia.translate.request.parse import with_existing_param
+from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types import tools
+from claudexia.translate.types.params import MAX_TOOLS
 
 Generator = Callable[[int], bytes]
 
@@ -28,13 +33,13 @@ def translate(body: bytes) -> int:
     try:
         upstream_body(body)
     except APIError as error:
-        return error.status
+        return with_existing_param(error, body).status
     return 200
 
 
 def upstream_body(body: bytes) -> bytes:
     """Raises APIError."""
-    params = parse_params(body)
+    params = parse_params(replace_unpaired_surrogates(body, Report()))
     model = find_model(params.model, {})
     answers = dict.fromkeys(replay_keys(params, model), ())
     request = to_message_params(params, model, caching=True, stored_answers=answers)
@@ -52,8 +57,9 @@ def translate_agent(body: bytes) -> None:
 
 
 def forget_tools() -> None:
-    """Lets the next request be the first one with its tools."""
+    """Lets the next request be the first one with its tools and patterns."""
     tools._recent = tools._RecentTools()
+    re.purge()
 
 
 def load_all(body: bytes) -> None:
@@ -62,7 +68,7 @@ def load_all(body: bytes) -> None:
     for message in messages:
         for call in message.get("tool_calls") or () if isinstance(message, dict) else ():
             if isinstance(call, dict):
-                json.loads(call["function"].get("arguments") or "{}")
+                json.loads(call.get("function", call).get("arguments") or "{}")
 
 
 def agent_request() -> bytes:
@@ -170,6 +176,38 @@ def _doubling(levels: int, last: object) -> dict[str, object]:
     return definitions
 
 
+def _deep(levels: int, inner: object) -> object:
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
+def _returning(last: Mapping[str, object]) -> dict[str, object]:
+    """A schema in which `last` is reached on a thousand ways, each of which leads back to the first definition."""
+    back = {"$ref": "#/$defs/d0"}
+    return {"$defs": {**_doubling(10, {**last, "allOf": [back, {"type": "null"}]})}, "anyOf": [back]}
+
+
+def _classes(number: int) -> str:
+    """A kilobyte of classes of three letters beyond Latin-1, which no other pattern has."""
+    letters = f"{chr(0x100 + number)}{chr(0x1000 + number)}"
+    return "".join(f"[{letters}{chr(0x2000 + index)}]" for index in range(48))
+
+
+def _groups(number: int) -> str:
+    return f"{number}{'(a|b)' * 180}"
+
+
+def _failed_results(n: int) -> Iterable[object]:
+    call = {"id": "c", "type": "function", "function": {"name": "f"}}
+    failed = {"role": "tool", "tool_call_id": "c", "content": "r", "is_error": True}
+    return [_HELLO, {"role": "assistant", "tool_calls": [call]}, *[failed] * n]
+
+
+def _two_lifetimes(count: int) -> Sequence[object]:
+    return [{**_HELLO, "prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h")] * count
+
+
 def _without_assistant(n: int) -> bytes:
     return _request(_HELLO if i % 2 == 0 else {"role": "system", "content": "s"} for i in range(n))
 
@@ -246,12 +284,34 @@ BODIES: Mapping[str, Generator] = {
     "messages-of-one-part": lambda n: _request(
         [{"role": "user", "content": [{"type": "text", "text": "a"}]}] * (16 * n)
     ),
+    "failed-results-of-one-call": lambda n: _request(_failed_results(14 * n)),
+    "function-calls": lambda n: _request(
+        [
+            _HELLO,
+            *[{"role": "assistant", "function_call": {"name": "f"}}, {"role": "function"}] * (13 * n),
+        ]
+    ),
     # Fields
+    "numbers-before-breakpoints": lambda n: _request(
+        [{**_HELLO, "x": _deep(150, [1] * (300 * n))}, *_two_lifetimes(5)]
+    ),
+    "breakpoints-behind-messages": lambda n: _request(
+        [_HELLO] * (28 * n),
+        tools=[
+            {"name": f"f{i}", **each}
+            for i, each in enumerate([{"prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h")] * 5)
+        ],
+    ),
     "unknown-fields": lambda n: _request(**{f"x{number}": 1 for number in range(80 * n)}),
     "stop-sequences": lambda n: _request(stop=[" "] * (200 * n)),
     "long-user": lambda n: _request(user="1" * (1000 * n)),
     "metadata": lambda n: _request(metadata={f"m{number}": "v" for number in range(70 * n)}),
     "logit-bias-of-wrong-types": lambda n: _request(logit_bias={str(number): "x" for number in range(90 * n)}),
+    # Half characters
+    "half-characters": lambda n: _user([{"type": "text", "text": "\ud83d"}] * (28 * n)),
+    "half-characters-deep-inside": lambda n: _request(x=_deep(150, ["\ud83d"] * (95 * n))),
+    "numbers-beside-half-a-character": lambda n: _request(x=_deep(150, [*[1] * (330 * n), "\ud83d"])),
+    "escapes-beside-half-a-character": lambda n: _request(user="\n" * (500 * n) + "\ud83d"),
     # Invalid
     "integers-as-messages": lambda n: _request([1] * (300 * n)),
     "integers-as-parts": lambda n: _user([1] * (300 * n)),
@@ -288,6 +348,25 @@ BODIES: Mapping[str, Generator] = {
             },
         },
     ),
+    "empty-tools": lambda n: _request(tools=[{}] * min(250 * n, MAX_TOOLS)),
+    "tools-in-the-form-of-responses": lambda n: _request(tools=[{"name": f"f{i}"} for i in range(55 * n)]),
+    "forced-choice-of-tools": lambda n: _request(
+        tools=[{"name": f"g{i}"} for i in range(55 * n)], tool_choice="required"
+    ),
+    "tools-before-an-invalid-one": lambda n: _request(
+        tools=[
+            *[
+                {"name": f"f{i}", "parameters": {"anyOf": [_object({"a": {}}), _object({"b": {}})]}}
+                for i in range(6 * n)
+            ],
+            {"name": "g", "parameters": {"type": "string"}},
+        ]
+    ),
+    "custom-tools": lambda n: _request(tools=[{"type": "custom", "name": f"f{i}"} for i in range(25 * n)]),
+    "server-tools": lambda n: _request(tools=[{"type": "a_20250101"}] * (35 * n)),
+    "tools-with-unions": lambda n: _request(
+        tools=[{"name": f"f{i}", "input_schema": {"anyOf": [{}, {}]}} for i in range(18 * n)]
+    ),
     "tools-with-parameters": lambda n: _request(
         tools=[{"function": {"name": f"f{i}", "parameters": _object(_strings(2))}} for i in range(6 * n)]
     ),
@@ -316,6 +395,10 @@ BODIES: Mapping[str, Generator] = {
     "options-with-one-property": lambda n: _tool(
         {"anyOf": [_object({"p": {"const": i}}) for i in range(10 * n)]}
     ),
+    "names-read-again": lambda n: _tool(_returning({"required": [f"p{i}" for i in range(120 * n)]})),
+    "properties-read-again": lambda n: _tool(_returning({"properties": {f"p{i}": {} for i in range(80 * n)}})),
+    "reference-read-again": lambda n: _tool(_returning({"$ref": "#/$defs" + "/a" * (500 * n)})),
+    "deep-numbers": lambda n: _tool({"type": "object", "x-a": _deep(150, [*[0] * (330 * n), "NaN"])}),
     "recursive-references": lambda n: _request(
         tools=[
             {
@@ -348,6 +431,40 @@ BODIES: Mapping[str, Generator] = {
     ),
     "options-of-a-union": lambda n: _format({"anyOf": [{"const": i} for i in range(60 * n)]}),
     "unions-30-deep": lambda n: _format(_unions(30, {"enum": [f"value {i}" for i in range(70 * n)]})),
+    "nullable-definitions": lambda n: _format(
+        {
+            "$defs": {f"d{i}": {"type": "array", "description": "d", "nullable": True} for i in range(9 * n)},
+            **_object({f"p{i}": {"$ref": f"#/$defs/d{i}"} for i in range(9 * n)}),
+        }
+    ),
+    "tuple-of-arrays": lambda n: _format(
+        _object(
+            {"a": {"prefixItems": [{"type": "array", "items": {"minimum": 2, "nullable": True}}] * (16 * n)}}
+        )
+    ),
+    "repeated-types": lambda n: _format(
+        {"$defs": {"x": 5}, "allOf": [{"type": [name] * (55 * n)} for name in ("integer", "null")]}
+    ),
+    "options-that-allow-all": lambda n: _format(_object({"a": {"anyOf": [True] * (160 * n)}})),
+    "tuple-of-anything": lambda n: _format(_object({"a": {"prefixItems": [True] * (160 * n)}})),
+    "open-objects-with-long-names": lambda n: _format(
+        _object({f"{'x' * 90}{i}": {**_object({"a": {}}), "additionalProperties": True} for i in range(6 * n)})
+    ),
+    "short-patterns": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": f"{i}(a|b)"} for i in range(20 * n)})
+    ),
+    "patterns-of-open-groups": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": f"{i}{'(' * 900}"} for i in range(n)})
+    ),
+    "patterns-of-braces": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": f"{i}{'{1' * 450}"} for i in range(n)})
+    ),
+    "patterns-of-groups": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": _groups(i)} for i in range(n)})
+    ),
+    "patterns-of-classes": lambda n: _format(
+        _object({f"p{i}": {"type": "string", "pattern": _classes(i)} for i in range(n)})
+    ),
     "long-pattern": lambda n: _format(_object({"a": {"type": "string", "pattern": "a?b" * (300 * n)}})),
     "group-patterns": lambda n: _format(_object({"a": {"type": "string", "pattern": "(a|b)" * (200 * n)}})),
     "large-enum-in-many-places": lambda n: _format(
@@ -383,6 +500,9 @@ BODIES: Mapping[str, Generator] = {
         {"type": "object", "anyOf": [{"$ref": "#/anyOf/" + "1" * (1000 * n)}]}
     ),
     # Media
+    "files-as-images": lambda n: _user(
+        [{"type": "image_url", "image_url": "data:;base64,JVBERg=="}] * (14 * n)
+    ),
     "base64-file": lambda n: _user([{"type": "file", "file": {"file_data": "YWFh" * (250 * n)}}]),
 }
 
