@@ -6,6 +6,7 @@ from typing import Any
 
 from claudexia.translate.schema.alternatives import (
     MAX_STEPS,
+    NO_VALUE,
     AdaptationContext,
     Conjunct,
     Conjunction,
@@ -18,11 +19,13 @@ from claudexia.translate.schema.alternatives import (
 )
 from claudexia.translate.schema.drafts import to_current_draft
 from claudexia.translate.schema.keywords import (
+    COMBINATORS,
     CONSTRAINTS,
     FORMATS,
     MAX_STRICT_TOOLS,
     SCALARS,
     UNENFORCED,
+    ReadSchema,
     annotations,
     complexity,
     constrains,
@@ -40,6 +43,8 @@ Body = dict[str, Any]
 
 # The keywords with which a scalar has one alternative, whose values are not listed.
 _ONE_ALTERNATIVE = frozenset({"type", "pattern", "format", *UNENFORCED} - {"not", "if", "then", "else"})
+
+_NONE: Schema = {}
 
 # How many strict tools are adapted, some of which may not fit.
 _MAX_TRIED = 3 * MAX_STRICT_TOOLS
@@ -171,7 +176,7 @@ class SchemaAdapter:
         body = self._adapt(self._root, location)
         if body and "$ref" in body:
             # Only one option of a union has valid values. The root needs a type, so the $ref is expanded.
-            body = self._expand(self._root, location)
+            body = self._expand(self.context.visit(self._root, location).schema, location)
         if body is None:
             raise UnsupportedSchemaError(f"{location.path}: no value satisfies it")
         used: Body = {}
@@ -188,33 +193,39 @@ class SchemaAdapter:
 
     def _adapt(self, schema: Schema | bool, location: Location) -> Body | None:
         """The adapted schema at `location`; None if no value is valid."""
-        self.context.visit(schema)
-        if isinstance(schema, bool):
-            return self._expand({}, location) if schema else None
-        schema = self.context.normalize(schema, location)
-        text = description(schema)
-        constraints = [keyword for keyword in schema if keyword in CONSTRAINTS]
-        if schema.get("type") in SCALARS and _ONE_ALTERNATIVE.issuperset(constraints):
-            return self._one_scalar(schema, text, location)
-        match constraints:
-            case ["$ref"] if location.depth and not text:
+        read = self.context.visit(schema, location)
+        if read is NO_VALUE:
+            return None
+        if COMBINATORS.isdisjoint(read.constraints):
+            return self._one(read, location)
+        schema, text = read.schema, description(read.schema)
+        match read.constraints:
+            case ("$ref",) if location.depth and not text:
                 return self._reference(schema["$ref"], location)
-            case ["allOf"] if location.depth and not text and len(schema["allOf"]) == 1:
+            case ("allOf",) if location.depth and not text and len(schema["allOf"]) == 1:
                 return self._adapt(schema["allOf"][0], location.descend())
-            case ["anyOf" | "oneOf" as union]:
+            case ("anyOf" | "oneOf" as union,):
                 if union == "oneOf":
                     check_disjoint(schema[union], location, self.context)
-                options = [self._adapt(option, location.descend()) for option in schema[union]]
+                inside = location.descend()
+                options = [self._adapt(option, inside) for option in schema[union]]
                 return self._any_of(options, annotations(schema))
         return self._expand(schema, location)
 
-    def _one_scalar(self, schema: Schema, text: str, location: Location) -> Body | None:
-        """What _expand() returns for a scalar without alternatives, as most schemas are, in less time."""
-        self.context.visit(schema)
-        self.context.spend(1)
-        typed = TypedConjunction([Conjunct(schema, location.refs)], [schema["type"]])
-        body = self._build(typed, text, location)
-        return {**body, "default": schema["default"]} if body and "default" in schema else body
+    def _one(self, read: ReadSchema, location: Location) -> Body | None:
+        """What _expand() returns for a schema that combines no others, as most do, in less time."""
+        read = self.context.visit(read.schema, location)
+        conjuncts = [Conjunct(read.schema, location.refs, read)]
+        kind = read.schema.get("type")
+        if kind in SCALARS and _ONE_ALTERNATIVE.issuperset(read.constraints):
+            found = [TypedConjunction(conjuncts, [kind])]
+        else:
+            found = split_by_type(conjuncts, location, self.context)
+        self.context.spend(len(found))
+        if len(found) == 1:
+            body = self._build(found[0], description(read.schema), location)
+            return {**body, "default": read.schema["default"]} if body and "default" in read.schema else body
+        return self._any_of([self._build(typed, "", location) for typed in found], annotations(read.schema))
 
     def _reference(self, ref: str, location: Location) -> Body | None:
         pointer, target, inside = self.context.references.follow(ref, location)
@@ -224,13 +235,13 @@ class SchemaAdapter:
         return None if self._defs[name] is None else {"$ref": f"#/$defs/{name}"}
 
     def _expand(self, schema: Schema, location: Location) -> Body | None:
-        """The union of all alternatives of `schema`, each merged into one schema."""
+        """The union of all alternatives of `schema`, as it was read, each merged into one schema."""
         found = [
             typed
             for conjuncts in alternatives(schema, location, self.context)
             for typed in split_by_type(conjuncts, location, self.context)
         ]
-        outer = annotations(self.context.normalize(schema, location))
+        outer = annotations(schema)
         self.context.spend(sum(len(typed.conjuncts) for typed in found))
         if len(found) == 1:
             body = self._build(found[0], _description(found[0].conjuncts), location)
@@ -267,11 +278,15 @@ class SchemaAdapter:
                 declaring.setdefault(name, []).append(index)
         # Sorted, because a set has no order and the same schema must give the same bytes.
         names = list(dict.fromkeys([*declaring, *sorted(required)]))
-        self._check_open(typed, names, location)
+        never_extra = self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
+        restricting = _restricting(typed.conjuncts)
         properties: Body = {}
         for name in names:
-            found = self._property(typed, name, declaring.get(name, ()), location)
+            found = None
+            if name in declaring or not never_extra:
+                indices = sorted({*declaring.get(name, ()), *restricting})
+                found = self._property([typed.conjuncts[index] for index in indices], name, location)
             if found is not None:
                 properties[name] = found
             elif name in required:
@@ -279,37 +294,40 @@ class SchemaAdapter:
         body: Body = {"type": "object", "properties": properties}
         if required:
             body["required"] = [name for name in names if name in required]
-        return {**body, "additionalProperties": False}
+        body["additionalProperties"] = False
+        return body
 
-    def _check_open(self, typed: TypedConjunction, names: Sequence[str], location: Location) -> None:
-        """Raises UnsupportedSchemaError for an open object without properties: closed, it could only be empty.
+    def _check_open(self, typed: TypedConjunction, names: Sequence[str], location: Location) -> bool:
+        """Whether unevaluatedProperties forbids properties that are not declared.
 
+        Raises UnsupportedSchemaError for an open object without properties: closed, it could only be empty.
         Lists additional properties as narrowed if the client allows them explicitly.
         """
-        patterns = any(constrains("patternProperties", given) for given in typed.given("patternProperties"))
-        extra = typed.given("additionalProperties")
-        closed = any(is_false(given) for given in [*extra, *typed.given("unevaluatedProperties")])
+        patterns = extra = closed = never_extra = False
+        for schema, _, _ in typed.conjuncts:
+            if "patternProperties" in schema:
+                patterns = patterns or constrains("patternProperties", schema["patternProperties"])
+            if "additionalProperties" in schema:
+                extra, closed = True, closed or is_false(schema["additionalProperties"])
+            if "unevaluatedProperties" in schema:
+                never_extra = never_extra or is_false(schema["unevaluatedProperties"])
+        closed = closed or never_extra
         if not names and (patterns or not closed):
             raise UnsupportedSchemaError(f"{location.path}: an object with arbitrary property names")
         if patterns or (extra and not closed):
             self.context.narrowed[f"{location.path}: additional properties"] = None
+        return never_extra
 
-    def _property(
-        self, typed: TypedConjunction, name: str, declaring: Sequence[int], location: Location
-    ) -> Body | None:
-        """The adapted schema of property `name` in all conjuncts; None if no value is valid.
+    def _property(self, conjuncts: Conjunction, name: str, location: Location) -> Body | None:
+        """The adapted schema of property `name`; None if no value is valid.
 
-        `declaring` are the indices of the conjuncts that declare it. One that does not can forbid it.
+        `conjuncts` are those that declare it and those that can forbid it because they do not.
         """
-        if not declaring and any(map(is_false, typed.given("unevaluatedProperties"))):
-            return None
         schemas: list[Schema | bool] = []
         refs = frozenset[str]()
-        for index in sorted({*declaring, *typed.restricting}):
-            conjunct = typed.conjuncts[index]
-            given = conjunct.schema.get("properties", {}).get(
-                name, conjunct.schema.get("additionalProperties", True)
-            )
+        for conjunct in conjuncts:
+            declared = conjunct.schema.get("properties", _NONE)
+            given = declared[name] if name in declared else conjunct.schema.get("additionalProperties", True)
             if given is not True:
                 schemas.append(given)
                 refs |= conjunct.refs
@@ -345,6 +363,12 @@ class SchemaAdapter:
         texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
         described = {"description": " ".join(texts)} if texts else {}
         return {**flat[0], **outer, **described}
+
+
+def _restricting(conjuncts: Conjunction) -> list[int]:
+    """The indices of the conjuncts that restrict the properties that they do not declare."""
+    given = [conjunct.schema.get("additionalProperties", True) for conjunct in conjuncts]
+    return [index for index, schema in enumerate(given) if schema is not True]
 
 
 def _all_of(schemas: Sequence[Schema | bool]) -> Schema | bool:

@@ -7,7 +7,6 @@ a conjunction are merged into one.
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple, cast
 
@@ -17,10 +16,9 @@ from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     SCALARS,
     UNENFORCED,
-    constrains,
-    cost,
+    ReadSchema,
     is_false,
-    normalize,
+    read_schema,
     strings,
     types,
 )
@@ -30,7 +28,6 @@ from claudexia.translate.schema.references import (
     References,
     Schema,
     UnsupportedSchemaError,
-    are_strings,
 )
 
 MAX_ALTERNATIVES = 64
@@ -48,9 +45,13 @@ class Conjunct(NamedTuple):
 
     schema: Schema
     refs: frozenset[str]
+    read: ReadSchema
 
 
 Conjunction = Sequence[Conjunct]
+
+# The boolean schemas.
+ANY_VALUE, NO_VALUE = ReadSchema({}, cost=1), ReadSchema({}, cost=1)
 
 
 @dataclass(slots=True)
@@ -69,8 +70,8 @@ class AdaptationContext:
     max_steps: int = MAX_STEPS
     _spent: int = 0
     _budget: int = 0
-    _costs: dict[int, tuple[Schema | bool, int]] = field(default_factory=dict)
-    _normalized: dict[int, tuple[Schema, Schema]] = field(default_factory=dict)
+    # By id() of the schema, with the schema itself so that no other one gets its id.
+    _read: dict[int, tuple[Schema | bool, ReadSchema]] = field(default_factory=dict)
     _comparisons: int = MAX_COMPARISONS
     # By id() of the options of a oneOf, with the options themselves so that no others get their id.
     _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
@@ -78,29 +79,27 @@ class AdaptationContext:
     def __post_init__(self) -> None:
         self._budget = MIN_BUDGET + VISITS * len(to_json(self.references.root))
 
-    def normalize(self, schema: Schema, location: Location) -> Schema:
-        """normalize() of keywords, once for each schema."""
-        known = self._normalized.get(id(schema))
-        if known is None:
-            normalized = normalize(schema, location.path)
-            # With the schema itself so that no other one gets its id.
-            known = self._normalized[id(schema)] = schema, normalized
-            self._normalized[id(normalized)] = normalized, normalized
-        return known[1]
+    def visit(self, schema: Schema | bool, location: Location) -> ReadSchema:
+        """Reads the schema, once. Each visit counts one step, and the schema's cost.
 
-    def visit(self, schema: Schema | bool) -> None:
-        """Counts one step, and its cost.
-
-        Raises UnsupportedSchemaError after `max_steps`, or if the schemas that were visited, some of them by
-        several references, are VISITS times as large as the whole one. This bounds the work and the result.
+        Raises UnsupportedSchemaError for a malformed schema, after `max_steps`, or if the schemas that were
+        visited, some of them by several references, are VISITS times as large as the whole one. This bounds the
+        work and the result.
         """
         self.steps += 1
         if self.steps > self.max_steps:
             raise UnsupportedSchemaError("too large")
-        known = self._costs.get(id(schema))
-        if known is None:
-            known = self._costs[id(schema)] = schema, 1 if isinstance(schema, bool) else cost(schema)
-        self.spend(known[1])
+        if isinstance(schema, bool):
+            read = ANY_VALUE if schema else NO_VALUE
+        else:
+            known = self._read.get(id(schema))
+            if known is None:
+                known = self._read[id(schema)] = schema, read_schema(schema)
+            read = known[1]
+        self.spend(read.cost)
+        if read.problem:
+            raise UnsupportedSchemaError(f"{location.path}: {read.problem}")
+        return read
 
     def spend(self, cost: int) -> None:
         """Raises UnsupportedSchemaError if the work for one schema exceeds its limit."""
@@ -125,11 +124,11 @@ class AdaptationContext:
 
 def alternatives(schema: Schema | bool, location: Location, context: AdaptationContext) -> list[list[Conjunct]]:
     """One conjunction per alternative, the outer schemas first; none if no value is valid."""
-    context.visit(schema)
-    if isinstance(schema, bool):
-        return [[Conjunct({}, location.refs)]] if schema else []
-    schema = context.normalize(schema, location)
-    found = [[Conjunct(schema, location.refs)]]
+    read = context.visit(schema, location)
+    if read is NO_VALUE:
+        return []
+    schema = read.schema
+    found = [[Conjunct(schema, location.refs, read)]]
     if "$ref" in schema:
         _, target, inside = context.references.follow(schema["$ref"], location)
         found = _conjoin(found, alternatives(target, inside, context), location, context)
@@ -158,7 +157,7 @@ def _too_many_alternatives(location: Location) -> UnsupportedSchemaError:
     return UnsupportedSchemaError(f"{location.path}: more than {MAX_ALTERNATIVES} combinations of alternatives")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TypedConjunction:
     """A conjunction for the values of one kind: objects, arrays or scalars.
 
@@ -169,12 +168,6 @@ class TypedConjunction:
     conjuncts: Conjunction
     types: list[str]
     values: list[object] | None = None
-
-    @cached_property
-    def restricting(self) -> list[int]:
-        """The indices of the conjuncts that restrict the properties that they do not declare."""
-        given = [conjunct.schema.get("additionalProperties", True) for conjunct in self.conjuncts]
-        return [index for index, schema in enumerate(given) if schema is not True]
 
     def given(self, keyword: str) -> list[object]:
         """The value of `keyword` in each conjunct that has it."""
@@ -241,9 +234,7 @@ def _common_values(conjuncts: Conjunction, allowed: list[str] | None) -> list[ob
     if common is None:
         return None
     values = list(common.values())
-    if allowed is None or ("string" in allowed and are_strings(values)):
-        return values
-    return [value for value in values if _has_type(value, allowed)]
+    return values if allowed is None else _of_types(values, allowed)
 
 
 def _value_lists(schema: Schema) -> list[list[object]]:
@@ -252,19 +243,23 @@ def _value_lists(schema: Schema) -> list[list[object]]:
     return [*const, schema["enum"]] if "enum" in schema else const
 
 
-def _has_type(value: object, allowed: list[str]) -> bool:
-    own = json_type(value)
-    return own in allowed or (own == "integer" and "number" in allowed)
+def _of_types(values: list[object], allowed: Sequence[str]) -> list[object]:
+    """The values of the types that are allowed. Every integer is a number."""
+    names = {*allowed, "integer"} if "number" in allowed else {*allowed}
+    if names.issuperset(_types_of(values)):
+        return values
+    return [value for value in values if json_type(value) in names]
 
 
 def unenforced(typed: TypedConjunction) -> list[tuple[str, object]]:
     """The constraints on these values that Claude's grammar cannot enforce, in the order given."""
+    if not any(conjunct.read.unenforced for conjunct in typed.conjuncts):
+        return []
     found = []
     with_properties = sum("properties" in conjunct.schema for conjunct in typed.conjuncts)
     for index, conjunct in enumerate(typed.conjuncts):
-        for keyword, value in conjunct.schema.items():
-            applies = keyword in UNENFORCED and UNENFORCED[keyword] & {*typed.types}
-            if not applies or not constrains(keyword, value):
+        for keyword, value in conjunct.read.unenforced:
+            if UNENFORCED[keyword].isdisjoint(typed.types):
                 continue
             if keyword != "unevaluatedProperties" or not _is_satisfied(conjunct, index, with_properties):
                 found.append((keyword, value))
@@ -363,18 +358,20 @@ _JSON_TYPES: Mapping[type, str] = {
     list: "array",
     dict: "object",
 }
+# Python's equality is that of JSON Schema among these: 1 equals 1.0.
+_SAME_EQUALITY = frozenset({str, int, float, type(None)})
 
 
 def _types_of(values: Collection[object]) -> list[str]:
     """The types of the values, each once."""
-    if values and are_strings(values):
-        return ["string"]
-    return list(dict.fromkeys(map(json_type, values)))
+    kinds = dict.fromkeys(map(type, values))
+    names = map(json_type, values) if float in kinds else (_JSON_TYPES[kind] for kind in kinds)
+    return list(dict.fromkeys(names))
 
 
 def _by_equality(values: Sequence[object]) -> dict[Hashable, object]:
     """The values by equality_key()."""
-    keys = values if are_strings(values) else map(equality_key, values)
+    keys = values if _SAME_EQUALITY.issuperset(map(type, values)) else map(equality_key, values)
     return dict(zip(cast("Iterable[Hashable]", keys), values, strict=True))
 
 
@@ -382,13 +379,12 @@ def json_type(value: object) -> str:
     """The JSON Schema type of `value`. 1.0 is an integer."""
     if isinstance(value, float):
         return "integer" if value.is_integer() else "number"
-    return _JSON_TYPES.get(type(value), "object")
+    return _JSON_TYPES[type(value)]
 
 
 def equality_key(value: object) -> Hashable:
     """Equal for scalars that JSON Schema considers equal: 1 and 1.0, but not 1 and true."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind in _SAME_EQUALITY:
         return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return isinstance(value, bool), f"{json_type(value)} {value}"
+    return kind, value if kind is bool else str(value)

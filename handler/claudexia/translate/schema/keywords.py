@@ -7,11 +7,11 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-from claudexia.translate.schema.references import Schema, UnsupportedSchemaError
+from claudexia.translate.schema.references import Schema, are_strings
 from claudexia.translate.types.anthropic import JSONSchema
 
 SCALARS = ("string", "number", "integer", "boolean", "null")
@@ -43,6 +43,8 @@ _ENFORCED: Mapping[str, frozenset[str]] = {
 }
 # All other keywords are annotations: title, examples, $schema, readOnly, x-...
 CONSTRAINTS: Mapping[str, frozenset[str]] = {**UNENFORCED, **_ENFORCED}
+# Those that combine other schemas into one.
+COMBINATORS = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 
 # The values with which a keyword constrains nothing.
 _NO_CONSTRAINT: Mapping[str, object] = {
@@ -53,26 +55,28 @@ _NO_CONSTRAINT: Mapping[str, object] = {
 }
 
 
+_SCHEMA_TYPES = frozenset({dict, bool})
+
+
 def _is_schema(value: object) -> bool:
-    return isinstance(value, dict | bool)
+    return type(value) in _SCHEMA_TYPES
 
 
 def _are_schemas(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_schema, value))
+    return isinstance(value, list) and bool(value) and _SCHEMA_TYPES.issuperset(map(type, value))
 
 
 def _is_type(value: object) -> bool:
     if isinstance(value, str):
         return value in TYPES
-    names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
+    return isinstance(value, list) and bool(value) and are_strings(value) and TYPES.issuperset(value)
 
 
 _WELL_FORMED: Mapping[str, Callable[[Any], bool]] = {
     "type": _is_type,
     "enum": lambda value: isinstance(value, list),
-    "properties": lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
-    "required": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "properties": lambda value: isinstance(value, dict) and _SCHEMA_TYPES.issuperset(map(type, value.values())),
+    "required": lambda value: isinstance(value, list) and are_strings(value),
     "additionalProperties": _is_schema,
     "items": lambda value: _is_schema(value) or value == [] or _are_schemas(value),
     "prefixItems": _are_schemas,
@@ -86,17 +90,50 @@ _WELL_FORMED: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def normalize(schema: Schema, path: str) -> Schema:
-    """`schema` in the terms of draft 2020-12. Earlier drafts and OpenAPI 3.0 are converted.
+class ReadSchema(NamedTuple):
+    """What the adaptation needs to know about one schema, found in one pass over its keywords.
 
-    Raises UnsupportedSchemaError if a keyword's value is malformed; `path` is for the message.
+    schema       the schema itself, or the same in the terms of draft 2020-12 if it is of an earlier draft
+    cost         of one visit, about in characters, without the schemas in it
+    constraints  its keywords that are constraints
+    unenforced   those of them that Claude cannot enforce, with their values
+    problem      why it is no schema that can be adapted, "" if it is
     """
-    malformed = {key for key in schema if key in _WELL_FORMED and not _WELL_FORMED[key](schema[key])}
+
+    schema: Schema
+    cost: int
+    constraints: tuple[str, ...] = ()
+    unenforced: tuple[tuple[str, object], ...] = ()
+    problem: str = ""
+
+
+def read_schema(schema: Schema) -> ReadSchema:
+    cost = 0
+    constraints: list[str] = []
+    unenforced: list[tuple[str, object]] = []
+    malformed = False
+    for keyword, value in schema.items():
+        cost += _cost(keyword, value)
+        if keyword not in CONSTRAINTS:
+            continue
+        constraints.append(keyword)
+        if keyword in _WELL_FORMED:
+            malformed = malformed or not _WELL_FORMED[keyword](value)
+        if keyword in UNENFORCED and constrains(keyword, value):
+            unenforced.append((keyword, value))
     if malformed:
-        first = next(keyword for keyword in _WELL_FORMED if keyword in malformed)
-        raise UnsupportedSchemaError(f"{path}: {first} is malformed")
+        first = next(key for key in _WELL_FORMED if key in schema and not _WELL_FORMED[key](schema[key]))
+        return ReadSchema(schema, cost, problem=f"{first} is malformed")
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
-        raise UnsupportedSchemaError(f"{path}: recursion")
+        return ReadSchema(schema, cost, problem="recursion")
+    current = _in_current_terms(schema)
+    if current is not schema:
+        return read_schema(current)._replace(cost=cost)
+    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced))
+
+
+def _in_current_terms(schema: Schema) -> Schema:
+    """Converts earlier drafts and OpenAPI 3.0."""
     if isinstance(schema.get("items"), list):
         schema = _with_prefix_items(schema)
     return _nullable(schema) if schema.get("nullable") is True else schema
@@ -201,17 +238,14 @@ _VISITED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "additio
 _IGNORED = frozenset({"$defs", "definitions"})
 
 
-def cost(schema: Schema) -> int:
-    """What one visit of a schema costs, about in characters, without the schemas in it."""
-    total = 0
-    for keyword, value in schema.items():
-        if keyword in _VISITED:
-            total += 8 * len(value) if isinstance(value, dict | list) else 8
-            if keyword == "properties" and isinstance(value, dict):
-                total += sum(map(len, value))
-        elif keyword not in _IGNORED:
-            total += len(value) if isinstance(value, str) else len(to_json(value))
-    return total
+def _cost(keyword: str, value: object) -> int:
+    """What it costs to look at the keyword, without the schemas in it."""
+    if keyword in _VISITED:
+        names = sum(map(len, value)) if keyword == "properties" and isinstance(value, dict) else 0
+        return names + (8 * len(value) if isinstance(value, dict | list) else 8)
+    if keyword in _IGNORED:
+        return 0
+    return len(value) if isinstance(value, str) else len(to_json(value))
 
 
 def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
