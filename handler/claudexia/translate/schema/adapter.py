@@ -215,17 +215,26 @@ class SchemaAdapter:
     def _one(self, read: ReadSchema, location: Location) -> Body | None:
         """What _expand() returns for a schema that combines no others, as most do, in less time."""
         read = self.context.visit(read.schema, location)
-        conjuncts = [Conjunct(read.schema, location.refs, read)]
         kind = read.schema.get("type")
         if kind in SCALARS and _ONE_ALTERNATIVE.issuperset(read.constraints):
-            found = [TypedConjunction(conjuncts, [kind])]
+            self.context.spend(1)
+            body: Body | None = self._scalar(kind, read, location)
         else:
-            found = split_by_type(conjuncts, location, self.context)
-        self.context.spend(len(found))
-        if len(found) == 1:
+            found = split_by_type([Conjunct(read.schema, location.refs, read)], location, self.context)
+            self.context.spend(len(found))
+            if len(found) != 1:
+                options = [self._build(typed, "", location) for typed in found]
+                return self._any_of(options, annotations(read.schema))
             body = self._build(found[0], description(read.schema), location)
-            return {**body, "default": read.schema["default"]} if body and "default" in read.schema else body
-        return self._any_of([self._build(typed, "", location) for typed in found], annotations(read.schema))
+        return {**body, "default": read.schema["default"]} if body and "default" in read.schema else body
+
+    def _scalar(self, kind: str, read: ReadSchema, location: Location) -> Body:
+        """A schema of this one type without values."""
+        body: Body = {"type": kind}
+        lost = [each for each in read.unenforced if kind in UNENFORCED[each[0]]]
+        if kind == "string":
+            lost += _add_string_constraints(body, _string_constraints([read.schema]))
+        return self._described(body, lost, description(read.schema), location)
 
     def _reference(self, ref: str, location: Location) -> Body | None:
         pointer, target, inside = self.context.references.follow(ref, location)
@@ -259,15 +268,18 @@ class SchemaAdapter:
             case ["array"]:
                 body, lost = self._array(typed, location)
             case _:
-                body, lost = _scalar(typed)
-        if body is None:
-            return None
-        lost = [*unenforced(typed), *lost]
+                body, lost = _scalars(typed)
+        return None if body is None else self._described(body, [*unenforced(typed), *lost], text, location)
+
+    def _described(self, body: Body, lost: Sequence[tuple[str, object]], text: str, location: Location) -> Body:
+        """`body` with its description, which names the constraints that are lost."""
         for keyword, _ in lost:
             self.context.relaxed[f"{location.path}: {keyword}"] = None
         if lost:
             text = with_constraints(text, lost)
-        return {**body, "description": text} if text else body
+        if text:
+            body["description"] = text
+        return body
 
     def _object(self, typed: TypedConjunction, location: Location) -> Body | None:
         required = {name for names in typed.given("required") for name in strings(names)}
@@ -280,12 +292,13 @@ class SchemaAdapter:
         names = list(dict.fromkeys([*declaring, *sorted(required)]))
         never_extra = self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
-        restricting = _restricting(typed.conjuncts)
+        several = len(typed.conjuncts) > 1
+        restricting = _restricting(typed.conjuncts) if several else []
         properties: Body = {}
         for name in names:
             found = None
             if name in declaring or not never_extra:
-                indices = sorted({*declaring.get(name, ()), *restricting})
+                indices = sorted({*declaring.get(name, ()), *restricting}) if several else [0]
                 found = self._property([typed.conjuncts[index] for index in indices], name, location)
             if found is not None:
                 properties[name] = found
@@ -395,28 +408,32 @@ def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-def _scalar(typed: TypedConjunction) -> tuple[dict[str, object], list[tuple[str, object]]]:
-    """The schema of a scalar, and the patterns and formats that it cannot express."""
+def _scalars(typed: TypedConjunction) -> tuple[Body, list[tuple[str, object]]]:
+    """The schema of scalars, and the patterns and formats that it cannot express."""
+    constraints = _string_constraints([conjunct.schema for conjunct in typed.conjuncts])
     if typed.values is not None:
-        return _value_schema(typed, typed.values), _string_constraints(typed) if "string" in typed.types else []
-    body: dict[str, object] = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
-    if "string" not in typed.types:
-        return body, []
+        return _value_schema(typed, typed.values), constraints if "string" in typed.types else []
+    body: Body = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
+    return body, _add_string_constraints(body, constraints) if "string" in typed.types else []
+
+
+def _value_schema(typed: TypedConjunction, values: list[object]) -> Body:
+    allowed = typed.declared or []
+    body: Body = {"type": allowed[0]} if len(allowed) == 1 else {}
+    return {**body, "const": values[0]} if typed.given("const") else {**body, "enum": values}
+
+
+def _string_constraints(schemas: Sequence[Schema]) -> list[tuple[str, object]]:
+    return [(key, schema[key]) for key in ("pattern", "format") for schema in schemas if key in schema]
+
+
+def _add_string_constraints(body: Body, constraints: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Adds the patterns and formats that Claude enforces to `body`; returns the others."""
     lost = []
-    for keyword, value in _string_constraints(typed):
+    for keyword, value in constraints:
         accepted = is_supported_pattern(str(value)) if keyword == "pattern" else value in FORMATS
         if accepted and body.get(keyword, value) == value:
             body[keyword] = value
         else:
             lost.append((keyword, value))
-    return body, lost
-
-
-def _value_schema(typed: TypedConjunction, values: list[object]) -> dict[str, object]:
-    allowed = common_types(typed.conjuncts) or []
-    body: dict[str, object] = {"type": allowed[0]} if len(allowed) == 1 else {}
-    return {**body, "const": values[0]} if typed.given("const") else {**body, "enum": values}
-
-
-def _string_constraints(typed: TypedConjunction) -> list[tuple[str, object]]:
-    return [(keyword, value) for keyword in ("pattern", "format") for value in typed.given(keyword)]
+    return lost

@@ -54,6 +54,10 @@ Conjunction = Sequence[Conjunct]
 ANY_VALUE, NO_VALUE = ReadSchema({}, cost=1), ReadSchema({}, cost=1)
 
 
+def _read_booleans() -> dict[int, tuple[Schema | bool, ReadSchema]]:
+    return {id(True): (True, ANY_VALUE), id(False): (False, NO_VALUE)}
+
+
 @dataclass(slots=True)
 class AdaptationContext:
     """The state of one adaptation.
@@ -71,7 +75,7 @@ class AdaptationContext:
     _spent: int = 0
     _budget: int = 0
     # By id() of the schema, with the schema itself so that no other one gets its id.
-    _read: dict[int, tuple[Schema | bool, ReadSchema]] = field(default_factory=dict)
+    _read: dict[int, tuple[Schema | bool, ReadSchema]] = field(default_factory=_read_booleans)
     _comparisons: int = MAX_COMPARISONS
     # By id() of the options of a oneOf, with the options themselves so that no others get their id.
     _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
@@ -89,13 +93,10 @@ class AdaptationContext:
         self.steps += 1
         if self.steps > self.max_steps:
             raise UnsupportedSchemaError("too large")
-        if isinstance(schema, bool):
-            read = ANY_VALUE if schema else NO_VALUE
-        else:
-            known = self._read.get(id(schema))
-            if known is None:
-                known = self._read[id(schema)] = schema, read_schema(schema)
-            read = known[1]
+        known = self._read.get(id(schema))
+        if known is None:
+            known = self._read[id(schema)] = schema, read_schema(cast("Schema", schema))
+        read = known[1]
         self.spend(read.cost)
         if read.problem:
             raise UnsupportedSchemaError(f"{location.path}: {read.problem}")
@@ -163,11 +164,13 @@ class TypedConjunction:
 
     types     ["object"], ["array"] or scalar types
     values    the values that enum and const allow; None without enum and const
+    declared  the types that `type` allows if there are values; None without `type`
     """
 
     conjuncts: Conjunction
     types: list[str]
     values: list[object] | None = None
+    declared: list[str] | None = None
 
     def given(self, keyword: str) -> list[object]:
         """The value of `keyword` in each conjunct that has it."""
@@ -181,13 +184,14 @@ def split_by_type(
 
     Raises UnsupportedSchemaError for an enum of objects or arrays, and for a root without any type.
     """
-    if any(is_false(conjunct.schema) for conjunct in conjuncts):
+    if any(conjunct.read.never for conjunct in conjuncts):
         return []
     allowed = common_types(conjuncts)
     if (values := _common_values(conjuncts, allowed)) is not None:
-        if not {"object", "array"}.isdisjoint(_types_of(values)):
+        found = _types_of(values)
+        if "object" in found or "array" in found:
             raise UnsupportedSchemaError(f"{location.path}: an enum of objects or arrays")
-        return [TypedConjunction(conjuncts, _types_of(values), values)] if values else []
+        return [TypedConjunction(conjuncts, found, values, allowed)] if values else []
     if allowed is None:
         allowed = _implied_types(conjuncts)
     if not allowed and not any(types(conjunct.schema) for conjunct in conjuncts):
@@ -196,8 +200,8 @@ def split_by_type(
         context.narrowed[f"{location.path}: arrays and objects"] = None
         allowed = _ANY_SCALAR
     scalars = [name for name in allowed if name in SCALARS]
-    found = [TypedConjunction(conjuncts, [name]) for name in allowed if name not in SCALARS]
-    return [*found, TypedConjunction(conjuncts, scalars)] if scalars else found
+    split = [TypedConjunction(conjuncts, [name]) for name in allowed if name not in SCALARS]
+    return [*split, TypedConjunction(conjuncts, scalars)] if scalars else split
 
 
 def common_types(conjuncts: Conjunction) -> list[str] | None:
@@ -219,7 +223,7 @@ def _intersection(left: list[str], right: list[str]) -> list[str]:
 
 def _implied_types(conjuncts: Conjunction) -> list[str]:
     """The types that the keywords imply, such as object for `properties`."""
-    keywords = [keyword for conjunct in conjuncts for keyword in conjunct.schema if keyword in CONSTRAINTS]
+    keywords = [keyword for conjunct in conjuncts for keyword in conjunct.read.constraints]
     implied = [CONSTRAINTS[keyword] for keyword in keywords if len(CONSTRAINTS[keyword]) <= 2]
     return [name for name in ("object", "array", "string", "number") if any(name in each for each in implied)]
 

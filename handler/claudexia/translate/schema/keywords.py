@@ -5,7 +5,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -97,6 +97,7 @@ class ReadSchema(NamedTuple):
     cost         of one visit, about in characters, without the schemas in it
     constraints  its keywords that are constraints
     unenforced   those of them that Claude cannot enforce, with their values
+    never        whether it is certain that no value is valid
     problem      why it is no schema that can be adapted, "" if it is
     """
 
@@ -104,6 +105,7 @@ class ReadSchema(NamedTuple):
     cost: int
     constraints: tuple[str, ...] = ()
     unenforced: tuple[tuple[str, object], ...] = ()
+    never: bool = False
     problem: str = ""
 
 
@@ -129,7 +131,7 @@ def read_schema(schema: Schema) -> ReadSchema:
     current = _in_current_terms(schema)
     if current is not schema:
         return read_schema(current)._replace(cost=cost)
-    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced))
+    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced), is_false(schema))
 
 
 def _in_current_terms(schema: Schema) -> Schema:
@@ -248,7 +250,7 @@ def _cost(keyword: str, value: object) -> int:
     return len(value) if isinstance(value, str) else len(to_json(value))
 
 
-def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
+def with_constraints(text: str, constraints: Iterable[tuple[str, object]]) -> str:
     """The description `text` with `constraints` appended, except those longer than 200 characters."""
     phrases = [
         f"{keyword}: {value if type(value) is int else _encode(value)}"
