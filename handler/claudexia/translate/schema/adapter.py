@@ -8,6 +8,7 @@ from claudexia.translate.schema.alternatives import (
     MAX_STEPS,
     NO_VALUE,
     AdaptationContext,
+    Allowance,
     Conjunct,
     Conjunction,
     TypedConjunction,
@@ -25,13 +26,13 @@ from claudexia.translate.schema.keywords import (
     MAX_STRICT_TOOLS,
     SCALARS,
     UNENFORCED,
+    Complexity,
     ReadSchema,
     annotations,
     complexity,
     constrains,
     description,
     is_false,
-    is_supported_pattern,
     strings,
     subschemas,
     with_constraints,
@@ -76,30 +77,35 @@ def adapt(schema: JSONSchema) -> AdaptedSchema:
     """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
     draft = to_current_draft(schema)
     # What no draft allows does not fit as it stands.
-    adapted = _adapt(schema if draft.problem else draft.schema, MAX_STEPS)[0]
+    adapted = _adapt(schema if draft.problem else draft.schema, Allowance())
     return adapted if adapted.fits else replace(adapted, schema=schema)
 
 
-def _adapt(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
-    """The result, and the number of steps that it took."""
+def _adapt(schema: JSONSchema, allowance: Allowance) -> AdaptedSchema:
     try:
-        adapter = SchemaAdapter(schema, max_steps)
+        adapter = SchemaAdapter(schema, allowance)
     except RecursionError:
-        return AdaptedSchema(schema, reason="nested too deeply"), 0
-    return _result(adapter, schema), adapter.context.steps
+        return AdaptedSchema(schema, reason="nested too deeply")
+    adapted = _result(adapter, schema)
+    allowance.steps -= adapter.context.steps
+    return adapted
 
 
 def _result(adapter: "SchemaAdapter", schema: JSONSchema) -> AdaptedSchema:
     try:
         body = adapter.build()
-        exceeded_limit = complexity(body).exceeded_limit
+        _check_limits(complexity(body))
     except UnsupportedSchemaError as error:
         return AdaptedSchema(schema, reason=str(error))
     except RecursionError:
         return AdaptedSchema(schema, reason="nested too deeply")
-    if exceeded_limit:
-        return AdaptedSchema(schema, reason=exceeded_limit)
     return AdaptedSchema(body, tuple(adapter.context.relaxed), tuple(adapter.context.narrowed))
+
+
+def _check_limits(counted: Complexity) -> None:
+    """Raises UnsupportedSchemaError if one request may not have such schemas."""
+    if counted.exceeded_limit:
+        raise UnsupportedSchemaError(counted.exceeded_limit)
 
 
 def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
@@ -107,17 +113,17 @@ def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
 
     A root with no constraint but `type` takes no arguments: the adapted object is empty.
     """
-    return _adapt_tool(schema, MAX_STEPS)[0]
+    return _adapt_tool(schema, Allowance())
 
 
-def _adapt_tool(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
+def _adapt_tool(schema: JSONSchema, allowance: Allowance) -> AdaptedSchema:
     constraints = {keyword for keyword in CONSTRAINTS if schema.get(keyword)}
     empty = constraints <= {"type"} and schema.get("type", "object") == "object"
     closed = {**schema, "type": "object", "additionalProperties": False} if empty else schema
-    adapted, steps = _adapt(closed, max_steps)
+    adapted = _adapt(closed, allowance)
     if adapted.fits and adapted.schema.get("type") != "object":
-        return AdaptedSchema(schema, reason="root: not a single object"), steps
-    return replace(adapted, schema=adapted.schema if adapted.fits else schema), steps
+        return AdaptedSchema(schema, reason="root: not a single object")
+    return replace(adapted, schema=adapted.schema if adapted.fits else schema)
 
 
 def fit_strict(
@@ -130,14 +136,13 @@ def fit_strict(
     """
     used, strict = complexity(output or {}), 0
     fitted: dict[str, AdaptedSchema] = {}
-    steps_left = _MAX_STEPS_OF_TOOLS
+    allowance = Allowance(steps=_MAX_STEPS_OF_TOOLS)
     for index, (name, schema) in enumerate(tools):
         if strict >= MAX_STRICT_TOOLS or index >= _MAX_TRIED:
             limit = MAX_STRICT_TOOLS if strict >= MAX_STRICT_TOOLS else _MAX_TRIED
             fitted[name] = AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
             continue
-        adapted, steps = _adapt_tool(schema, min(MAX_STEPS, steps_left))
-        steps_left -= steps
+        adapted = _adapt_tool(schema, allowance)
         if adapted.fits:
             total = used + complexity(adapted.schema)
             if total.exceeded_limit:
@@ -165,8 +170,8 @@ def has_object_root(schema: JSONSchema) -> bool:
 class SchemaAdapter:
     """Builds the adapted schema of `root`; `context` then lists what was relaxed and narrowed."""
 
-    def __init__(self, root: Schema, max_steps: int = MAX_STEPS) -> None:
-        self.context = AdaptationContext(References(root), max_steps=max_steps)
+    def __init__(self, root: Schema, allowance: Allowance) -> None:
+        self.context = AdaptationContext(References(root), allowance=allowance)
         self._root = root
         self._defs: dict[str, Body | None] = {}
 
@@ -208,6 +213,7 @@ class SchemaAdapter:
                 if union == "oneOf":
                     check_disjoint(schema[union], location, self.context)
                 inside = location.descend()
+                self.context.expect(len(schema[union]))
                 options = [self._adapt(option, inside) for option in schema[union]]
                 return self._any_of(options, annotations(schema))
         return self._expand(schema, location)
@@ -223,7 +229,7 @@ class SchemaAdapter:
             found = split_by_type([Conjunct(read.schema, location.refs, read)], location, self.context)
             self.context.spend(len(found))
             if len(found) != 1:
-                options = [self._build(typed, "", location) for typed in found]
+                options = [self._build(typed, "", _of_option(location)) for typed in found]
                 return self._any_of(options, annotations(read.schema))
             body = self._build(found[0], description(read.schema), location)
         return {**body, "default": read.schema["default"]} if body and "default" in read.schema else body
@@ -233,7 +239,7 @@ class SchemaAdapter:
         body: Body = {"type": kind}
         lost = [each for each in read.unenforced if kind in UNENFORCED[each[0]]]
         if kind == "string":
-            lost += _add_string_constraints(body, _string_constraints([read.schema]))
+            lost += self._add_string_constraints(body, _string_constraints([read.schema]))
         return self._described(body, lost, description(read.schema), location)
 
     def _reference(self, ref: str, location: Location) -> Body | None:
@@ -255,8 +261,10 @@ class SchemaAdapter:
         if len(found) == 1:
             body = self._build(found[0], _description(found[0].conjuncts), location)
             return self._any_of([body], {key: outer[key] for key in outer if key != "description"})
+        self.context.allowance.merge(sum(len(typed.conjuncts) for typed in found))
         # The union has the outer description, so its options do not repeat it.
-        options = [self._build(typed, _description(typed.conjuncts[1:]), location) for typed in found]
+        inside = _of_option(location)
+        options = [self._build(typed, _description(typed.conjuncts[1:]), inside) for typed in found]
         return self._any_of(options, outer)
 
     def _build(self, typed: TypedConjunction, text: str, location: Location) -> Body | None:
@@ -268,7 +276,7 @@ class SchemaAdapter:
             case ["array"]:
                 body, lost = self._array(typed, location)
             case _:
-                body, lost = _scalars(typed)
+                body, lost = self._scalars(typed)
         return None if body is None else self._described(body, [*unenforced(typed), *lost], text, location)
 
     def _described(self, body: Body, lost: Sequence[tuple[str, object]], text: str, location: Location) -> Body:
@@ -292,9 +300,11 @@ class SchemaAdapter:
         names = list(dict.fromkeys([*declaring, *sorted(required)]))
         never_extra = self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
+        self.context.expect(len(names))
         several = len(typed.conjuncts) > 1
         restricting = _restricting(typed.conjuncts) if several else []
         properties: Body = {}
+        counted = Complexity()
         for name in names:
             found = None
             if name in declaring or not never_extra:
@@ -302,6 +312,9 @@ class SchemaAdapter:
                 found = self._property([typed.conjuncts[index] for index in indices], name, location)
             if found is not None:
                 properties[name] = found
+                if not location.depth:  # the root is as complex as its properties
+                    counted += complexity(found) + Complexity(optional=name not in required)
+                    _check_limits(counted)
             elif name in required:
                 return None
         body: Body = {"type": "object", "properties": properties}
@@ -360,6 +373,31 @@ class SchemaAdapter:
             body["minItems"] = 1
         return body, lost
 
+    def _scalars(self, typed: TypedConjunction) -> tuple[Body, list[tuple[str, object]]]:
+        """The schema of scalars, and the patterns and formats that it cannot express."""
+        constraints = _string_constraints([conjunct.schema for conjunct in typed.conjuncts])
+        if typed.values is not None:
+            return _value_schema(typed, typed.values), constraints if "string" in typed.types else []
+        body: Body = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
+        return body, self._add_string_constraints(body, constraints) if "string" in typed.types else []
+
+    def _add_string_constraints(
+        self, body: Body, constraints: Sequence[tuple[str, object]]
+    ) -> list[tuple[str, object]]:
+        """Adds the patterns and formats that Claude enforces to `body`; returns the others."""
+        lost = []
+        for keyword, value in constraints:
+            if body.get(keyword, value) == value and self._is_enforced(keyword, value):
+                body[keyword] = value
+            else:
+                lost.append((keyword, value))
+        return lost
+
+    def _is_enforced(self, keyword: str, value: object) -> bool:
+        if keyword == "format":
+            return value in FORMATS
+        return self.context.allowance.is_supported_pattern(str(value))
+
     def _any_of(self, options: Iterable[Body | None], outer: Body) -> Body | None:
         """The union of `options` with the annotations `outer`. A single option is returned without a union."""
         distinct: dict[int, Body] = {}
@@ -376,6 +414,11 @@ class SchemaAdapter:
         texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
         described = {"description": " ".join(texts)} if texts else {}
         return {**flat[0], **outer, **described}
+
+
+def _of_option(location: Location) -> Location:
+    """Where an option of a union is. One of the root is not the root: the others may be left."""
+    return location if location.depth else location.descend()
 
 
 def _restricting(conjuncts: Conjunction) -> list[int]:
@@ -408,15 +451,6 @@ def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-def _scalars(typed: TypedConjunction) -> tuple[Body, list[tuple[str, object]]]:
-    """The schema of scalars, and the patterns and formats that it cannot express."""
-    constraints = _string_constraints([conjunct.schema for conjunct in typed.conjuncts])
-    if typed.values is not None:
-        return _value_schema(typed, typed.values), constraints if "string" in typed.types else []
-    body: Body = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
-    return body, _add_string_constraints(body, constraints) if "string" in typed.types else []
-
-
 def _value_schema(typed: TypedConjunction, values: list[object]) -> Body:
     allowed = typed.declared or []
     body: Body = {"type": allowed[0]} if len(allowed) == 1 else {}
@@ -425,15 +459,3 @@ def _value_schema(typed: TypedConjunction, values: list[object]) -> Body:
 
 def _string_constraints(schemas: Sequence[Schema]) -> list[tuple[str, object]]:
     return [(key, schema[key]) for key in ("pattern", "format") for schema in schemas if key in schema]
-
-
-def _add_string_constraints(body: Body, constraints: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
-    """Adds the patterns and formats that Claude enforces to `body`; returns the others."""
-    lost = []
-    for keyword, value in constraints:
-        accepted = is_supported_pattern(str(value)) if keyword == "pattern" else value in FORMATS
-        if accepted and body.get(keyword, value) == value:
-            body[keyword] = value
-        else:
-            lost.append((keyword, value))
-    return lost

@@ -14,10 +14,12 @@ from pydantic_core import to_json
 
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
+    MAX_PATTERN,
     SCALARS,
     UNENFORCED,
     ReadSchema,
     is_false,
+    is_supported_pattern,
     read_schema,
     strings,
     types,
@@ -32,6 +34,10 @@ from claudexia.translate.schema.references import (
 
 MAX_ALTERNATIVES = 64
 MAX_STEPS = 2000
+# How many conjuncts are merged into the options of unions.
+MAX_MERGED = 4096
+# Of all different patterns, in characters. Those beyond are not enforced.
+MAX_PATTERNS, _COST_OF_PATTERN = 4000, 20
 # The cost of all visits, in characters: this much, or this many times the size of the schema.
 MIN_BUDGET, VISITS = 50_000, 3
 # How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
@@ -59,6 +65,31 @@ def _read_booleans() -> dict[int, tuple[Schema | bool, ReadSchema]]:
 
 
 @dataclass(slots=True)
+class Allowance:
+    """What may still be spent on all schemas of one kind in a request together."""
+
+    steps: int = MAX_STEPS
+    merged: int = MAX_MERGED
+    pattern_characters: int = MAX_PATTERNS
+    _patterns: dict[str, bool] = field(default_factory=dict)
+
+    def merge(self, count: int) -> None:
+        """Raises UnsupportedSchemaError for too many conjuncts in the options of unions."""
+        self.merged -= count
+        if self.merged < 0:
+            raise UnsupportedSchemaError("too large")
+
+    def is_supported_pattern(self, pattern: str) -> bool:
+        """Whether Claude can be held to it, as far as patterns may still be compiled to find out."""
+        if pattern not in self._patterns:
+            cost = len(pattern) + _COST_OF_PATTERN
+            known = len(pattern) <= MAX_PATTERN and cost <= self.pattern_characters
+            self.pattern_characters -= cost if known else 0
+            self._patterns[pattern] = known and is_supported_pattern(pattern)
+        return self._patterns[pattern]
+
+
+@dataclass(slots=True)
 class AdaptationContext:
     """The state of one adaptation.
 
@@ -71,7 +102,8 @@ class AdaptationContext:
     narrowed: dict[str, None] = field(default_factory=dict)
     interner: Interner = field(default_factory=Interner)
     steps: int = 0
-    max_steps: int = MAX_STEPS
+    allowance: Allowance = field(default_factory=Allowance)
+    _max_steps: int = MAX_STEPS
     _spent: int = 0
     _budget: int = 0
     # By id() of the schema, with the schema itself so that no other one gets its id.
@@ -81,17 +113,18 @@ class AdaptationContext:
     _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._max_steps = min(MAX_STEPS, self.allowance.steps)
         self._budget = MIN_BUDGET + VISITS * len(to_json(self.references.root))
 
     def visit(self, schema: Schema | bool, location: Location) -> ReadSchema:
         """Reads the schema, once. Each visit counts one step, and the schema's cost.
 
-        Raises UnsupportedSchemaError for a malformed schema, after `max_steps`, or if the schemas that were
+        Raises UnsupportedSchemaError for a malformed schema, after too many steps, or if the schemas that were
         visited, some of them by several references, are VISITS times as large as the whole one. This bounds the
         work and the result.
         """
         self.steps += 1
-        if self.steps > self.max_steps:
+        if self.steps > self._max_steps:
             raise UnsupportedSchemaError("too large")
         known = self._read.get(id(schema))
         if known is None:
@@ -101,6 +134,11 @@ class AdaptationContext:
         if read.problem:
             raise UnsupportedSchemaError(f"{location.path}: {read.problem}")
         return read
+
+    def expect(self, visits: int) -> None:
+        """Raises UnsupportedSchemaError if so many visits are too many, before the first of them."""
+        if self.steps + visits > self._max_steps:
+            raise UnsupportedSchemaError("too large")
 
     def spend(self, cost: int) -> None:
         """Raises UnsupportedSchemaError if the work for one schema exceeds its limit."""
@@ -133,6 +171,7 @@ def alternatives(schema: Schema | bool, location: Location, context: AdaptationC
     if "$ref" in schema:
         _, target, inside = context.references.follow(schema["$ref"], location)
         found = _conjoin(found, alternatives(target, inside, context), location, context)
+    context.expect(sum(len(schema[keyword]) for keyword in ("allOf", "anyOf", "oneOf") if keyword in schema))
     for part in schema.get("allOf", ()):
         found = _conjoin(found, alternatives(part, location.descend(), context), location, context)
     for union in ("anyOf", "oneOf"):

@@ -203,11 +203,11 @@ _PROPERTY = re.compile(r"\\(?:[pP]\{[A-Za-z0-9_=-]+\}|.)", re.DOTALL)
 
 
 # In characters. To compile a long one takes thousands of times as long as to read it.
-_MAX_PATTERN = 2000
+MAX_PATTERN = 2000
 
 
 def is_supported_pattern(pattern: str) -> bool:
-    if len(pattern) > _MAX_PATTERN or _UNSUPPORTED_PATTERN.search(pattern):
+    if _UNSUPPORTED_PATTERN.search(pattern):
         return False
     try:
         re.compile(_PROPERTY.sub(lambda escape: r"\w" if len(escape[0]) > 2 else escape[0], pattern))
