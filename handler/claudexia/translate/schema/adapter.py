@@ -1,6 +1,6 @@
 """SchemaAdapter: builds the schema that Claude accepts from a client's JSON Schema."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ _NONE: Schema = {}
 # How many strict tools are adapted, some of which may not fit.
 _MAX_TRIED = 3 * MAX_STRICT_TOOLS
 # Of all strict tools of one request together.
-_MAX_STEPS_OF_TOOLS = 3 * MAX_STEPS
+_MAX_STEPS_OF_TOOLS = 2 * MAX_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,30 +127,50 @@ def _adapt_tool(schema: JSONSchema, allowance: Allowance) -> AdaptedSchema:
 
 
 def fit_strict(
-    tools: Sequence[tuple[str, JSONSchema]], output: JSONSchema | None = None
+    tools: Iterable[tuple[str, JSONSchema]],
+    output: JSONSchema | None = None,
+    known: dict[str, AdaptedSchema] | None = None,
 ) -> dict[str, AdaptedSchema]:
     """Adapts the strict tools of one request, given as name and schema. Returns the results by name.
 
     Tools that exceed the limits of one request get a `reason`; earlier tools have priority. `output` is the
-    adapted schema of the request's output format, which counts against the limits first.
+    adapted schema of the request's output format, which counts against the limits first. `known` holds the
+    results for these tools that fit by themselves, by name, as far as earlier calls have adapted them.
     """
+    return dict(_fitted(tools, output, {} if known is None else known))
+
+
+def fit_all(
+    tools: Iterable[tuple[str, JSONSchema]], known: dict[str, AdaptedSchema]
+) -> dict[str, AdaptedSchema] | None:
+    """What fit_strict() returns if all tools fit; None, after the first that does not, if they do not."""
+    fitted = {}
+    for name, adapted in _fitted(tools, None, known):
+        if not adapted.fits:
+            return None
+        fitted[name] = adapted
+    return fitted
+
+
+def _fitted(
+    tools: Iterable[tuple[str, JSONSchema]], output: JSONSchema | None, known: dict[str, AdaptedSchema]
+) -> Iterator[tuple[str, AdaptedSchema]]:
     used, strict = complexity(output or {}), 0
-    fitted: dict[str, AdaptedSchema] = {}
     allowance = Allowance(steps=_MAX_STEPS_OF_TOOLS)
     for index, (name, schema) in enumerate(tools):
         if strict >= MAX_STRICT_TOOLS or index >= _MAX_TRIED:
             limit = MAX_STRICT_TOOLS if strict >= MAX_STRICT_TOOLS else _MAX_TRIED
-            fitted[name] = AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
+            yield name, AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
             continue
-        adapted = _adapt_tool(schema, allowance)
+        adapted = known.get(name) or _adapt_tool(schema, allowance)
         if adapted.fits:
+            known[name] = adapted
             total = used + complexity(adapted.schema)
             if total.exceeded_limit:
                 adapted = AdaptedSchema(schema, reason=f"{total.exceeded_limit} in one request")
             else:
                 used, strict = total, strict + 1
-        fitted[name] = adapted
-    return fitted
+        yield name, adapted
 
 
 def fits_limits(schema: JSONSchema) -> bool:
@@ -177,6 +197,7 @@ class SchemaAdapter:
 
     def build(self) -> Body:
         """Raises UnsupportedSchemaError if Claude cannot be held to the schema."""
+        self.context.expect_all()
         location = Location()
         body = self._adapt(self._root, location)
         if body and "$ref" in body:
@@ -184,6 +205,8 @@ class SchemaAdapter:
             body = self._expand(self.context.visit(self._root, location).schema, location)
         if body is None:
             raise UnsupportedSchemaError(f"{location.path}: no value satisfies it")
+        if not self._defs:
+            return body
         used: Body = {}
         self._collect(body, used)
         return {**body, "$defs": {name: used[name] for name in sorted(used)}} if used else body
@@ -313,7 +336,8 @@ class SchemaAdapter:
             if found is not None:
                 properties[name] = found
                 if not location.depth:  # the root is as complex as its properties
-                    counted += complexity(found) + Complexity(optional=name not in required)
+                    counted.add(found)
+                    counted.optional += name not in required
                     _check_limits(counted)
             elif name in required:
                 return None

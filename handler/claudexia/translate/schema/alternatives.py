@@ -14,7 +14,6 @@ from pydantic_core import to_json
 
 from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
-    MAX_PATTERN,
     SCALARS,
     UNENFORCED,
     ReadSchema,
@@ -36,12 +35,15 @@ MAX_ALTERNATIVES = 64
 MAX_STEPS = 2000
 # How many conjuncts are merged into the options of unions.
 MAX_MERGED = 4096
-# Of all different patterns, in characters. Those beyond are not enforced.
-MAX_PATTERNS, _COST_OF_PATTERN = 4000, 20
+# To compile a pattern takes thousands of times as long as to read it. In characters: of one pattern, of all
+# different ones together, and what each costs besides. Those beyond are not enforced.
+MAX_PATTERN, MAX_PATTERNS, _COST_OF_PATTERN = 2000, 3000, 20
 # The cost of all visits, in characters: this much, or this many times the size of the schema.
 MIN_BUDGET, VISITS = 50_000, 3
 # How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
 MAX_COMPARISONS = 10_000
+# The keywords whose schemas are visited in any case: an option may be one that has no values.
+_ALL_VISITED = frozenset({"properties", "items"})
 # Without a type any value is valid, but Claude's objects need named properties and its arrays need items.
 _ANY_SCALAR = ["string", "number", "boolean", "null"]
 
@@ -70,7 +72,7 @@ class Allowance:
 
     steps: int = MAX_STEPS
     merged: int = MAX_MERGED
-    pattern_characters: int = MAX_PATTERNS
+    patterns: int = MAX_PATTERNS
     _patterns: dict[str, bool] = field(default_factory=dict)
 
     def merge(self, count: int) -> None:
@@ -83,9 +85,9 @@ class Allowance:
         """Whether Claude can be held to it, as far as patterns may still be compiled to find out."""
         if pattern not in self._patterns:
             cost = len(pattern) + _COST_OF_PATTERN
-            known = len(pattern) <= MAX_PATTERN and cost <= self.pattern_characters
-            self.pattern_characters -= cost if known else 0
-            self._patterns[pattern] = known and is_supported_pattern(pattern)
+            compiled = len(pattern) <= MAX_PATTERN and cost <= self.patterns
+            self.patterns -= cost if compiled else 0
+            self._patterns[pattern] = compiled and is_supported_pattern(pattern)
         return self._patterns[pattern]
 
 
@@ -134,6 +136,24 @@ class AdaptationContext:
         if read.problem:
             raise UnsupportedSchemaError(f"{location.path}: {read.problem}")
         return read
+
+    def expect_all(self) -> None:
+        """expect() of the schemas that are visited in any case, each of them twice."""
+        pending: list[object] = [self.references.root]
+        visits = 0
+        while pending and visits <= self._max_steps:
+            schema = pending.pop()
+            if not isinstance(schema, dict) or "$ref" in schema:
+                visits += 1
+                continue
+            visits += 2
+            for keyword in _ALL_VISITED.intersection(schema):
+                members = schema[keyword]
+                if keyword == "items":
+                    pending.append(members)
+                else:
+                    pending += members.values() if isinstance(members, dict) else ()
+        self.expect(visits)
 
     def expect(self, visits: int) -> None:
         """Raises UnsupportedSchemaError if so many visits are too many, before the first of them."""
@@ -249,8 +269,8 @@ def common_types(conjuncts: Conjunction) -> list[str] | None:
     for conjunct in conjuncts:
         if given := types(conjunct.schema):
             common = given if common is None else _intersection(common, given)
-    if common is None:
-        return None
+    if common is None or len(common) < 2:
+        return common
     return [name for name in dict.fromkeys(common) if name != "integer" or "number" not in common]
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -115,12 +115,16 @@ def read_schema(schema: Schema) -> ReadSchema:
     unenforced: list[tuple[str, object]] = []
     malformed = False
     for keyword, value in schema.items():
-        cost += _cost(keyword, value)
+        if keyword in _WITH_SCHEMAS:
+            cost += _cost_of_members(keyword, value)
+        else:
+            cost += len(value) if isinstance(value, str) else len(to_json(value))
         if keyword not in CONSTRAINTS:
             continue
         constraints.append(keyword)
-        if keyword in _WELL_FORMED:
-            malformed = malformed or not _WELL_FORMED[keyword](value)
+        check = _WELL_FORMED.get(keyword)
+        if check is not None and not check(value):
+            malformed = True
         if keyword in UNENFORCED and constrains(keyword, value):
             unenforced.append((keyword, value))
     if malformed:
@@ -128,10 +132,12 @@ def read_schema(schema: Schema) -> ReadSchema:
         return ReadSchema(schema, cost, problem=f"{first} is malformed")
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
         return ReadSchema(schema, cost, problem="recursion")
-    current = _in_current_terms(schema)
-    if current is not schema:
-        return read_schema(current)._replace(cost=cost)
-    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced), is_false(schema))
+    if "nullable" in schema or "items" in schema:
+        current = _in_current_terms(schema)
+        if current is not schema:
+            return read_schema(current)._replace(cost=cost)
+    never = "not" in schema and is_false(schema)
+    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced), never)
 
 
 def _in_current_terms(schema: Schema) -> Schema:
@@ -170,7 +176,9 @@ def types(schema: Schema) -> list[str]:
 
 def strings(value: object) -> list[str]:
     """The strings in a list; empty for anything but a list."""
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return value if are_strings(value) else [item for item in value if isinstance(item, str)]
 
 
 def annotations(schema: Schema) -> dict[str, Any]:
@@ -202,10 +210,6 @@ _UNSUPPORTED_PATTERN = re.compile(r"\(\?(?!:)|\\[1-9kbB]|\{\d*,?\d{3,}")
 _PROPERTY = re.compile(r"\\(?:[pP]\{[A-Za-z0-9_=-]+\}|.)", re.DOTALL)
 
 
-# In characters. To compile a long one takes thousands of times as long as to read it.
-MAX_PATTERN = 2000
-
-
 def is_supported_pattern(pattern: str) -> bool:
     if _UNSUPPORTED_PATTERN.search(pattern):
         return False
@@ -235,19 +239,17 @@ def text_left(value: object, limit: int) -> int:
 
 _MAX_PHRASE = 200
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-# The keywords whose schemas are visited on their own.
-_VISITED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"})
-_IGNORED = frozenset({"$defs", "definitions"})
+# The keywords whose schemas are visited on their own, or not at all.
+_DEFINITIONS = frozenset({"$defs", "definitions"})
+_WITH_SCHEMAS = _DEFINITIONS | {"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"}
 
 
-def _cost(keyword: str, value: object) -> int:
-    """What it costs to look at the keyword, without the schemas in it."""
-    if keyword in _VISITED:
-        names = sum(map(len, value)) if keyword == "properties" and isinstance(value, dict) else 0
-        return names + (8 * len(value) if isinstance(value, dict | list) else 8)
-    if keyword in _IGNORED:
+def _cost_of_members(keyword: str, value: object) -> int:
+    """What it costs to look at the members, without the schemas themselves."""
+    if keyword in _DEFINITIONS:
         return 0
-    return len(value) if isinstance(value, str) else len(to_json(value))
+    names = sum(map(len, value)) if keyword == "properties" and isinstance(value, dict) else 0
+    return names + (8 * len(value) if isinstance(value, dict | list) else 8)
 
 
 def with_constraints(text: str, constraints: Iterable[tuple[str, object]]) -> str:
@@ -269,7 +271,7 @@ MAX_OPTIONAL = 24
 MAX_UNIONS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Complexity:
     """What counts against the limits of one request.
 
@@ -283,6 +285,13 @@ class Complexity:
     def __add__(self, other: "Complexity") -> "Complexity":
         return Complexity(self.optional + other.optional, self.unions + other.unions)
 
+    def add(self, schema: JSONSchema) -> None:
+        """Counts an adapted schema."""
+        for current in _all_within(schema):
+            if "properties" in current:
+                self.optional += len(current["properties"]) - len(current.get("required", ()))
+            self.unions += "anyOf" in current or isinstance(current.get("type"), list)
+
     @property
     def exceeded_limit(self) -> str:
         """The limit that is exceeded; empty if none is."""
@@ -293,33 +302,30 @@ class Complexity:
 
 def complexity(schema: JSONSchema) -> Complexity:
     """The complexity of an adapted schema. A definition counts once, however often it is referenced."""
-    optional = unions = 0
-    pending = [schema]
-    while pending:
-        current = pending.pop()
-        properties, required = _members(current, "properties"), current.get("required")
-        optional += len(properties) - (len(required) if isinstance(required, list) else 0)
-        unions += "anyOf" in current or isinstance(current.get("type"), list)
-        pending += subschemas(current)
-    return Complexity(optional, unions)
+    counted = Complexity()
+    counted.add(schema)
+    return counted
+
+
+def _all_within(schema: JSONSchema) -> list[dict[str, Any]]:
+    """An adapted schema and all schemas in it."""
+    found = [cast("dict[str, Any]", schema)]
+    for current in found:  # which grows
+        found += subschemas(current)
+    return found
 
 
 _WITH_SUBSCHEMAS = frozenset({"properties", "$defs", "items", "anyOf"})
 
 
-def subschemas(schema: JSONSchema) -> list[dict[str, Any]]:
+def subschemas(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The schemas one level inside an adapted schema, including its definitions."""
     if _WITH_SUBSCHEMAS.isdisjoint(schema):
         return []
-    inner: list[object] = [schema["items"]] if "items" in schema else []
+    inner = [schema["items"]] if "items" in schema else []
     for keyword in ("properties", "$defs"):
         if keyword in schema:
-            inner += _members(schema, keyword).values()
-    if isinstance(options := schema.get("anyOf"), list):
-        inner += options
-    return [each for each in inner if isinstance(each, dict)]
-
-
-def _members(schema: JSONSchema, keyword: str) -> dict[str, object]:
-    members = schema.get(keyword)
-    return members if isinstance(members, dict) else {}
+            inner += schema[keyword].values()
+    if "anyOf" in schema:
+        inner += schema["anyOf"]
+    return inner
