@@ -6,6 +6,7 @@ what the gateway does with a body before it calls the upstream.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from pydantic_core import to_json
 
@@ -14,6 +15,7 @@ from claudexia.errors import APIError
 from claudexia.models import find_model
 from claudexia.translate import estimate_tokens, parse_params, replay_keys, to_message_params
 from claudexia.translate.types import tools
+from tests.helpers.large_schemas import SCHEMAS
 
 Generator = Callable[[int], bytes]
 
@@ -104,6 +106,10 @@ def agent_request() -> bytes:
 
 def _request(messages: Iterable[object] = (_HELLO,), /, **fields: object) -> bytes:
     return json.dumps({"model": _MODEL, "messages": list(messages), **fields}).encode()
+
+
+def _with_fields(fields: Callable[[int], Mapping[str, object]], n: int) -> bytes:
+    return _request(**fields(n))
 
 
 def _user(parts: Iterable[object]) -> bytes:
@@ -382,6 +388,7 @@ BODIES: Mapping[str, Generator] = {
     "long-digits-in-a-reference": lambda n: _format(
         {"type": "object", "anyOf": [{"$ref": "#/anyOf/" + "1" * (1000 * n)}]}
     ),
+    **{name: partial(_with_fields, fields) for name, fields in SCHEMAS.items()},
     # Media
     "base64-file": lambda n: _user([{"type": "file", "file": {"file_data": "YWFh" * (250 * n)}}]),
 }
