@@ -319,8 +319,9 @@ class SchemaAdapter:
         for index, conjunct in enumerate(typed.conjuncts):
             for name in conjunct.schema.get("properties", ()):
                 declaring.setdefault(name, []).append(index)
+        self.context.expect(max(len(declaring), len(required)))
         # Sorted, because a set has no order and the same schema must give the same bytes.
-        names = list(dict.fromkeys([*declaring, *sorted(required)]))
+        names = [*declaring, *sorted(required.difference(declaring))]
         never_extra = self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
         self.context.expect(len(names))

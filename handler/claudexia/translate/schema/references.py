@@ -79,7 +79,7 @@ def _find(pointer: str, root: object) -> object:
         raise LookupError(pointer)
     target = root
     for step in map(_unescape, steps):
-        if isinstance(target, Mapping):
+        if isinstance(target, dict):
             target = target[step]
         elif isinstance(target, list) and step.isdecimal() and len(step) <= _MAX_DIGITS:
             target = target[int(step)]
