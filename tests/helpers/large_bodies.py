@@ -7,6 +7,7 @@ what the gateway does with a body before it calls the upstream.
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from pydantic_core import to_json
 
@@ -19,6 +20,7 @@ from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.types import tools
 from claudexia.translate.types.params import MAX_TOOLS
+from tests.helpers.large_schemas import SCHEMAS
 
 Generator = Callable[[int], bytes]
 
@@ -110,6 +112,10 @@ def agent_request() -> bytes:
 
 def _request(messages: Iterable[object] = (_HELLO,), /, **fields: object) -> bytes:
     return json.dumps({"model": _MODEL, "messages": list(messages), **fields}).encode()
+
+
+def _with_fields(fields: Callable[[int], Mapping[str, object]], n: int) -> bytes:
+    return _request(**fields(n))
 
 
 def _user(parts: Iterable[object]) -> bytes:
@@ -499,6 +505,7 @@ BODIES: Mapping[str, Generator] = {
     "long-digits-in-a-reference": lambda n: _format(
         {"type": "object", "anyOf": [{"$ref": "#/anyOf/" + "1" * (1000 * n)}]}
     ),
+    **{name: partial(_with_fields, fields) for name, fields in SCHEMAS.items()},
     # Media
     "files-as-images": lambda n: _user(
         [{"type": "image_url", "image_url": "data:;base64,JVBERg=="}] * (14 * n)

@@ -61,10 +61,15 @@ class ForcedCall:
         return constrained(params, _selection(self.names))
 
 
-def to_forced_call(choice: ToolChoiceParam, tools: Sequence[ToolUnionParam], one_call: bool) -> ForcedCall:
+def to_forced_call(
+    choice: ToolChoiceParam,
+    tools: Sequence[ToolUnionParam],
+    one_call: bool,
+    known: "dict[str, AdaptedSchema] | None" = None,
+) -> ForcedCall:
     """`choice` is of type any or tool, and `tools` has client tools.
 
-    `one_call`: parallel calls are not allowed.
+    `one_call`: parallel calls are not allowed. `known` is that of fit_strict().
     """
     client = [cast("ToolParam", tool) for tool in tools if "input_schema" in tool]
     if "name" in choice:
@@ -72,10 +77,11 @@ def to_forced_call(choice: ToolChoiceParam, tools: Sequence[ToolUnionParam], one
     names = tuple(tool["name"] for tool in client)
     if len(client) < len(tools) and "name" not in choice:
         return ForcedCall(names)
-    from claudexia.translate.schema import fit_strict, fits_limits  # noqa: PLC0415  # most requests have none
+    from claudexia.translate.schema import fit_all, fits_limits  # noqa: PLC0415  # most requests have none
 
-    fitted = fit_strict([(tool["name"], tool["input_schema"]) for tool in client])
-    if not all(adapted.fits for adapted in fitted.values()):
+    schemas = [(tool["name"], tool["input_schema"]) for tool in client]
+    fitted = fit_all(schemas, {} if known is None else known)
+    if fitted is None:
         return ForcedCall(names)
     if len(names) == 1:
         arguments = {"description": _ARGUMENTS.format(names[0]), **fitted[names[0]].schema}

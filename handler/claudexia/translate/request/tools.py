@@ -134,6 +134,8 @@ class ToolDefinitions:
     tools: list[Definition]
     names: ToolNames
     warnings: tuple[tuple[Path, str], ...] = ()
+    # The adapted schemas by name, as fit_strict() takes them.
+    adapted: "dict[str, AdaptedSchema]" = field(default_factory=dict)
 
     @cached_property
     def strict(self) -> list[Definition]:
@@ -155,7 +157,8 @@ class ToolDefinitions:
         from claudexia.translate.schema import fit_strict  # noqa: PLC0415  # most requests have none
 
         tools = [cast("ToolParam", definition.param) for definition in self.strict]
-        return fit_strict([(tool["name"], tool["input_schema"]) for tool in tools], output_schema)
+        schemas = [(tool["name"], tool["input_schema"]) for tool in tools]
+        return fit_strict(schemas, output_schema, self.adapted)
 
 
 def tool_definitions(params: CompletionCreateParams, names: ToolNames, report: Report) -> ToolDefinitions:
@@ -229,7 +232,7 @@ def to_tool_config(
         _disable_parallel_calls(config)
     # Opus 5.5, Sonnet 5.5 and Fable 5.1 onwards answer a forced choice with a 400.
     if config.choice and config.forced and not model.forced_tool_choice:
-        _replace_force(config, config.choice, requested.report, model)
+        _replace_force(config, config.choice, definitions, requested.report, model)
     return config
 
 
@@ -256,12 +259,18 @@ def enforce_strict(
     config.tools = [final.get(tool.get("name", ""), tool) for tool in config.tools]
 
 
-def _replace_force(config: ToolConfig, choice: ToolChoiceParam, report: Report, model: ClaudeModel) -> None:
+def _replace_force(
+    config: ToolConfig,
+    choice: ToolChoiceParam,
+    definitions: ToolDefinitions,
+    report: Report,
+    model: ClaudeModel,
+) -> None:
     """A forced choice without the parameter: as structured output, if the host has it, or by instruction."""
     chosen = [tool for tool in config.tools if tool.get("name") == choice.get("name", tool.get("name"))]
     if model.host.structured_output and any("input_schema" in tool for tool in chosen):
         one_call = bool(choice.get("disable_parallel_tool_use"))
-        config.forced_call = to_forced_call(choice, config.tools, one_call)
+        config.forced_call = to_forced_call(choice, config.tools, one_call, definitions.adapted)
     else:
         report.warn(f"{model.id} takes no forced choice, so an instruction asks it to call the tool")
     if config.forced_call and config.forced_call.schema:

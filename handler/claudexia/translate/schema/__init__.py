@@ -2,6 +2,7 @@
 
     adapt(schema)               for a structured output format (`output_config.format`)
     fit_strict(tools, output)   for the strict tools of one request, which share limits
+    fit_all(tools, known)       the same, or None if one of them does not fit
     to_input_schema(...)        for a tool that is not strict
 
 `adapt` and `fit_strict` return an AdaptedSchema. Every value that is valid under its `schema` is valid under
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         AdaptedSchema,
         adapt,
         adapt_tool,
+        fit_all,
         fit_strict,
         fits_limits,
         has_object_root,
@@ -42,6 +44,7 @@ __all__ = [
     "AdaptedSchema",
     "adapt",
     "adapt_tool",
+    "fit_all",
     "fit_strict",
     "fits_limits",
     "has_object_root",

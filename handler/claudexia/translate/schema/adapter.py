@@ -1,12 +1,14 @@
 """SchemaAdapter: builds the schema that Claude accepts from a client's JSON Schema."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from claudexia.translate.schema.alternatives import (
     MAX_STEPS,
+    NO_VALUE,
     AdaptationContext,
+    Allowance,
     Conjunct,
     Conjunction,
     TypedConjunction,
@@ -18,17 +20,19 @@ from claudexia.translate.schema.alternatives import (
 )
 from claudexia.translate.schema.drafts import to_current_draft
 from claudexia.translate.schema.keywords import (
+    COMBINATORS,
     CONSTRAINTS,
     FORMATS,
     MAX_STRICT_TOOLS,
     SCALARS,
     UNENFORCED,
+    Complexity,
+    ReadSchema,
     annotations,
     complexity,
     constrains,
     description,
     is_false,
-    is_supported_pattern,
     strings,
     subschemas,
     with_constraints,
@@ -41,10 +45,12 @@ Body = dict[str, Any]
 # The keywords with which a scalar has one alternative, whose values are not listed.
 _ONE_ALTERNATIVE = frozenset({"type", "pattern", "format", *UNENFORCED} - {"not", "if", "then", "else"})
 
+_NONE: Schema = {}
+
 # How many strict tools are adapted, some of which may not fit.
 _MAX_TRIED = 3 * MAX_STRICT_TOOLS
 # Of all strict tools of one request together.
-_MAX_STEPS_OF_TOOLS = 3 * MAX_STEPS
+_MAX_STEPS_OF_TOOLS = 2 * MAX_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +77,35 @@ def adapt(schema: JSONSchema) -> AdaptedSchema:
     """Adapts the schema of a structured output format. A dict that is not a JSON Schema does not fit."""
     draft = to_current_draft(schema)
     # What no draft allows does not fit as it stands.
-    adapted = _adapt(schema if draft.problem else draft.schema, MAX_STEPS)[0]
+    adapted = _adapt(schema if draft.problem else draft.schema, Allowance())
     return adapted if adapted.fits else replace(adapted, schema=schema)
 
 
-def _adapt(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
-    """The result, and the number of steps that it took."""
+def _adapt(schema: JSONSchema, allowance: Allowance) -> AdaptedSchema:
     try:
-        adapter = SchemaAdapter(schema, max_steps)
+        adapter = SchemaAdapter(schema, allowance)
     except RecursionError:
-        return AdaptedSchema(schema, reason="nested too deeply"), 0
-    return _result(adapter, schema), adapter.context.steps
+        return AdaptedSchema(schema, reason="nested too deeply")
+    adapted = _result(adapter, schema)
+    allowance.steps -= adapter.context.steps
+    return adapted
 
 
 def _result(adapter: "SchemaAdapter", schema: JSONSchema) -> AdaptedSchema:
     try:
         body = adapter.build()
-        exceeded_limit = complexity(body).exceeded_limit
+        _check_limits(complexity(body))
     except UnsupportedSchemaError as error:
         return AdaptedSchema(schema, reason=str(error))
     except RecursionError:
         return AdaptedSchema(schema, reason="nested too deeply")
-    if exceeded_limit:
-        return AdaptedSchema(schema, reason=exceeded_limit)
     return AdaptedSchema(body, tuple(adapter.context.relaxed), tuple(adapter.context.narrowed))
+
+
+def _check_limits(counted: Complexity) -> None:
+    """Raises UnsupportedSchemaError if one request may not have such schemas."""
+    if counted.exceeded_limit:
+        raise UnsupportedSchemaError(counted.exceeded_limit)
 
 
 def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
@@ -102,45 +113,64 @@ def adapt_tool(schema: JSONSchema) -> AdaptedSchema:
 
     A root with no constraint but `type` takes no arguments: the adapted object is empty.
     """
-    return _adapt_tool(schema, MAX_STEPS)[0]
+    return _adapt_tool(schema, Allowance())
 
 
-def _adapt_tool(schema: JSONSchema, max_steps: int) -> tuple[AdaptedSchema, int]:
+def _adapt_tool(schema: JSONSchema, allowance: Allowance) -> AdaptedSchema:
     constraints = {keyword for keyword in CONSTRAINTS if schema.get(keyword)}
     empty = constraints <= {"type"} and schema.get("type", "object") == "object"
     closed = {**schema, "type": "object", "additionalProperties": False} if empty else schema
-    adapted, steps = _adapt(closed, max_steps)
+    adapted = _adapt(closed, allowance)
     if adapted.fits and adapted.schema.get("type") != "object":
-        return AdaptedSchema(schema, reason="root: not a single object"), steps
-    return replace(adapted, schema=adapted.schema if adapted.fits else schema), steps
+        return AdaptedSchema(schema, reason="root: not a single object")
+    return replace(adapted, schema=adapted.schema if adapted.fits else schema)
 
 
 def fit_strict(
-    tools: Sequence[tuple[str, JSONSchema]], output: JSONSchema | None = None
+    tools: Iterable[tuple[str, JSONSchema]],
+    output: JSONSchema | None = None,
+    known: dict[str, AdaptedSchema] | None = None,
 ) -> dict[str, AdaptedSchema]:
     """Adapts the strict tools of one request, given as name and schema. Returns the results by name.
 
     Tools that exceed the limits of one request get a `reason`; earlier tools have priority. `output` is the
-    adapted schema of the request's output format, which counts against the limits first.
+    adapted schema of the request's output format, which counts against the limits first. `known` holds the
+    results for these tools that fit by themselves, by name, as far as earlier calls have adapted them.
     """
+    return dict(_fitted(tools, output, {} if known is None else known))
+
+
+def fit_all(
+    tools: Iterable[tuple[str, JSONSchema]], known: dict[str, AdaptedSchema]
+) -> dict[str, AdaptedSchema] | None:
+    """What fit_strict() returns if all tools fit; None, after the first that does not, if they do not."""
+    fitted = {}
+    for name, adapted in _fitted(tools, None, known):
+        if not adapted.fits:
+            return None
+        fitted[name] = adapted
+    return fitted
+
+
+def _fitted(
+    tools: Iterable[tuple[str, JSONSchema]], output: JSONSchema | None, known: dict[str, AdaptedSchema]
+) -> Iterator[tuple[str, AdaptedSchema]]:
     used, strict = complexity(output or {}), 0
-    fitted: dict[str, AdaptedSchema] = {}
-    steps_left = _MAX_STEPS_OF_TOOLS
+    allowance = Allowance(steps=_MAX_STEPS_OF_TOOLS)
     for index, (name, schema) in enumerate(tools):
         if strict >= MAX_STRICT_TOOLS or index >= _MAX_TRIED:
             limit = MAX_STRICT_TOOLS if strict >= MAX_STRICT_TOOLS else _MAX_TRIED
-            fitted[name] = AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
+            yield name, AdaptedSchema(schema, reason=f"more than {limit} strict tools in one request")
             continue
-        adapted, steps = _adapt_tool(schema, min(MAX_STEPS, steps_left))
-        steps_left -= steps
+        adapted = known.get(name) or _adapt_tool(schema, allowance)
         if adapted.fits:
+            known[name] = adapted
             total = used + complexity(adapted.schema)
             if total.exceeded_limit:
                 adapted = AdaptedSchema(schema, reason=f"{total.exceeded_limit} in one request")
             else:
                 used, strict = total, strict + 1
-        fitted[name] = adapted
-    return fitted
+        yield name, adapted
 
 
 def fits_limits(schema: JSONSchema) -> bool:
@@ -160,20 +190,23 @@ def has_object_root(schema: JSONSchema) -> bool:
 class SchemaAdapter:
     """Builds the adapted schema of `root`; `context` then lists what was relaxed and narrowed."""
 
-    def __init__(self, root: Schema, max_steps: int = MAX_STEPS) -> None:
-        self.context = AdaptationContext(References(root), max_steps=max_steps)
+    def __init__(self, root: Schema, allowance: Allowance) -> None:
+        self.context = AdaptationContext(References(root), allowance=allowance)
         self._root = root
         self._defs: dict[str, Body | None] = {}
 
     def build(self) -> Body:
         """Raises UnsupportedSchemaError if Claude cannot be held to the schema."""
+        self.context.expect_all()
         location = Location()
         body = self._adapt(self._root, location)
         if body and "$ref" in body:
             # Only one option of a union has valid values. The root needs a type, so the $ref is expanded.
-            body = self._expand(self._root, location)
+            body = self._expand(self.context.visit(self._root, location).schema, location)
         if body is None:
             raise UnsupportedSchemaError(f"{location.path}: no value satisfies it")
+        if not self._defs:
+            return body
         used: Body = {}
         self._collect(body, used)
         return {**body, "$defs": {name: used[name] for name in sorted(used)}} if used else body
@@ -188,33 +221,49 @@ class SchemaAdapter:
 
     def _adapt(self, schema: Schema | bool, location: Location) -> Body | None:
         """The adapted schema at `location`; None if no value is valid."""
-        self.context.visit(schema)
-        if isinstance(schema, bool):
-            return self._expand({}, location) if schema else None
-        schema = self.context.normalize(schema, location)
-        text = description(schema)
-        constraints = [keyword for keyword in schema if keyword in CONSTRAINTS]
-        if schema.get("type") in SCALARS and _ONE_ALTERNATIVE.issuperset(constraints):
-            return self._one_scalar(schema, text, location)
-        match constraints:
-            case ["$ref"] if location.depth and not text:
+        read = self.context.visit(schema, location)
+        if read is NO_VALUE:
+            return None
+        if COMBINATORS.isdisjoint(read.constraints):
+            return self._one(read, location)
+        schema, text = read.schema, description(read.schema)
+        match read.constraints:
+            case ("$ref",) if location.depth and not text:
                 return self._reference(schema["$ref"], location)
-            case ["allOf"] if location.depth and not text and len(schema["allOf"]) == 1:
+            case ("allOf",) if location.depth and not text and len(schema["allOf"]) == 1:
                 return self._adapt(schema["allOf"][0], location.descend())
-            case ["anyOf" | "oneOf" as union]:
+            case ("anyOf" | "oneOf" as union,):
                 if union == "oneOf":
                     check_disjoint(schema[union], location, self.context)
-                options = [self._adapt(option, location.descend()) for option in schema[union]]
+                inside = location.descend()
+                self.context.expect(len(schema[union]))
+                options = [self._adapt(option, inside) for option in schema[union]]
                 return self._any_of(options, annotations(schema))
         return self._expand(schema, location)
 
-    def _one_scalar(self, schema: Schema, text: str, location: Location) -> Body | None:
-        """What _expand() returns for a scalar without alternatives, as most schemas are, in less time."""
-        self.context.visit(schema)
-        self.context.spend(1)
-        typed = TypedConjunction([Conjunct(schema, location.refs)], [schema["type"]])
-        body = self._build(typed, text, location)
-        return {**body, "default": schema["default"]} if body and "default" in schema else body
+    def _one(self, read: ReadSchema, location: Location) -> Body | None:
+        """What _expand() returns for a schema that combines no others, as most do, in less time."""
+        read = self.context.visit(read.schema, location)
+        kind = read.schema.get("type")
+        if kind in SCALARS and _ONE_ALTERNATIVE.issuperset(read.constraints):
+            self.context.spend(1)
+            body: Body | None = self._scalar(kind, read, location)
+        else:
+            found = split_by_type([Conjunct(read.schema, location.refs, read)], location, self.context)
+            self.context.spend(len(found))
+            if len(found) != 1:
+                options = [self._build(typed, "", _of_option(location)) for typed in found]
+                return self._any_of(options, annotations(read.schema))
+            body = self._build(found[0], description(read.schema), location)
+        return {**body, "default": read.schema["default"]} if body and "default" in read.schema else body
+
+    def _scalar(self, kind: str, read: ReadSchema, location: Location) -> Body:
+        """A schema of this one type without values."""
+        body: Body = {"type": kind}
+        lost = [each for each in read.unenforced if kind in UNENFORCED[each[0]]]
+        if kind == "string":
+            lost += self._add_string_constraints(body, _string_constraints([read.schema]))
+        return self._described(body, lost, description(read.schema), location)
 
     def _reference(self, ref: str, location: Location) -> Body | None:
         pointer, target, inside = self.context.references.follow(ref, location)
@@ -224,19 +273,21 @@ class SchemaAdapter:
         return None if self._defs[name] is None else {"$ref": f"#/$defs/{name}"}
 
     def _expand(self, schema: Schema, location: Location) -> Body | None:
-        """The union of all alternatives of `schema`, each merged into one schema."""
+        """The union of all alternatives of `schema`, as it was read, each merged into one schema."""
         found = [
             typed
             for conjuncts in alternatives(schema, location, self.context)
             for typed in split_by_type(conjuncts, location, self.context)
         ]
-        outer = annotations(self.context.normalize(schema, location))
+        outer = annotations(schema)
         self.context.spend(sum(len(typed.conjuncts) for typed in found))
         if len(found) == 1:
             body = self._build(found[0], _description(found[0].conjuncts), location)
             return self._any_of([body], {key: outer[key] for key in outer if key != "description"})
+        self.context.allowance.merge(sum(len(typed.conjuncts) for typed in found))
         # The union has the outer description, so its options do not repeat it.
-        options = [self._build(typed, _description(typed.conjuncts[1:]), location) for typed in found]
+        inside = _of_option(location)
+        options = [self._build(typed, _description(typed.conjuncts[1:]), inside) for typed in found]
         return self._any_of(options, outer)
 
     def _build(self, typed: TypedConjunction, text: str, location: Location) -> Body | None:
@@ -248,15 +299,18 @@ class SchemaAdapter:
             case ["array"]:
                 body, lost = self._array(typed, location)
             case _:
-                body, lost = _scalar(typed)
-        if body is None:
-            return None
-        lost = [*unenforced(typed), *lost]
+                body, lost = self._scalars(typed)
+        return None if body is None else self._described(body, [*unenforced(typed), *lost], text, location)
+
+    def _described(self, body: Body, lost: Sequence[tuple[str, object]], text: str, location: Location) -> Body:
+        """`body` with its description, which names the constraints that are lost."""
         for keyword, _ in lost:
             self.context.relaxed[f"{location.path}: {keyword}"] = None
         if lost:
             text = with_constraints(text, lost)
-        return {**body, "description": text} if text else body
+        if text:
+            body["description"] = text
+        return body
 
     def _object(self, typed: TypedConjunction, location: Location) -> Body | None:
         required = {name for names in typed.given("required") for name in strings(names)}
@@ -265,51 +319,66 @@ class SchemaAdapter:
         for index, conjunct in enumerate(typed.conjuncts):
             for name in conjunct.schema.get("properties", ()):
                 declaring.setdefault(name, []).append(index)
+        self.context.expect(max(len(declaring), len(required)))
         # Sorted, because a set has no order and the same schema must give the same bytes.
-        names = list(dict.fromkeys([*declaring, *sorted(required)]))
-        self._check_open(typed, names, location)
+        names = [*declaring, *sorted(required.difference(declaring))]
+        never_extra = self._check_open(typed, names, location)
         self.context.spend(len(names) * len(typed.conjuncts))
+        self.context.expect(len(names))
+        several = len(typed.conjuncts) > 1
+        restricting = _restricting(typed.conjuncts) if several else []
         properties: Body = {}
+        counted = Complexity()
         for name in names:
-            found = self._property(typed, name, declaring.get(name, ()), location)
+            found = None
+            if name in declaring or not never_extra:
+                indices = sorted({*declaring.get(name, ()), *restricting}) if several else [0]
+                found = self._property([typed.conjuncts[index] for index in indices], name, location)
             if found is not None:
                 properties[name] = found
+                if not location.depth:  # the root is as complex as its properties
+                    counted.add(found)
+                    counted.optional += name not in required
+                    _check_limits(counted)
             elif name in required:
                 return None
         body: Body = {"type": "object", "properties": properties}
         if required:
             body["required"] = [name for name in names if name in required]
-        return {**body, "additionalProperties": False}
+        body["additionalProperties"] = False
+        return body
 
-    def _check_open(self, typed: TypedConjunction, names: Sequence[str], location: Location) -> None:
-        """Raises UnsupportedSchemaError for an open object without properties: closed, it could only be empty.
+    def _check_open(self, typed: TypedConjunction, names: Sequence[str], location: Location) -> bool:
+        """Whether unevaluatedProperties forbids properties that are not declared.
 
+        Raises UnsupportedSchemaError for an open object without properties: closed, it could only be empty.
         Lists additional properties as narrowed if the client allows them explicitly.
         """
-        patterns = any(constrains("patternProperties", given) for given in typed.given("patternProperties"))
-        extra = typed.given("additionalProperties")
-        closed = any(is_false(given) for given in [*extra, *typed.given("unevaluatedProperties")])
+        patterns = extra = closed = never_extra = False
+        for schema, _, _ in typed.conjuncts:
+            if "patternProperties" in schema:
+                patterns = patterns or constrains("patternProperties", schema["patternProperties"])
+            if "additionalProperties" in schema:
+                extra, closed = True, closed or is_false(schema["additionalProperties"])
+            if "unevaluatedProperties" in schema:
+                never_extra = never_extra or is_false(schema["unevaluatedProperties"])
+        closed = closed or never_extra
         if not names and (patterns or not closed):
             raise UnsupportedSchemaError(f"{location.path}: an object with arbitrary property names")
         if patterns or (extra and not closed):
             self.context.narrowed[f"{location.path}: additional properties"] = None
+        return never_extra
 
-    def _property(
-        self, typed: TypedConjunction, name: str, declaring: Sequence[int], location: Location
-    ) -> Body | None:
-        """The adapted schema of property `name` in all conjuncts; None if no value is valid.
+    def _property(self, conjuncts: Conjunction, name: str, location: Location) -> Body | None:
+        """The adapted schema of property `name`; None if no value is valid.
 
-        `declaring` are the indices of the conjuncts that declare it. One that does not can forbid it.
+        `conjuncts` are those that declare it and those that can forbid it because they do not.
         """
-        if not declaring and any(map(is_false, typed.given("unevaluatedProperties"))):
-            return None
         schemas: list[Schema | bool] = []
         refs = frozenset[str]()
-        for index in sorted({*declaring, *typed.restricting}):
-            conjunct = typed.conjuncts[index]
-            given = conjunct.schema.get("properties", {}).get(
-                name, conjunct.schema.get("additionalProperties", True)
-            )
+        for conjunct in conjuncts:
+            declared = conjunct.schema.get("properties", _NONE)
+            given = declared[name] if name in declared else conjunct.schema.get("additionalProperties", True)
             if given is not True:
                 schemas.append(given)
                 refs |= conjunct.refs
@@ -329,6 +398,31 @@ class SchemaAdapter:
             body["minItems"] = 1
         return body, lost
 
+    def _scalars(self, typed: TypedConjunction) -> tuple[Body, list[tuple[str, object]]]:
+        """The schema of scalars, and the patterns and formats that it cannot express."""
+        constraints = _string_constraints([conjunct.schema for conjunct in typed.conjuncts])
+        if typed.values is not None:
+            return _value_schema(typed, typed.values), constraints if "string" in typed.types else []
+        body: Body = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
+        return body, self._add_string_constraints(body, constraints) if "string" in typed.types else []
+
+    def _add_string_constraints(
+        self, body: Body, constraints: Sequence[tuple[str, object]]
+    ) -> list[tuple[str, object]]:
+        """Adds the patterns and formats that Claude enforces to `body`; returns the others."""
+        lost = []
+        for keyword, value in constraints:
+            if body.get(keyword, value) == value and self._is_enforced(keyword, value):
+                body[keyword] = value
+            else:
+                lost.append((keyword, value))
+        return lost
+
+    def _is_enforced(self, keyword: str, value: object) -> bool:
+        if keyword == "format":
+            return value in FORMATS
+        return self.context.allowance.is_supported_pattern(str(value))
+
     def _any_of(self, options: Iterable[Body | None], outer: Body) -> Body | None:
         """The union of `options` with the annotations `outer`. A single option is returned without a union."""
         distinct: dict[int, Body] = {}
@@ -345,6 +439,17 @@ class SchemaAdapter:
         texts = dict.fromkeys(filter(None, (description(outer), description(flat[0]))))
         described = {"description": " ".join(texts)} if texts else {}
         return {**flat[0], **outer, **described}
+
+
+def _of_option(location: Location) -> Location:
+    """Where an option of a union is. One of the root is not the root: the others may be left."""
+    return location if location.depth else location.descend()
+
+
+def _restricting(conjuncts: Conjunction) -> list[int]:
+    """The indices of the conjuncts that restrict the properties that they do not declare."""
+    given = [conjunct.schema.get("additionalProperties", True) for conjunct in conjuncts]
+    return [index for index, schema in enumerate(given) if schema is not True]
 
 
 def _all_of(schemas: Sequence[Schema | bool]) -> Schema | bool:
@@ -371,28 +476,11 @@ def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-def _scalar(typed: TypedConjunction) -> tuple[dict[str, object], list[tuple[str, object]]]:
-    """The schema of a scalar, and the patterns and formats that it cannot express."""
-    if typed.values is not None:
-        return _value_schema(typed, typed.values), _string_constraints(typed) if "string" in typed.types else []
-    body: dict[str, object] = {"type": typed.types[0] if len(typed.types) == 1 else typed.types}
-    if "string" not in typed.types:
-        return body, []
-    lost = []
-    for keyword, value in _string_constraints(typed):
-        accepted = is_supported_pattern(str(value)) if keyword == "pattern" else value in FORMATS
-        if accepted and body.get(keyword, value) == value:
-            body[keyword] = value
-        else:
-            lost.append((keyword, value))
-    return body, lost
-
-
-def _value_schema(typed: TypedConjunction, values: list[object]) -> dict[str, object]:
-    allowed = common_types(typed.conjuncts) or []
-    body: dict[str, object] = {"type": allowed[0]} if len(allowed) == 1 else {}
+def _value_schema(typed: TypedConjunction, values: list[object]) -> Body:
+    allowed = typed.declared or []
+    body: Body = {"type": allowed[0]} if len(allowed) == 1 else {}
     return {**body, "const": values[0]} if typed.given("const") else {**body, "enum": values}
 
 
-def _string_constraints(typed: TypedConjunction) -> list[tuple[str, object]]:
-    return [(keyword, value) for keyword in ("pattern", "format") for value in typed.given(keyword)]
+def _string_constraints(schemas: Sequence[Schema]) -> list[tuple[str, object]]:
+    return [(key, schema[key]) for key in ("pattern", "format") for schema in schemas if key in schema]

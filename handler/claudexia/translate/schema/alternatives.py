@@ -7,7 +7,6 @@ a conjunction are merged into one.
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple, cast
 
@@ -17,10 +16,10 @@ from claudexia.translate.schema.keywords import (
     CONSTRAINTS,
     SCALARS,
     UNENFORCED,
-    constrains,
-    cost,
+    ReadSchema,
     is_false,
-    normalize,
+    is_supported_pattern,
+    read_schema,
     strings,
     types,
 )
@@ -30,15 +29,21 @@ from claudexia.translate.schema.references import (
     References,
     Schema,
     UnsupportedSchemaError,
-    are_strings,
 )
 
 MAX_ALTERNATIVES = 64
 MAX_STEPS = 2000
+# How many conjuncts are merged into the options of unions.
+MAX_MERGED = 4096
+# To compile a pattern takes thousands of times as long as to read it. In characters: of one pattern, of all
+# different ones together, and what each costs besides. Those beyond are not enforced.
+MAX_PATTERN, MAX_PATTERNS, _COST_OF_PATTERN = 2000, 3000, 20
 # The cost of all visits, in characters: this much, or this many times the size of the schema.
 MIN_BUDGET, VISITS = 50_000, 3
 # How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
 MAX_COMPARISONS = 10_000
+# The keywords whose schemas are visited in any case: an option may be one that has no values.
+_ALL_VISITED = frozenset({"properties", "items"})
 # Without a type any value is valid, but Claude's objects need named properties and its arrays need items.
 _ANY_SCALAR = ["string", "number", "boolean", "null"]
 
@@ -48,9 +53,42 @@ class Conjunct(NamedTuple):
 
     schema: Schema
     refs: frozenset[str]
+    read: ReadSchema
 
 
 Conjunction = Sequence[Conjunct]
+
+# The boolean schemas.
+ANY_VALUE, NO_VALUE = ReadSchema({}, cost=1), ReadSchema({}, cost=1)
+
+
+def _read_booleans() -> dict[int, tuple[Schema | bool, ReadSchema]]:
+    return {id(True): (True, ANY_VALUE), id(False): (False, NO_VALUE)}
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What may still be spent on all schemas of one kind in a request together."""
+
+    steps: int = MAX_STEPS
+    merged: int = MAX_MERGED
+    patterns: int = MAX_PATTERNS
+    _patterns: dict[str, bool] = field(default_factory=dict)
+
+    def merge(self, count: int) -> None:
+        """Raises UnsupportedSchemaError for too many conjuncts in the options of unions."""
+        self.merged -= count
+        if self.merged < 0:
+            raise UnsupportedSchemaError("too large")
+
+    def is_supported_pattern(self, pattern: str) -> bool:
+        """Whether Claude can be held to it, as far as patterns may still be compiled to find out."""
+        if pattern not in self._patterns:
+            cost = len(pattern) + _COST_OF_PATTERN
+            compiled = len(pattern) <= MAX_PATTERN and cost <= self.patterns
+            self.patterns -= cost if compiled else 0
+            self._patterns[pattern] = compiled and is_supported_pattern(pattern)
+        return self._patterns[pattern]
 
 
 @dataclass(slots=True)
@@ -66,41 +104,61 @@ class AdaptationContext:
     narrowed: dict[str, None] = field(default_factory=dict)
     interner: Interner = field(default_factory=Interner)
     steps: int = 0
-    max_steps: int = MAX_STEPS
+    allowance: Allowance = field(default_factory=Allowance)
+    _max_steps: int = MAX_STEPS
     _spent: int = 0
     _budget: int = 0
-    _costs: dict[int, tuple[Schema | bool, int]] = field(default_factory=dict)
-    _normalized: dict[int, tuple[Schema, Schema]] = field(default_factory=dict)
+    # By id() of the schema, with the schema itself so that no other one gets its id.
+    _read: dict[int, tuple[Schema | bool, ReadSchema]] = field(default_factory=_read_booleans)
     _comparisons: int = MAX_COMPARISONS
     # By id() of the options of a oneOf, with the options themselves so that no others get their id.
     _disjoint: dict[int, tuple[object, bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._max_steps = min(MAX_STEPS, self.allowance.steps)
         self._budget = MIN_BUDGET + VISITS * len(to_json(self.references.root))
 
-    def normalize(self, schema: Schema, location: Location) -> Schema:
-        """normalize() of keywords, once for each schema."""
-        known = self._normalized.get(id(schema))
-        if known is None:
-            normalized = normalize(schema, location.path)
-            # With the schema itself so that no other one gets its id.
-            known = self._normalized[id(schema)] = schema, normalized
-            self._normalized[id(normalized)] = normalized, normalized
-        return known[1]
+    def visit(self, schema: Schema | bool, location: Location) -> ReadSchema:
+        """Reads the schema, once. Each visit counts one step, and the schema's cost.
 
-    def visit(self, schema: Schema | bool) -> None:
-        """Counts one step, and its cost.
-
-        Raises UnsupportedSchemaError after `max_steps`, or if the schemas that were visited, some of them by
-        several references, are VISITS times as large as the whole one. This bounds the work and the result.
+        Raises UnsupportedSchemaError for a malformed schema, after too many steps, or if the schemas that were
+        visited, some of them by several references, are VISITS times as large as the whole one. This bounds the
+        work and the result.
         """
         self.steps += 1
-        if self.steps > self.max_steps:
+        if self.steps > self._max_steps:
             raise UnsupportedSchemaError("too large")
-        known = self._costs.get(id(schema))
+        known = self._read.get(id(schema))
         if known is None:
-            known = self._costs[id(schema)] = schema, 1 if isinstance(schema, bool) else cost(schema)
-        self.spend(known[1])
+            known = self._read[id(schema)] = schema, read_schema(cast("Schema", schema))
+        read = known[1]
+        self.spend(read.cost)
+        if read.problem:
+            raise UnsupportedSchemaError(f"{location.path}: {read.problem}")
+        return read
+
+    def expect_all(self) -> None:
+        """expect() of the schemas that are visited in any case, each of them twice."""
+        pending: list[object] = [self.references.root]
+        visits = 0
+        while pending and visits <= self._max_steps:
+            schema = pending.pop()
+            if not isinstance(schema, dict) or "$ref" in schema:
+                visits += 1
+                continue
+            visits += 2
+            for keyword in _ALL_VISITED.intersection(schema):
+                members = schema[keyword]
+                if keyword == "items":
+                    pending.append(members)
+                else:
+                    pending += members.values() if isinstance(members, dict) else ()
+        self.expect(visits)
+
+    def expect(self, visits: int) -> None:
+        """Raises UnsupportedSchemaError if so many visits are too many, before the first of them."""
+        if self.steps + visits > self._max_steps:
+            raise UnsupportedSchemaError("too large")
 
     def spend(self, cost: int) -> None:
         """Raises UnsupportedSchemaError if the work for one schema exceeds its limit."""
@@ -125,14 +183,15 @@ class AdaptationContext:
 
 def alternatives(schema: Schema | bool, location: Location, context: AdaptationContext) -> list[list[Conjunct]]:
     """One conjunction per alternative, the outer schemas first; none if no value is valid."""
-    context.visit(schema)
-    if isinstance(schema, bool):
-        return [[Conjunct({}, location.refs)]] if schema else []
-    schema = context.normalize(schema, location)
-    found = [[Conjunct(schema, location.refs)]]
+    read = context.visit(schema, location)
+    if read is NO_VALUE:
+        return []
+    schema = read.schema
+    found = [[Conjunct(schema, location.refs, read)]]
     if "$ref" in schema:
         _, target, inside = context.references.follow(schema["$ref"], location)
         found = _conjoin(found, alternatives(target, inside, context), location, context)
+    context.expect(sum(len(schema[keyword]) for keyword in ("allOf", "anyOf", "oneOf") if keyword in schema))
     for part in schema.get("allOf", ()):
         found = _conjoin(found, alternatives(part, location.descend(), context), location, context)
     for union in ("anyOf", "oneOf"):
@@ -158,23 +217,19 @@ def _too_many_alternatives(location: Location) -> UnsupportedSchemaError:
     return UnsupportedSchemaError(f"{location.path}: more than {MAX_ALTERNATIVES} combinations of alternatives")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TypedConjunction:
     """A conjunction for the values of one kind: objects, arrays or scalars.
 
     types     ["object"], ["array"] or scalar types
     values    the values that enum and const allow; None without enum and const
+    declared  the types that `type` allows if there are values; None without `type`
     """
 
     conjuncts: Conjunction
     types: list[str]
     values: list[object] | None = None
-
-    @cached_property
-    def restricting(self) -> list[int]:
-        """The indices of the conjuncts that restrict the properties that they do not declare."""
-        given = [conjunct.schema.get("additionalProperties", True) for conjunct in self.conjuncts]
-        return [index for index, schema in enumerate(given) if schema is not True]
+    declared: list[str] | None = None
 
     def given(self, keyword: str) -> list[object]:
         """The value of `keyword` in each conjunct that has it."""
@@ -188,13 +243,14 @@ def split_by_type(
 
     Raises UnsupportedSchemaError for an enum of objects or arrays, and for a root without any type.
     """
-    if any(is_false(conjunct.schema) for conjunct in conjuncts):
+    if any(conjunct.read.never for conjunct in conjuncts):
         return []
     allowed = common_types(conjuncts)
     if (values := _common_values(conjuncts, allowed)) is not None:
-        if not {"object", "array"}.isdisjoint(_types_of(values)):
+        found = _types_of(values)
+        if "object" in found or "array" in found:
             raise UnsupportedSchemaError(f"{location.path}: an enum of objects or arrays")
-        return [TypedConjunction(conjuncts, _types_of(values), values)] if values else []
+        return [TypedConjunction(conjuncts, found, values, allowed)] if values else []
     if allowed is None:
         allowed = _implied_types(conjuncts)
     if not allowed and not any(types(conjunct.schema) for conjunct in conjuncts):
@@ -203,8 +259,8 @@ def split_by_type(
         context.narrowed[f"{location.path}: arrays and objects"] = None
         allowed = _ANY_SCALAR
     scalars = [name for name in allowed if name in SCALARS]
-    found = [TypedConjunction(conjuncts, [name]) for name in allowed if name not in SCALARS]
-    return [*found, TypedConjunction(conjuncts, scalars)] if scalars else found
+    split = [TypedConjunction(conjuncts, [name]) for name in allowed if name not in SCALARS]
+    return [*split, TypedConjunction(conjuncts, scalars)] if scalars else split
 
 
 def common_types(conjuncts: Conjunction) -> list[str] | None:
@@ -213,8 +269,8 @@ def common_types(conjuncts: Conjunction) -> list[str] | None:
     for conjunct in conjuncts:
         if given := types(conjunct.schema):
             common = given if common is None else _intersection(common, given)
-    if common is None:
-        return None
+    if common is None or len(common) < 2:
+        return common
     return [name for name in dict.fromkeys(common) if name != "integer" or "number" not in common]
 
 
@@ -226,7 +282,7 @@ def _intersection(left: list[str], right: list[str]) -> list[str]:
 
 def _implied_types(conjuncts: Conjunction) -> list[str]:
     """The types that the keywords imply, such as object for `properties`."""
-    keywords = [keyword for conjunct in conjuncts for keyword in conjunct.schema if keyword in CONSTRAINTS]
+    keywords = [keyword for conjunct in conjuncts for keyword in conjunct.read.constraints]
     implied = [CONSTRAINTS[keyword] for keyword in keywords if len(CONSTRAINTS[keyword]) <= 2]
     return [name for name in ("object", "array", "string", "number") if any(name in each for each in implied)]
 
@@ -241,9 +297,7 @@ def _common_values(conjuncts: Conjunction, allowed: list[str] | None) -> list[ob
     if common is None:
         return None
     values = list(common.values())
-    if allowed is None or ("string" in allowed and are_strings(values)):
-        return values
-    return [value for value in values if _has_type(value, allowed)]
+    return values if allowed is None else _of_types(values, allowed)
 
 
 def _value_lists(schema: Schema) -> list[list[object]]:
@@ -252,19 +306,23 @@ def _value_lists(schema: Schema) -> list[list[object]]:
     return [*const, schema["enum"]] if "enum" in schema else const
 
 
-def _has_type(value: object, allowed: list[str]) -> bool:
-    own = json_type(value)
-    return own in allowed or (own == "integer" and "number" in allowed)
+def _of_types(values: list[object], allowed: Sequence[str]) -> list[object]:
+    """The values of the types that are allowed. Every integer is a number."""
+    names = {*allowed, "integer"} if "number" in allowed else {*allowed}
+    if names.issuperset(_types_of(values)):
+        return values
+    return [value for value in values if json_type(value) in names]
 
 
 def unenforced(typed: TypedConjunction) -> list[tuple[str, object]]:
     """The constraints on these values that Claude's grammar cannot enforce, in the order given."""
+    if not any(conjunct.read.unenforced for conjunct in typed.conjuncts):
+        return []
     found = []
     with_properties = sum("properties" in conjunct.schema for conjunct in typed.conjuncts)
     for index, conjunct in enumerate(typed.conjuncts):
-        for keyword, value in conjunct.schema.items():
-            applies = keyword in UNENFORCED and UNENFORCED[keyword] & {*typed.types}
-            if not applies or not constrains(keyword, value):
+        for keyword, value in conjunct.read.unenforced:
+            if UNENFORCED[keyword].isdisjoint(typed.types):
                 continue
             if keyword != "unevaluatedProperties" or not _is_satisfied(conjunct, index, with_properties):
                 found.append((keyword, value))
@@ -363,18 +421,20 @@ _JSON_TYPES: Mapping[type, str] = {
     list: "array",
     dict: "object",
 }
+# Python's equality is that of JSON Schema among these: 1 equals 1.0.
+_SAME_EQUALITY = frozenset({str, int, float, type(None)})
 
 
 def _types_of(values: Collection[object]) -> list[str]:
     """The types of the values, each once."""
-    if values and are_strings(values):
-        return ["string"]
-    return list(dict.fromkeys(map(json_type, values)))
+    kinds = dict.fromkeys(map(type, values))
+    names = map(json_type, values) if float in kinds else (_JSON_TYPES[kind] for kind in kinds)
+    return list(dict.fromkeys(names))
 
 
 def _by_equality(values: Sequence[object]) -> dict[Hashable, object]:
     """The values by equality_key()."""
-    keys = values if are_strings(values) else map(equality_key, values)
+    keys = values if _SAME_EQUALITY.issuperset(map(type, values)) else map(equality_key, values)
     return dict(zip(cast("Iterable[Hashable]", keys), values, strict=True))
 
 
@@ -382,13 +442,12 @@ def json_type(value: object) -> str:
     """The JSON Schema type of `value`. 1.0 is an integer."""
     if isinstance(value, float):
         return "integer" if value.is_integer() else "number"
-    return _JSON_TYPES.get(type(value), "object")
+    return _JSON_TYPES[type(value)]
 
 
 def equality_key(value: object) -> Hashable:
     """Equal for scalars that JSON Schema considers equal: 1 and 1.0, but not 1 and true."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind in _SAME_EQUALITY:
         return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return isinstance(value, bool), f"{json_type(value)} {value}"
+    return kind, value if kind is bool else str(value)

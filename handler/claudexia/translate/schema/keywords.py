@@ -5,13 +5,13 @@ Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
-from claudexia.translate.schema.references import Schema, UnsupportedSchemaError
+from claudexia.translate.schema.references import Schema, are_strings
 from claudexia.translate.types.anthropic import JSONSchema
 
 SCALARS = ("string", "number", "integer", "boolean", "null")
@@ -43,6 +43,8 @@ _ENFORCED: Mapping[str, frozenset[str]] = {
 }
 # All other keywords are annotations: title, examples, $schema, readOnly, x-...
 CONSTRAINTS: Mapping[str, frozenset[str]] = {**UNENFORCED, **_ENFORCED}
+# Those that combine other schemas into one.
+COMBINATORS = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 
 # The values with which a keyword constrains nothing.
 _NO_CONSTRAINT: Mapping[str, object] = {
@@ -53,26 +55,28 @@ _NO_CONSTRAINT: Mapping[str, object] = {
 }
 
 
+_SCHEMA_TYPES = frozenset({dict, bool})
+
+
 def _is_schema(value: object) -> bool:
-    return isinstance(value, dict | bool)
+    return type(value) in _SCHEMA_TYPES
 
 
 def _are_schemas(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_schema, value))
+    return isinstance(value, list) and bool(value) and _SCHEMA_TYPES.issuperset(map(type, value))
 
 
 def _is_type(value: object) -> bool:
     if isinstance(value, str):
         return value in TYPES
-    names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
+    return isinstance(value, list) and bool(value) and are_strings(value) and TYPES.issuperset(value)
 
 
 _WELL_FORMED: Mapping[str, Callable[[Any], bool]] = {
     "type": _is_type,
     "enum": lambda value: isinstance(value, list),
-    "properties": lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
-    "required": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "properties": lambda value: isinstance(value, dict) and _SCHEMA_TYPES.issuperset(map(type, value.values())),
+    "required": lambda value: isinstance(value, list) and are_strings(value),
     "additionalProperties": _is_schema,
     "items": lambda value: _is_schema(value) or value == [] or _are_schemas(value),
     "prefixItems": _are_schemas,
@@ -86,17 +90,58 @@ _WELL_FORMED: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def normalize(schema: Schema, path: str) -> Schema:
-    """`schema` in the terms of draft 2020-12. Earlier drafts and OpenAPI 3.0 are converted.
+class ReadSchema(NamedTuple):
+    """What the adaptation needs to know about one schema, found in one pass over its keywords.
 
-    Raises UnsupportedSchemaError if a keyword's value is malformed; `path` is for the message.
+    schema       the schema itself, or the same in the terms of draft 2020-12 if it is of an earlier draft
+    cost         of one visit, about in characters, without the schemas in it
+    constraints  its keywords that are constraints
+    unenforced   those of them that Claude cannot enforce, with their values
+    never        whether it is certain that no value is valid
+    problem      why it is no schema that can be adapted, "" if it is
     """
-    malformed = {key for key in schema if key in _WELL_FORMED and not _WELL_FORMED[key](schema[key])}
+
+    schema: Schema
+    cost: int
+    constraints: tuple[str, ...] = ()
+    unenforced: tuple[tuple[str, object], ...] = ()
+    never: bool = False
+    problem: str = ""
+
+
+def read_schema(schema: Schema) -> ReadSchema:
+    cost = 0
+    constraints: list[str] = []
+    unenforced: list[tuple[str, object]] = []
+    malformed = False
+    for keyword, value in schema.items():
+        if keyword in _WITH_SCHEMAS:
+            cost += _cost_of_members(keyword, value)
+        else:
+            cost += len(value) if isinstance(value, str) else len(to_json(value))
+        if keyword not in CONSTRAINTS:
+            continue
+        constraints.append(keyword)
+        check = _WELL_FORMED.get(keyword)
+        if check is not None and not check(value):
+            malformed = True
+        if keyword in UNENFORCED and constrains(keyword, value):
+            unenforced.append((keyword, value))
     if malformed:
-        first = next(keyword for keyword in _WELL_FORMED if keyword in malformed)
-        raise UnsupportedSchemaError(f"{path}: {first} is malformed")
+        first = next(key for key in _WELL_FORMED if key in schema and not _WELL_FORMED[key](schema[key]))
+        return ReadSchema(schema, cost, problem=f"{first} is malformed")
     if "$dynamicRef" in schema or "$recursiveRef" in schema:
-        raise UnsupportedSchemaError(f"{path}: recursion")
+        return ReadSchema(schema, cost, problem="recursion")
+    if "nullable" in schema or "items" in schema:
+        current = _in_current_terms(schema)
+        if current is not schema:
+            return read_schema(current)._replace(cost=cost)
+    never = "not" in schema and is_false(schema)
+    return ReadSchema(schema, cost, tuple(constraints), tuple(unenforced), never)
+
+
+def _in_current_terms(schema: Schema) -> Schema:
+    """Converts earlier drafts and OpenAPI 3.0."""
     if isinstance(schema.get("items"), list):
         schema = _with_prefix_items(schema)
     return _nullable(schema) if schema.get("nullable") is True else schema
@@ -131,7 +176,9 @@ def types(schema: Schema) -> list[str]:
 
 def strings(value: object) -> list[str]:
     """The strings in a list; empty for anything but a list."""
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return value if are_strings(value) else [item for item in value if isinstance(item, str)]
 
 
 def annotations(schema: Schema) -> dict[str, Any]:
@@ -163,12 +210,8 @@ _UNSUPPORTED_PATTERN = re.compile(r"\(\?(?!:)|\\[1-9kbB]|\{\d*,?\d{3,}")
 _PROPERTY = re.compile(r"\\(?:[pP]\{[A-Za-z0-9_=-]+\}|.)", re.DOTALL)
 
 
-# In characters. To compile a long one takes thousands of times as long as to read it.
-_MAX_PATTERN = 2000
-
-
 def is_supported_pattern(pattern: str) -> bool:
-    if len(pattern) > _MAX_PATTERN or _UNSUPPORTED_PATTERN.search(pattern):
+    if _UNSUPPORTED_PATTERN.search(pattern):
         return False
     try:
         re.compile(_PROPERTY.sub(lambda escape: r"\w" if len(escape[0]) > 2 else escape[0], pattern))
@@ -196,25 +239,20 @@ def text_left(value: object, limit: int) -> int:
 
 _MAX_PHRASE = 200
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-# The keywords whose schemas are visited on their own.
-_VISITED = frozenset({"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"})
-_IGNORED = frozenset({"$defs", "definitions"})
+# The keywords whose schemas are visited on their own, or not at all.
+_DEFINITIONS = frozenset({"$defs", "definitions"})
+_WITH_SCHEMAS = _DEFINITIONS | {"properties", "items", "anyOf", "oneOf", "allOf", "additionalProperties"}
 
 
-def cost(schema: Schema) -> int:
-    """What one visit of a schema costs, about in characters, without the schemas in it."""
-    total = 0
-    for keyword, value in schema.items():
-        if keyword in _VISITED:
-            total += 8 * len(value) if isinstance(value, dict | list) else 8
-            if keyword == "properties" and isinstance(value, dict):
-                total += sum(map(len, value))
-        elif keyword not in _IGNORED:
-            total += len(value) if isinstance(value, str) else len(to_json(value))
-    return total
+def _cost_of_members(keyword: str, value: object) -> int:
+    """What it costs to look at the members, without the schemas themselves."""
+    if keyword in _DEFINITIONS:
+        return 0
+    names = sum(map(len, value)) if keyword == "properties" and isinstance(value, dict) else 0
+    return names + (8 * len(value) if isinstance(value, dict | list) else 8)
 
 
-def with_constraints(text: str, constraints: list[tuple[str, object]]) -> str:
+def with_constraints(text: str, constraints: Iterable[tuple[str, object]]) -> str:
     """The description `text` with `constraints` appended, except those longer than 200 characters."""
     phrases = [
         f"{keyword}: {value if type(value) is int else _encode(value)}"
@@ -233,7 +271,7 @@ MAX_OPTIONAL = 24
 MAX_UNIONS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Complexity:
     """What counts against the limits of one request.
 
@@ -247,6 +285,13 @@ class Complexity:
     def __add__(self, other: "Complexity") -> "Complexity":
         return Complexity(self.optional + other.optional, self.unions + other.unions)
 
+    def add(self, schema: JSONSchema) -> None:
+        """Counts an adapted schema."""
+        for current in _all_within(schema):
+            if "properties" in current:
+                self.optional += len(current["properties"]) - len(current.get("required", ()))
+            self.unions += "anyOf" in current or isinstance(current.get("type"), list)
+
     @property
     def exceeded_limit(self) -> str:
         """The limit that is exceeded; empty if none is."""
@@ -257,33 +302,30 @@ class Complexity:
 
 def complexity(schema: JSONSchema) -> Complexity:
     """The complexity of an adapted schema. A definition counts once, however often it is referenced."""
-    optional = unions = 0
-    pending = [schema]
-    while pending:
-        current = pending.pop()
-        properties, required = _members(current, "properties"), current.get("required")
-        optional += len(properties) - (len(required) if isinstance(required, list) else 0)
-        unions += "anyOf" in current or isinstance(current.get("type"), list)
-        pending += subschemas(current)
-    return Complexity(optional, unions)
+    counted = Complexity()
+    counted.add(schema)
+    return counted
+
+
+def _all_within(schema: JSONSchema) -> list[dict[str, Any]]:
+    """An adapted schema and all schemas in it."""
+    found = [cast("dict[str, Any]", schema)]
+    for current in found:  # which grows
+        found += subschemas(current)
+    return found
 
 
 _WITH_SUBSCHEMAS = frozenset({"properties", "$defs", "items", "anyOf"})
 
 
-def subschemas(schema: JSONSchema) -> list[dict[str, Any]]:
+def subschemas(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The schemas one level inside an adapted schema, including its definitions."""
     if _WITH_SUBSCHEMAS.isdisjoint(schema):
         return []
-    inner: list[object] = [schema["items"]] if "items" in schema else []
+    inner = [schema["items"]] if "items" in schema else []
     for keyword in ("properties", "$defs"):
         if keyword in schema:
-            inner += _members(schema, keyword).values()
-    if isinstance(options := schema.get("anyOf"), list):
-        inner += options
-    return [each for each in inner if isinstance(each, dict)]
-
-
-def _members(schema: JSONSchema, keyword: str) -> dict[str, object]:
-    members = schema.get(keyword)
-    return members if isinstance(members, dict) else {}
+            inner += schema[keyword].values()
+    if "anyOf" in schema:
+        inner += schema["anyOf"]
+    return inner

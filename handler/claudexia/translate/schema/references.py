@@ -12,6 +12,8 @@ MAX_DEPTH = 64
 ROOT = "root"
 # Of an index in a reference. Python refuses to read integers of thousands of digits.
 _MAX_DIGITS = 9
+# Of a reference in characters, and of the escaped ones among them. Longer ones are those of no generator.
+_MAX_REFERENCE, _MAX_ESCAPED = 2000, 200
 # Of a path and of one name in it, in characters. Longer ones are shortened in messages.
 _MAX_PATH, _MAX_NAME = 400, 100
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.-]")
@@ -59,20 +61,30 @@ class UnsupportedSchemaError(Exception):
 def resolve(reference: str, root: object) -> object:
     """The part of `root` that `reference`, such as `#/$defs/A`, points to.
 
-    Raises LookupError if the reference leaves `root` or points to nothing.
+    Raises LookupError if the reference leaves `root`, points to nothing or is too long.
     Source: https://www.rfc-editor.org/rfc/rfc6901
     """
-    document, *steps = unquote(reference).split("/")
-    if document != "#":
+    return _find(_decoded(reference), root)
+
+
+def _decoded(reference: str) -> str:
+    if len(reference) > _MAX_REFERENCE or reference.count("%") > _MAX_ESCAPED:
         raise LookupError(reference)
+    return unquote(reference)
+
+
+def _find(pointer: str, root: object) -> object:
+    document, *steps = pointer.split("/")
+    if document != "#":
+        raise LookupError(pointer)
     target = root
     for step in map(_unescape, steps):
-        if isinstance(target, Mapping):
+        if isinstance(target, dict):
             target = target[step]
         elif isinstance(target, list) and step.isdecimal() and len(step) <= _MAX_DIGITS:
             target = target[int(step)]
         else:
-            raise LookupError(reference)
+            raise LookupError(pointer)
     return target
 
 
@@ -133,13 +145,13 @@ class References:
         return pointer, target, location.descend(refs=frozenset({pointer}))
 
     def _target(self, reference: str, path: str) -> tuple[str, Schema | bool]:
-        pointer = unquote(reference)
-        if pointer in ("#", ""):
-            raise UnsupportedSchemaError(f"{path}: recursion")
-        if not pointer.startswith("#/"):
-            raise UnsupportedSchemaError(f"{path}: a $ref to outside the schema")
         try:
-            target = resolve(reference, self.root)
+            pointer = _decoded(reference)
+            if pointer in ("#", ""):
+                raise UnsupportedSchemaError(f"{path}: recursion")
+            if not pointer.startswith("#/"):
+                raise UnsupportedSchemaError(f"{path}: a $ref to outside the schema")
+            target = _find(pointer, self.root)
         except LookupError:
             raise UnsupportedSchemaError(f"{path}: a $ref without a target") from None
         if not isinstance(target, dict | bool):
