@@ -23,7 +23,8 @@ _NO_CODE = r"\\u(?=[0-9a-fA-F]{0,3}[^0-9a-fA-F])"
 _ESCAPE = rf"{_HIGH}{_LOW}|{_HIGH}(?=[^\\]|\\[^u]|{_CODE}|{_NO_CODE})|(?!{_HIGH}){_CODE}|{_NO_CODE}|\\[^u]"
 # The same in text that ends with a complete one.
 _COMPLETE = rf"{_HIGH}{_LOW}|{_CODE}|\\."
-_CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*'
+# Possessive: to go back, the search would note each escape, 65 bytes for one of text.
+_CHARACTERS = rf'(?:[^"\\]+|{_ESCAPE})*+'
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
