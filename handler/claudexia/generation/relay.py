@@ -74,12 +74,15 @@ class Relay:
             self.body = with_line_ends_escaped(await self._response.read())
             self._usage, self.finished = _usage_in(self.body), True
             return
+        opening, read = list[bytes](), list[MessageStreamEvent]()
         while self._first is None:
             try:
                 data, events = await self._next()
             except StopAsyncIteration:
                 raise upstream_error("The upstream answered with no events.") from None
-            self._opening = (self._opening[0] + data, [*self._opening[1], *events])
+            opening.append(data)
+            read += events
+        self._opening = (b"".join(opening), read)
         if self._first["type"] == "error":
             raise self._response.error(self._first)
 

@@ -273,12 +273,12 @@ class HTTPRawResponse(_HTTPResponse):
 
     async def finish(self) -> bytes:
         """What follows until the end of the response, or within a second."""
-        rest = b""
+        rest = bytearray()
         with contextlib.suppress(APIError, TimeoutError):
             async with asyncio.timeout(_FINISH_TIMEOUT):
                 async for data in self._reads:
                     rest += data
-        return rest
+        return bytes(rest)
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
         with _as_api_errors():
@@ -303,13 +303,16 @@ class HTTPMessageStream(_HTTPResponse):
     async def start(self) -> None:
         """Waits for message_start. Raises APIError for another status, no event, or another first event."""
         await super().start()
+        opening: list[MessageStreamEvent] = []
         first: MessageStreamEvent | None = None
         while first is None:
             try:
-                self.opening = [*self.opening, *await anext(self._reads)]
+                events = await anext(self._reads)
             except StopAsyncIteration:
                 raise upstream_error("The upstream answered with no events.") from None
-            first = next((event for event in self.opening if event["type"] in _EVENTS), None)
+            opening += events
+            first = next((event for event in events if event["type"] in _EVENTS), None)
+        self.opening = opening
         if first["type"] == "error":
             raise self.error(first)
         if first["type"] != "message_start" or not is_message(first.get("message")):

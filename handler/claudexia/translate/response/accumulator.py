@@ -34,8 +34,9 @@ from claudexia.translate.response.event_shape import (
     malformed,
     valid_usage,
 )
-from claudexia.translate.response.usage import add_usage, merge_usage
+from claudexia.translate.response.usage import add_usage, update_usage
 from claudexia.translate.types.anthropic import (
+    Citation,
     ContentBlock,
     ContentBlockDeltaEvent,
     ContentBlockStartEvent,
@@ -64,7 +65,7 @@ _CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 
 
 class _Text:
-    """Consecutive deltas of one type in block `index`: the pieces of the text that is added to its `key`.
+    """The deltas of one type in block `index`: the pieces of the text that is added to its `key`.
 
     They are joined at the end only: an answer may have 100,000 deltas.
     """
@@ -112,8 +113,9 @@ class MessageAccumulator:
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
         self._open_index: int | None = None  # of the block that takes deltas: the latest, until it stops
-        self._texts: list[_Text] = []
+        self._texts: dict[tuple[int, str], _Text] = {}  # by index and type of delta
         self._text = _NO_TEXT  # the one that the latest delta belongs to
+        self._citations: dict[int, list[Citation]] = {}  # of deltas, by the index of their block
         self._earlier_usage: Usage = {}  # of the messages before the current one
         self._usage: Usage = {}  # of the current message
         self._has_final_usage = False
@@ -163,7 +165,9 @@ class MessageAccumulator:
         reported = self._usage.get("output_tokens") or 0
         if self._has_final_usage:
             return reported
-        characters = sum(len(piece) for text in self._texts if text.key != "signature" for piece in text.pieces)
+        characters = sum(
+            len(piece) for text in self._texts.values() if text.key != "signature" for piece in text.pieces
+        )
         return max(reported, characters // _CHARACTERS_PER_TOKEN)
 
     def _start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
@@ -179,18 +183,19 @@ class MessageAccumulator:
         content = [block.copy() for block in message.get("content") or []]
         self._blocks.clear()
         self._open_index = None
-        self._clear_texts()
+        self._clear_deltas()
         if not self._resumed:
             self.message = {**message, "content": content, "usage": self._usage}
             return (event,)
         self.message["content"] += content
         stop = {key: value for key, value in message.items() if key in _STOP_KEYS}
-        self.message = cast("Message", {**self.message, **stop})
+        self.message.update(stop)  # type: ignore[typeddict-item]  # keys of a Message
         return [part for index, block in enumerate(content, self._index_shift) for part in _whole(index, block)]
 
-    def _clear_texts(self) -> None:
+    def _clear_deltas(self) -> None:
         self._texts.clear()
         self._text = _NO_TEXT
+        self._citations.clear()
 
     def _resume(self) -> None:
         self.paused = self.lacks_call = False
@@ -243,18 +248,18 @@ class MessageAccumulator:
         check_delta(delta, block)
         kind = delta["type"]
         if key := _TEXT_KEYS.get(kind):
-            self._text = _Text(index, kind, key)
+            self._text = self._texts.get((index, kind)) or _Text(index, kind, key)
             self._text.add(delta.get(key))
-            self._texts.append(self._text)
+            self._texts[index, kind] = self._text
         elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+            self._citations.setdefault(index, []).append(delta["citation"])
         else:
             _update_block(block, delta)
         return event
 
     def _add_delta(self, event: MessageDeltaEvent) -> Sequence[MessageStreamEvent]:
         usage = valid_usage(event)
-        self._usage = merge_usage(self._usage, usage)
+        update_usage(self._usage, usage)
         self._has_final_usage = "output_tokens" in usage
         stop = {key: value for key, value in event["delta"].items() if key in _STOP_KEYS}
         if not is_stop(stop):
@@ -265,10 +270,12 @@ class MessageAccumulator:
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
         check_stop(self.message.get("stop_reason"), self.message["content"])
         self._usage, self._has_final_usage = {**self._usage, "output_tokens": self._output_tokens()}, True
-        for text in self._texts:
+        for text in self._texts.values():
             block, key = self._blocks[text.index], text.key
             block[key] = f"{block.get(key) or ''}{''.join(text.pieces)}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
-        self._clear_texts()
+        for index, citations in self._citations.items():
+            self._blocks[index]["citations"] = [*(self._blocks[index].get("citations") or ()), *citations]
+        self._clear_deltas()
         self.message["usage"] = self.usage
         if not self._resumable:
             self.finished = True

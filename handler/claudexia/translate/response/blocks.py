@@ -163,7 +163,7 @@ class ThinkingEncoder:
         self._options = options
         self._indices = indices
         self._text = [block.get("thinking") or ""]
-        self._signature = block.get("signature") or ""
+        self._signature = [block.get("signature") or ""]
 
     def open(self) -> ChoiceDelta | None:
         return self._reasoning(self._text[0])
@@ -171,14 +171,15 @@ class ThinkingEncoder:
     def feed(self, delta: ContentDelta) -> ChoiceDelta | None:
         text = delta.get("thinking") or ""
         self._text.append(text)
-        self._signature += delta.get("signature") or ""
+        self._signature.append(delta.get("signature") or "")
         return self._reasoning(text)
 
     def close(self) -> ChoiceDelta | None:
         """The signed block as a whole: clients that merge lists cannot join a block from several deltas."""
         if not self._options.thinking_blocks:
             return None
-        complete: ContentBlock = {**self._block, "thinking": "".join(self._text), "signature": self._signature}
+        text, signature = "".join(self._text), "".join(self._signature)
+        complete: ContentBlock = {**self._block, "thinking": text, "signature": signature}
         block = to_thinking_block(complete, self._options.host)
         return {"thinking_blocks": [{"index": next(self._indices), **block}]} if block else None
 
@@ -188,23 +189,18 @@ class ThinkingEncoder:
 
 def to_annotations(citations: Iterable[Citation], start: int, end: int) -> list[Annotation]:
     """`start` and `end` are offsets in `content`, in code points. Repeated citations of a page are merged."""
-    annotations: list[Annotation] = []
-    for citation in citations:
-        if citation.get("type") != "web_search_result_location":
-            continue
-        url = citation["url"]
-        annotation: Annotation = {
+    pages = dict.fromkeys(
+        (citation["url"], citation.get("title") or citation["url"])  # the title is never null in OpenAI's API
+        for citation in citations
+        if citation.get("type") == "web_search_result_location"
+    )
+    return [
+        {
             "type": "url_citation",
-            "url_citation": {
-                "start_index": start,
-                "end_index": end,
-                "url": url,
-                "title": citation.get("title") or url,  # never null in OpenAI's API
-            },
+            "url_citation": {"start_index": start, "end_index": end, "url": url, "title": title},
         }
-        if annotation not in annotations:
-            annotations.append(annotation)
-    return annotations
+        for url, title in pages
+    ]
 
 
 class CitedText:

@@ -100,15 +100,18 @@ def _to_choice(index: int, message: Message, options: ResponseOptions) -> Choice
 
 def _to_text(content: Sequence[ContentBlock], options: ResponseOptions) -> tuple[str, list[Annotation]]:
     """All text blocks joined: Claude starts a new block for every cited claim, even within a line."""
-    text, annotations = "", list[Annotation]()
+    pieces, length, annotations = list[str](), 0, list[Annotation]()
     json_filter = JSONObjectText() if options.json_object else None
     for block in content:
         if block.get("type") != "text":
             continue
-        start, addition = len(text), block.get("text") or ""
-        text += json_filter.feed(addition) if json_filter else addition
-        annotations += to_annotations(block.get("citations") or (), start, len(text))
-    return text + (json_filter.close() if json_filter else ""), annotations
+        start, text = length, block.get("text") or ""
+        pieces.append(json_filter.feed(text) if json_filter else text)
+        length += len(pieces[-1])
+        annotations += to_annotations(block.get("citations") or (), start, length)
+    if json_filter:
+        pieces.append(json_filter.close())
+    return "".join(pieces), annotations
 
 
 def _add_thinking(

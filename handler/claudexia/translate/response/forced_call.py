@@ -142,20 +142,21 @@ class _CallText:
         self._format = call_format
         self._held: list[str] = []  # until it is clear what the text is
         self._is_json = self._plain = False
-        self._name = ""  # of the call whose arguments are being read
-        self._arguments: ObjectText | None = None
+        self._between = ""  # the end of the text outside of calls, where a head may begin
+        self._name = ""  # of the latest call
+        self._arguments: ObjectText | None = None  # of the call that is being read
 
     def feed(self, text: str) -> Iterator[_Part]:
         if self._plain:
             yield _Part(text, "")
         elif self._name and self._format.name:
             yield _Part(text, self._name)
-        elif self._arguments:
-            yield from self._continue(text)
+        elif self._is_json:
+            yield from self._calls(text)
         elif self._format.selected:
             self._held.append(text)
         else:
-            yield from self._begin("".join([*self._held, text]))
+            yield from self._begin(text)
 
     def close(self) -> Iterator[_Part]:
         if self._format.selected and not self._plain:
@@ -163,35 +164,40 @@ class _CallText:
             self._held.clear()
 
     def _begin(self, text: str) -> Iterator[_Part]:
-        """`text` is what is held of the text outside of calls."""
+        """`text` follows white space only, which belongs to the text if it is no JSON."""
+        self._held.append(text)
         start = text.lstrip()
-        self._is_json = self._is_json or start.startswith("{")
         if not start:
-            self._held = [text]
-        elif not self._is_json:
+            return
+        held, self._held = self._held, []
+        if not start.startswith("{"):
             self._plain = True
-            yield _Part(text, "", starts=True)
+            yield _Part("".join(held), "", starts=True)
         elif self._format.name:
             self._name = self._format.name
             yield _Part(start, self._name, starts=True)
-        elif found := _HEAD.search(text):
-            yield from self._call(found[1], text[found.end() :])
         else:
-            self._held = [text[-_MAX_HEAD:]]
+            self._is_json = True
+            yield from self._calls(start)
 
-    def _call(self, name: str, arguments: str) -> Iterator[_Part]:
-        self._held = []
-        self._name, self._arguments = name, ObjectText()
-        yield _Part("", name, starts=True)
-        yield from self._continue(arguments)
-
-    def _continue(self, text: str) -> Iterator[_Part]:
+    def _calls(self, text: str) -> Iterator[_Part]:
+        """Reads the next piece of an object that holds any number of calls."""
+        position = 0
         if not self._arguments:
-            return
-        yield _Part(self._arguments.feed(text), self._name)
-        if self._arguments.ended:
-            rest, self._arguments = self._arguments.rest, None
-            yield from self._begin(rest)
+            text = self._between + text
+        while True:
+            if self._arguments:
+                yield _Part(self._arguments.feed(text, position), self._name)
+                if not self._arguments.ended:
+                    return
+                position, self._arguments = self._arguments.end, None
+            found = _HEAD.search(text, position)
+            if not found:
+                self._between = text[max(position, len(text) - _MAX_HEAD) :]
+                return
+            position = found.end()
+            self._name, self._arguments = found[1], ObjectText()
+            yield _Part("", self._name, starts=True)
 
     def _selected(self, text: str) -> Iterator[_Part]:
         try:

@@ -284,13 +284,13 @@ class ReasoningEncoder(_ItemEncoder):
         self._shows_summary = options.shows_summary and options.shared.reasoning
         self._host = options.shared.host
         self._pieces: list[str] = []
-        self._signature = block.get("signature") or ""
+        self._signature = [block.get("signature") or ""]
 
     def open(self) -> list[Event]:
         return super().open() + self._piece(self._block.get("thinking"))
 
     def feed(self, delta: ContentDelta, /) -> list[Event]:
-        self._signature += delta.get("signature") or ""
+        self._signature.append(delta.get("signature") or "")
         return self._piece(delta.get("thinking"))
 
     def close(self, status: ItemStatus) -> list[Event]:
@@ -302,7 +302,7 @@ class ReasoningEncoder(_ItemEncoder):
                 self._in_summary("text.done", text=text),
                 self._in_summary("part.done", part={"type": "summary_text", "text": text}),
             ]
-        complete: ContentBlock = {**self._block, "thinking": text, "signature": self._signature}
+        complete: ContentBlock = {**self._block, "thinking": text, "signature": "".join(self._signature)}
         if signed := to_thinking_block(complete, self._host):
             self.item["encrypted_content"] = to_encrypted_content(signed)
         self.item["status"] = status

@@ -7,13 +7,12 @@ from claudexia.translate.types.anthropic import Usage
 from claudexia.translate.types.openai import CompletionUsage
 
 
-def merge_usage(known: Usage, newer: Usage) -> Usage:
-    """`known` updated with `newer`, without nulls.
+def update_usage(known: Usage, newer: Usage) -> None:
+    """Updates `known`, in place, with `newer` without its nulls.
 
     Counts are cumulative: those of a message_delta are totals.
     """
-    update: Usage = {key: value for key, value in newer.items() if value is not None}  # type: ignore[assignment]  # keys of a Usage
-    return {**known, **update}
+    known.update({key: value for key, value in newer.items() if value is not None})  # type: ignore[typeddict-item]  # keys of a Usage
 
 
 def add_usage(*usages: Usage) -> Usage:
