@@ -24,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil
 
 from claudexia.access.counters import Amounts, KeyCounters
 from claudexia.access.limits import (
@@ -162,7 +163,7 @@ class Admission:
         self._limiter = limiter
         self._key_id = key_id
         self._limits = limits
-        self._counters = KeyCounters(limiter.table, key_id, limiter.lease_seconds)
+        self._counters = limiter.counters(key_id)
         self._attempts: list[_Attempt] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._settlement: asyncio.Task[None] | None = None
@@ -190,8 +191,17 @@ class Admission:
         """Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed"."""
         await self._reserve(demand, COUNTED_LIMITS)
 
-    async def extend(self) -> None:
-        """Reserves the tokens and the money of reserve() once more. A slow table is not waited for.
+    async def replace(self, demand: Demand) -> None:
+        """Releases what is reserved and reserves `demand` in its place. Raises as reserve()."""
+        if self._attempts:
+            await asyncio.shield(self._release())
+            self._counters = self._limiter.counters(self._key_id)
+            self._attempts, self._tasks, self._settlement = [], [], None
+        await self.reserve(demand)
+
+    async def extend(self, parts: int = 1) -> None:
+        """Reserves one of `parts` equal parts of reserve()'s tokens and money again. A slow table is not waited
+        for.
 
         Raises APIError 429 `insufficient_quota` if the key is over its money limit. So the reservations of a
         key never exceed its money limit by more than one reservation.
@@ -199,7 +209,7 @@ class Admission:
         reserved = self._attempts[-1] if self._attempts else None
         if reserved is None or reserved.counters is None:
             return
-        again = [_again(each) for each in reserved.reservations if each.limit.unit in ("tokens", "usd")]
+        again = [_again(each, parts) for each in reserved.reservations if each.limit.unit in ("tokens", "usd")]
         if again:
             extension = _Attempt(again, reserved.at)
             await self._make(extension)
@@ -325,6 +335,9 @@ class Limiter:
         """An admission that has reserved nothing yet."""
         return Admission(self, key_id, limits)
 
+    def counters(self, key_id: str) -> KeyCounters:
+        return KeyCounters(self.table, key_id, self.lease_seconds)
+
     async def admit(
         self, key_id: str, limits: Limits, *, tokens: int, micros: int, streamed: bool
     ) -> Admission:
@@ -338,12 +351,12 @@ class Limiter:
         await self.background.drain()
 
 
-def _again(reservation: Reservation) -> Reservation:
-    """The reservation of the same amount for a running request. Tokens are always reserved, which makes later
-    requests wait.
+def _again(reservation: Reservation, parts: int) -> Reservation:
+    """The reservation of a part of the same amount for a running request. Tokens are always reserved, which
+    makes later requests wait.
     """
-    amount, is_money = reservation.amount, reservation.limit.unit == "usd"
-    return replace(reservation, minimum=amount, overrun=amount if is_money else _UNLIMITED)
+    amount, is_money = ceil(reservation.amount / parts), reservation.limit.unit == "usd"
+    return replace(reservation, amount=amount, minimum=amount, overrun=amount if is_money else _UNLIMITED)
 
 
 def _limits_unavailable() -> APIError:

@@ -38,11 +38,10 @@ from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
 from claudexia.translate.report import FieldWarning
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.response.usage import add_usage
+from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, utf8_length
 from claudexia.translate.types.anthropic import MessageCreateParams, MessageStreamEvent, Usage
 
 _NO_MODEL = "unknown"
-_CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 # How a request ended that Claude may be working on: its input is paid, although no usage has arrived.
 _WITHOUT_USAGE: frozenset[Outcome] = frozenset({"abandoned", "deadline"})
 # Seconds that a response waits until its usage is recorded. A table takes milliseconds. A failing table is not
@@ -97,7 +96,7 @@ class RequestUsage:
         self._limited_by_client = False
         # Output tokens that are reserved, and by how many they grow; 0 if they are all that can be written.
         self._reserved_output = self._extension = 0
-        self._characters = 0  # of the answers so far
+        self._text_bytes = 0  # of the answers so far
         self._closing: asyncio.Task[None] | None = None
 
     async def check_requests(self) -> None:
@@ -131,6 +130,7 @@ class RequestUsage:
     ) -> None:
         """Reserves what the request may need. `requested_max_tokens` is the client's own limit.
 
+        Call it again before a request for another model: its reservation takes the place of the first one.
         Raises APIError 429 if the key has reached one of its limits.
         """
         record, max_tokens = self._record, params["max_tokens"]
@@ -139,6 +139,7 @@ class RequestUsage:
         tokens = await in_thread_if_large(self.body_size, estimate_tokens, params) if self._is_metered else 0
         estimate = self._billing.output_estimates.get(self._key.id, params["model"])
         output = expected = max_tokens
+        self._reserved_output = self._extension = 0
         if not self._limited_by_client:
             expected = min(max_tokens, MIN_ESTIMATE)
             output = max_tokens if estimate is None else min(max_tokens, estimate)
@@ -146,7 +147,7 @@ class RequestUsage:
             self._reserved_output = self._extension = output * choices
         micros = self._billing.prices.estimate(params["model"], tokens, output, dearest=True)
         try:
-            await self._admission.reserve(
+            await self._admission.replace(
                 Demand(
                     tokens=(tokens + output) * choices,
                     micros=micros * choices if self._has_budget else 0,
@@ -169,6 +170,13 @@ class RequestUsage:
             self._record_limit(error)
             raise
 
+    async def on_continuation(self) -> None:
+        """Reserves for one more request that continues one of the answers. Raises as on_events()."""
+        if self._is_metered:
+            choices = self._record.choices
+            self._reserved_output += self._extension // choices
+            await self._extend(choices)
+
     async def on_events(self, events: Sequence[MessageStreamEvent]) -> None:
         """Extends the reservation if the answers grow beyond it. Call it for each network read.
 
@@ -180,14 +188,17 @@ class RequestUsage:
             if event["type"] == "content_block_delta":
                 delta = event["delta"]
                 text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
-                self._characters += len(text) if isinstance(text, str) else 0
-        while self._characters // _CHARACTERS_PER_TOKEN > self._reserved_output:
+                self._text_bytes += utf8_length(text) if isinstance(text, str) else 0
+        while self._text_bytes // BYTES_PER_TOKEN > self._reserved_output:
             self._reserved_output += self._extension
-            try:
-                await self._admission.extend()
-            except APIError as error:
-                self._record_limit(error)
-                raise
+            await self._extend()
+
+    async def _extend(self, parts: int = 1) -> None:
+        try:
+            await self._admission.extend(parts)
+        except APIError as error:
+            self._record_limit(error)
+            raise
 
     @property
     def limited(self) -> bool:

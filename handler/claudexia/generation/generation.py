@@ -16,6 +16,7 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
+from claudexia.translate.request.prompt_cache import estimate_tokens
 from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
@@ -51,7 +52,8 @@ class Answer(Protocol):
 class GenerationRequest(NamedTuple):
     """What to send and where; `now` is when the client's request came, `failed` as for HostClient.open().
 
-    `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    `on_events` gets the events of each network read before the next read, and `on_continuation` is called
+    before each further request for the same answer. What they raise ends the answer.
     `forced_call` is the call that the client demands of a model that takes no forced choice.
     """
 
@@ -60,6 +62,7 @@ class GenerationRequest(NamedTuple):
     now: datetime
     failed: FailedAttempts
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
+    on_continuation: Callable[[], Awaitable[None]] | None = None
     forced_call: ForcedCall | None = None
 
     async def open(self) -> MessageStream:
@@ -93,6 +96,7 @@ class Generation:
         self._second_request = False  # for a call that the first answer lacks
         self._stopped = False  # the current message is complete, or has failed with `_failure`
         self._failure: APIError | None = None
+        self._unanswered: MessageCreateParams | None = None  # the further request that waits for its answer
 
     @property
     def stream(self) -> MessageStream:
@@ -113,9 +117,15 @@ class Generation:
 
     @property
     def usage(self) -> Usage:
-        """Tokens used so far, also if the events were not read to the end, or not at all."""
+        """Tokens used so far, also if the events were not read to the end, or not at all.
+
+        The input of a further request that Claude is working on is estimated.
+        """
         accumulator = self._accumulator
-        return accumulator.usage if accumulator.started else valid_usage(self._stream.message)
+        usage = accumulator.usage if accumulator.started else valid_usage(self._stream.message)
+        if self._unanswered is None:
+            return usage
+        return add_usage(usage, {"input_tokens": estimate_tokens(self._unanswered)})
 
     async def events(self, index: int = 0) -> AsyncGenerator[tuple[int, Sequence[MessageStreamEvent]], None]:
         """Reads the answer to its end: yields `index` and the events for an encoder, one list per network read.
@@ -193,8 +203,15 @@ class Generation:
         else:
             request = self._request_for_call()
         self._stopped = False
-        # On the same host: only the one that paused the turn knows its server tools' results.
-        self._stream = await request.open()
+        if request.on_continuation:
+            await request.on_continuation()
+        self._unanswered = request.params
+        try:  # on the same host: only the one that paused the turn knows its server tools' results
+            self._stream = await request.open()
+        except APIError:
+            self._unanswered = None
+            raise
+        self._unanswered = None
 
     def _request_for_call(self) -> GenerationRequest:
         forced_call = self._request.forced_call
