@@ -40,6 +40,7 @@ from claudexia.access.limits import (
     minute,
     ratelimit_headers,
     spent_error,
+    too_many_at_once_error,
 )
 from claudexia.errors import APIError
 from claudexia.settings import OnFailure
@@ -57,7 +58,8 @@ class TableFailurePolicy:
     """What happens if the table fails while a request is admitted.
 
     "open" admits the request without limits, "closed" rejects it. A response after more than `timeout` seconds
-    is a failure too. `on_error` is called with each TableError.kind.
+    is a failure too. If the table throttles, the request is rejected in any case: a key's own requests, many
+    at once, could throttle its item and escape its limits. `on_error` is called with each TableError.kind.
     """
 
     on_failure: OnFailure
@@ -174,7 +176,7 @@ class Admission:
         Call it before any work for the request. If this process knows of fewer requests in this minute than the
         limit allows, it makes no call to the table: reserve() counts the request together with the rest.
 
-        Raises APIError: 429 if the limit is reached, 503 as in reserve().
+        Raises APIError: 429 if the limit is reached, or as in reserve().
         """
         limit = self._limits.requests_per_minute
         if limit is None:
@@ -188,7 +190,9 @@ class Admission:
             await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS)
 
     async def reserve(self, demand: Demand) -> None:
-        """Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed"."""
+        """Raises APIError: 429 if a limit is reached or the table throttles, 503 if it fails otherwise and the
+        policy is "closed".
+        """
         await self._reserve(demand, COUNTED_LIMITS)
 
     async def replace(self, demand: Demand) -> None:
@@ -305,8 +309,11 @@ class Admission:
     def _error(self, attempt: _Attempt) -> APIError | None:
         if isinstance(attempt.outcome, Refusal):
             return limit_error(attempt.outcome, self._limiter.now())
-        failed = isinstance(attempt.outcome, TableError)
-        return _limits_unavailable() if failed and self._limiter.policy.on_failure == "closed" else None
+        if not isinstance(attempt.outcome, TableError):
+            return None
+        if attempt.outcome.kind == "throttled":
+            return too_many_at_once_error()
+        return _limits_unavailable() if self._limiter.policy.on_failure == "closed" else None
 
 
 class Limiter:

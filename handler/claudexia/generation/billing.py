@@ -42,6 +42,8 @@ from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, utf8_
 from claudexia.translate.types.anthropic import MessageCreateParams, MessageStreamEvent, Usage
 
 _NO_MODEL = "unknown"
+# More output tokens than any model has. A client's max_tokens may have thousands of digits.
+_MAX_OUTPUT = 10_000_000
 # How a request ended that Claude may be working on: its input is paid, although no usage has arrived.
 _WITHOUT_USAGE: frozenset[Outcome] = frozenset({"abandoned", "deadline"})
 # Seconds that a response waits until its usage is recorded. A table takes milliseconds. A failing table is not
@@ -133,7 +135,7 @@ class RequestUsage:
         Call it again before a request for another model: its reservation takes the place of the first one.
         Raises APIError 429 if the key has reached one of its limits.
         """
-        record, max_tokens = self._record, params["max_tokens"]
+        record, max_tokens = self._record, min(params["max_tokens"], _MAX_OUTPUT)
         record.model, record.choices, record.streamed = params["model"], choices, streamed
         self._limited_by_client = requested_max_tokens is not None
         tokens = await in_thread_if_large(self.body_size, estimate_tokens, params) if self._is_metered else 0
