@@ -110,30 +110,48 @@ PAUSED = text_events("one", "pause_turn")
 SEARCH: dict[str, Any] = {"web_search_options": {}}
 
 
+FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+FORCED: dict[str, Any] = {"model": "claude-opus-5-5", "tools": [FUNCTION], "tool_choice": "required"}
+LONG: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * 20_000}]}
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_each_further_request_for_one_answer_is_reserved(streamed: bool) -> None:
-    """A turn that Claude paused may have its max_tokens again."""
+def test_the_input_of_each_resumption_is_reserved(streamed: bool) -> None:
+    """Its output is part of the turn's max_tokens."""
     answer = threading.Event()
     upstream = Upstream(Reply([sse(*PAUSED)]), Reply([sse(*PAUSED)]), Reply([answer, *SHORT.pieces]))
-    fields = {**SEARCH, "max_tokens": 1000, "stream": streamed}
+    fields = {**SEARCH, **LONG, "max_tokens": 1000, "stream": streamed}
     with deployment(upstream) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10**7, tokens_per_minute=10**5))
         with running(upstream, 3, lambda: post(deployed, secret, **fields), answer):
             counters = deployed.counters()
         assert len(upstream.bodies) == 3
-        assert 3 * 1000 < counters["tokens"] < 3 * 1100
-        assert 3 * 5000 < counters["usd"] < 3 * 5200
+        assert 3 * 5000 + 1000 < counters["tokens"] < 3 * 5100 + 1000
+        assert 3 * 6250 + 5000 < counters["usd"] < 3 * 6400 + 5000
         assert not deployed.leases()
         assert deployed.counters()["tokens"] == totals(deployed.usage()).tokens == 3 * 7 + 2 * 1 + 2
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_second_request_for_a_forced_call_is_reserved(streamed: bool) -> None:
+    answer = threading.Event()
+    upstream = Upstream(SHORT, Reply([answer, *SHORT.pieces]))
+    fields = {**FORCED, "max_tokens": 3000, "stream": streamed}
+    with deployment(upstream) as deployed:
+        secret = deployed.key(limits=Limits(tokens_per_minute=10**5))
+        with running(upstream, 2, lambda: post(deployed, secret, **fields), answer):
+            counters = deployed.counters()
+        assert 2 * 3000 < counters["tokens"] < 2 * 3300
+        assert not deployed.leases()
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_an_answer_whose_further_requests_exceed_the_budget_ends(streamed: bool) -> None:
-    """Each may take 25,000 micro-dollars. The second one overruns by one reservation, and the third by two."""
+    """Each has an input of 6,250 micro-dollars. The first resumption overruns by one reservation."""
     upstream = Upstream(Reply([sse(*PAUSED)]))
     with deployment(upstream) as deployed:
-        secret = deployed.key(limits=Limits(usd_per_day_micros=30_000))
-        response = post(deployed, secret, **SEARCH, max_tokens=5000, stream=streamed)
+        secret = deployed.key(limits=Limits(usd_per_day_micros=10_000))
+        response = post(deployed, secret, **SEARCH, **LONG, max_tokens=100, stream=streamed)
     assert "insufficient_quota" in response.text
     assert len(upstream.bodies) == 2
     assert not deployed.leases()
@@ -173,3 +191,35 @@ def test_a_number_of_4300_digits_is_reserved_as_all_that_is_left(limits: Limits)
         assert {response.status_code for response in responses} <= {200, 429}
         assert responses[0].status_code == 200
         assert all(len(response.text) < 1000 for response in responses)
+
+
+TURNS = [
+    # The key's limit, the request's fields, the max_tokens and thinking budgets of the requests.
+    pytest.param(500, {}, [500, 300, 100], [None] * 3, id="the key's limit"),
+    pytest.param(None, {"max_tokens": 401}, [401, 201, 1], [None] * 3, id="the client's limit"),
+    pytest.param(None, {"max_tokens": 400}, [400, 200], [None] * 2, id="nothing left"),
+    pytest.param(
+        None,
+        {"max_tokens": 1600, "thinking": {"type": "enabled", "budget_tokens": 1300}},
+        [1600, 1400, 1200],
+        [1300, 1300, 1199],
+        id="a thinking budget",
+    ),
+]
+
+
+@pytest.mark.parametrize(("limit", "fields", "sent", "budgets"), TURNS)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_max_tokens_limits_a_whole_turn(
+    limit: int | None, fields: dict[str, Any], sent: list[int], budgets: list[int | None], streamed: bool
+) -> None:
+    """Claude pauses after 200 tokens, in each of its messages."""
+    *events, delta, stop = PAUSED
+    upstream = Upstream(Reply([sse(*events, {**delta, "usage": {"output_tokens": 200}}, stop)]))
+    with deployment(upstream) as deployed:
+        secret = deployed.key(limits=Limits(max_tokens=limit))
+        response = post(deployed, secret, **SEARCH, **fields, stream=streamed)
+    assert response.status_code == 200
+    assert '"finish_reason":"length"' in response.text
+    assert [body["max_tokens"] for body in upstream.bodies] == sent
+    assert [body.get("thinking", {}).get("budget_tokens") for body in upstream.bodies] == budgets

@@ -24,7 +24,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil
 
 from claudexia.access.counters import Amounts, KeyCounters
 from claudexia.access.limits import (
@@ -203,9 +202,8 @@ class Admission:
             self._attempts, self._tasks, self._settlement = [], [], None
         await self.reserve(demand)
 
-    async def extend(self, parts: int = 1) -> None:
-        """Reserves one of `parts` equal parts of reserve()'s tokens and money again. A slow table is not waited
-        for.
+    async def extend(self, tokens: int, micros: int) -> None:
+        """Reserves more `tokens` and `micros` for a running request. A slow table is not waited for.
 
         Raises APIError 429 `insufficient_quota` if the key is over its money limit. So the reservations of a
         key never exceed its money limit by more than one reservation.
@@ -213,9 +211,12 @@ class Admission:
         reserved = self._attempts[-1] if self._attempts else None
         if reserved is None or reserved.counters is None:
             return
-        again = [_again(each, parts) for each in reserved.reservations if each.limit.unit in ("tokens", "usd")]
-        if again:
-            extension = _Attempt(again, reserved.at)
+        amounts = {"tokens": tokens, "usd": micros}
+        more = [
+            _more(each, amount) for each in reserved.reservations if (amount := amounts.get(each.limit.unit, 0))
+        ]
+        if more:
+            extension = _Attempt(more, reserved.at)
             await self._make(extension)
             if isinstance(extension.outcome, Refusal):
                 raise spent_error(extension.outcome.reservation, self._limiter.now())
@@ -358,12 +359,12 @@ class Limiter:
         await self.background.drain()
 
 
-def _again(reservation: Reservation, parts: int) -> Reservation:
-    """The reservation of a part of the same amount for a running request. Tokens are always reserved, which
-    makes later requests wait.
+def _more(reservation: Reservation, amount: int) -> Reservation:
+    """The reservation of `amount` for a running request. Tokens are always reserved, which makes later requests
+    wait.
     """
-    amount, is_money = ceil(reservation.amount / parts), reservation.limit.unit == "usd"
-    return replace(reservation, amount=amount, minimum=amount, overrun=amount if is_money else _UNLIMITED)
+    overrun = amount if reservation.limit.unit == "usd" else _UNLIMITED
+    return replace(reservation, amount=amount, minimum=amount, overrun=overrun)
 
 
 def _limits_unavailable() -> APIError:

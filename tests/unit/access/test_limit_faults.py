@@ -301,7 +301,7 @@ def test_an_extension_without_a_response_is_settled(executed: bool) -> None:
         table = await table_with_lost_responses(executed)
         admission = await make_limiter(table, []).admit("k", LIMITS, tokens=9, micros=9, streamed=True)
         table.lost = 1
-        await admission.extend()
+        await admission.extend(9, 9)
         held = 18 if executed else 9
         assert await claimed(table) == {"requests": 1, "tokens": held, "streams": 1, "usd": held}
         await admission.settle(20, 21)
