@@ -73,10 +73,12 @@ MAX_QUOTED = 200
 def shorten(text: object, limit: int = MAX_QUOTED) -> str:
     """`text` as a string of at most `limit` characters; a longer one is cut and ends with an ellipsis.
 
-    Every message that quotes the client's text quotes it through this function.
+    Every message that quotes the client's text quotes it through this function. Unpaired surrogates, which
+    UTF-8 lacks, become question marks.
     """
     quoted = text if isinstance(text, str) else str(text)
-    return quoted if len(quoted) <= limit else f"{quoted[: limit - 1]}…"
+    shortened = quoted if len(quoted) <= limit else f"{quoted[: limit - 1]}…"
+    return shortened.encode(errors="replace").decode()
 
 
 # Tells OpenAI's SDKs not to retry.

@@ -41,6 +41,8 @@ MALFORMED = Reply(
 COMPLETE = Reply([sse(*text_events())])
 HANGS_HALFWAY = Reply([HALF], then="hang")
 SILENT = Reply(then="hang")
+PAUSED = Reply([sse(*text_events("one", "pause_turn"))])
+SEARCH: dict[str, Any] = {"web_search_options": {}}
 ClientAction = Callable[[Deployment, Upstream, dict[str, str]], None]
 
 
@@ -57,9 +59,12 @@ def disconnect(
     """Closes the connection after the upstream has received the request."""
     address, body = urlsplit(deployed.url), json.dumps({**api.body, **fields}).encode()
     head = f"POST /v1{api.path} HTTP/1.1\r\nhost: x\r\nauthorization: {headers['authorization']}\r\n"
+    last = upstream.replies[-1]
     with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         assert upstream.requested.wait(PATIENCE)
+        while upstream.replies[0] is not last:
+            let_servers_go_on()
         let_servers_go_on()
     assert upstream.disconnected.wait(PATIENCE)
 
@@ -142,6 +147,25 @@ def test_outcome_is_billed_once_and_reservations_are_settled(
         action(deployed, upstream, {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"})
     assert deployed.ledger_counts() == expected
     assert_settled(deployed, max(1, len(upstream.bodies)))
+
+
+# The input of the resumption is estimated if Claude was working on it.
+RESUMPTIONS: list[Any] = [
+    pytest.param(SILENT, with_fields(disconnect, **SEARCH), (1, 0, 7 + 39, 1), id="disconnect, buffered"),
+    pytest.param(SILENT, with_fields(disconnect, **SEARCH, **STREAM), (1, 0, 7 + 39, 1), id="disconnect, streamed"),
+    pytest.param(OVERLOADED, with_fields(send_request, **SEARCH), (1, 1, 7, 1), id="upstream error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resumption", "action", "expected"), RESUMPTIONS)
+def test_an_unanswered_resumption_is_billed(
+    resumption: Reply, action: ClientAction, expected: tuple[int, int, int, int]
+) -> None:
+    upstream = Upstream(PAUSED, resumption)
+    with deployment(upstream) as deployed:
+        action(deployed, upstream, {"authorization": f"Bearer {deployed.key(limits=LIMITS)}"})
+    assert deployed.ledger_counts() == expected
+    assert_settled(deployed)
 
 
 def assert_settled(deployed: Deployment, requests: int = 1) -> None:

@@ -27,6 +27,11 @@ def test_shorten(text: object, expected: str) -> None:
     assert shorten(text) == expected
 
 
+def test_an_unpaired_surrogate_is_no_error() -> None:
+    """The path in an event of API Gateway may have one; the error's body is UTF-8."""
+    assert shorten("/\ud800\U0001f600").encode() == "/?\U0001f600".encode()
+
+
 MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
 
 

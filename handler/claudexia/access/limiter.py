@@ -39,6 +39,7 @@ from claudexia.access.limits import (
     minute,
     ratelimit_headers,
     spent_error,
+    too_many_at_once_error,
 )
 from claudexia.errors import APIError
 from claudexia.settings import OnFailure
@@ -56,7 +57,8 @@ class TableFailurePolicy:
     """What happens if the table fails while a request is admitted.
 
     "open" admits the request without limits, "closed" rejects it. A response after more than `timeout` seconds
-    is a failure too. `on_error` is called with each TableError.kind.
+    is a failure too. If the table throttles, the request is rejected in any case: a key's own requests, many
+    at once, could throttle its item and escape its limits. `on_error` is called with each TableError.kind.
     """
 
     on_failure: OnFailure
@@ -162,7 +164,7 @@ class Admission:
         self._limiter = limiter
         self._key_id = key_id
         self._limits = limits
-        self._counters = KeyCounters(limiter.table, key_id, limiter.lease_seconds)
+        self._counters = limiter.counters(key_id)
         self._attempts: list[_Attempt] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._settlement: asyncio.Task[None] | None = None
@@ -173,7 +175,7 @@ class Admission:
         Call it before any work for the request. If this process knows of fewer requests in this minute than the
         limit allows, it makes no call to the table: reserve() counts the request together with the rest.
 
-        Raises APIError: 429 if the limit is reached, 503 as in reserve().
+        Raises APIError: 429 if the limit is reached, or as in reserve().
         """
         limit = self._limits.requests_per_minute
         if limit is None:
@@ -187,11 +189,21 @@ class Admission:
             await self._reserve(_ONE_REQUEST, _REQUEST_LIMITS)
 
     async def reserve(self, demand: Demand) -> None:
-        """Raises APIError: 429 if a limit is reached, 503 if the table fails and the policy is "closed"."""
+        """Raises APIError: 429 if a limit is reached or the table throttles, 503 if it fails otherwise and the
+        policy is "closed".
+        """
         await self._reserve(demand, COUNTED_LIMITS)
 
-    async def extend(self) -> None:
-        """Reserves the tokens and the money of reserve() once more. A slow table is not waited for.
+    async def replace(self, demand: Demand) -> None:
+        """Releases what is reserved and reserves `demand` in its place. Raises as reserve()."""
+        if self._attempts:
+            await asyncio.shield(self._release())
+            self._counters = self._limiter.counters(self._key_id)
+            self._attempts, self._tasks, self._settlement = [], [], None
+        await self.reserve(demand)
+
+    async def extend(self, tokens: int, micros: int) -> None:
+        """Reserves more `tokens` and `micros` for a running request. A slow table is not waited for.
 
         Raises APIError 429 `insufficient_quota` if the key is over its money limit. So the reservations of a
         key never exceed its money limit by more than one reservation.
@@ -199,9 +211,12 @@ class Admission:
         reserved = self._attempts[-1] if self._attempts else None
         if reserved is None or reserved.counters is None:
             return
-        again = [_again(each) for each in reserved.reservations if each.limit.unit in ("tokens", "usd")]
-        if again:
-            extension = _Attempt(again, reserved.at)
+        amounts = {"tokens": tokens, "usd": micros}
+        more = [
+            _more(each, amount) for each in reserved.reservations if (amount := amounts.get(each.limit.unit, 0))
+        ]
+        if more:
+            extension = _Attempt(more, reserved.at)
             await self._make(extension)
             if isinstance(extension.outcome, Refusal):
                 raise spent_error(extension.outcome.reservation, self._limiter.now())
@@ -295,8 +310,11 @@ class Admission:
     def _error(self, attempt: _Attempt) -> APIError | None:
         if isinstance(attempt.outcome, Refusal):
             return limit_error(attempt.outcome, self._limiter.now())
-        failed = isinstance(attempt.outcome, TableError)
-        return _limits_unavailable() if failed and self._limiter.policy.on_failure == "closed" else None
+        if not isinstance(attempt.outcome, TableError):
+            return None
+        if attempt.outcome.kind == "throttled":
+            return too_many_at_once_error()
+        return _limits_unavailable() if self._limiter.policy.on_failure == "closed" else None
 
 
 class Limiter:
@@ -325,6 +343,9 @@ class Limiter:
         """An admission that has reserved nothing yet."""
         return Admission(self, key_id, limits)
 
+    def counters(self, key_id: str) -> KeyCounters:
+        return KeyCounters(self.table, key_id, self.lease_seconds)
+
     async def admit(
         self, key_id: str, limits: Limits, *, tokens: int, micros: int, streamed: bool
     ) -> Admission:
@@ -338,12 +359,12 @@ class Limiter:
         await self.background.drain()
 
 
-def _again(reservation: Reservation) -> Reservation:
-    """The reservation of the same amount for a running request. Tokens are always reserved, which makes later
-    requests wait.
+def _more(reservation: Reservation, amount: int) -> Reservation:
+    """The reservation of `amount` for a running request. Tokens are always reserved, which makes later requests
+    wait.
     """
-    amount, is_money = reservation.amount, reservation.limit.unit == "usd"
-    return replace(reservation, minimum=amount, overrun=amount if is_money else _UNLIMITED)
+    overrun = amount if reservation.limit.unit == "usd" else _UNLIMITED
+    return replace(reservation, amount=amount, minimum=amount, overrun=overrun)
 
 
 def _limits_unavailable() -> APIError:

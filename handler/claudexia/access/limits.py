@@ -181,6 +181,11 @@ def choices_error(limit: CountedLimit, most: int, choices: int) -> APIError:
     )
 
 
+def too_many_at_once_error() -> APIError:
+    """The 429 for a request that cannot be counted because too many others are being counted."""
+    return _rate_limit_error("as many simultaneous requests as can be counted. Try again.", _RETRY_SECONDS)
+
+
 def spent_error(reservation: Reservation, now: datetime) -> APIError:
     """The 429 for a key that has used up a money limit."""
     return APIError(

@@ -46,7 +46,7 @@ from claudexia.translate.request.build import MessageRequest, Origin, replay_key
 from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.request.thinking_replay import StoredAnswers
-from claudexia.translate.types.anthropic import Message
+from claudexia.translate.types.anthropic import Message, MessageCreateParams
 from claudexia.translate.types.params import CompletionCreateParams
 from claudexia.upstream import HostClient, SkipHostError, Upstream
 
@@ -291,16 +291,10 @@ class CompletionHandler:
             self._check_choices(request.params.n or 1)
             try:
                 model_request = await self._model_request(request, context)
-                hosts = self._upstream.hosts(model_request.model_id)
-                translated = await in_thread_if_large(size, model_request.translated, hosts)
+                params = await self._sent_params(model_request)
             except APIError as error:
                 raise await in_thread_if_large(size, with_existing_param, error, body) from None
-            await context.usage.admit(
-                translated.params,
-                model_request.choices,
-                streamed=bool(request.params.stream),
-                requested_max_tokens=_requested_max_tokens(request.params),
-            )
+            await _admit(model_request, params)
             return await self._respond(model_request)
 
     async def _model_request(
@@ -321,8 +315,13 @@ class CompletionHandler:
             extra_warnings=[*filter(None, [price_warning]), *warnings],
         )
 
+    async def _sent_params(self, request: _ModelRequest) -> MessageCreateParams:
+        """What the first host that takes the request gets. Raises APIError."""
+        hosts = self._upstream.hosts(request.model_id)
+        translated = await in_thread_if_large(request.context.usage.body_size, request.translated, hosts)
+        return translated.params
+
     async def _respond(self, request: _ModelRequest) -> Response:
-        """What was reserved for the first model stays reserved until the usage is settled."""
         context, generations = request.context, list[Generation]()
         usage = context.usage
         usage.answers = generations
@@ -333,7 +332,9 @@ class CompletionHandler:
         async def fallback(name: str, warning: FieldWarning) -> _ModelRequest | None:
             if generations or request.strict:  # an answer that has started is billed
                 return None
-            return await self._model_request(request.request, context, warning, fallback=name)
+            following = await self._model_request(request.request, context, warning, fallback=name)
+            await _admit(following, await self._sent_params(following))
+            return following
 
         async with AsyncExitStack() as stack:
             stack.push_async_callback(close_generations, generations)
@@ -350,7 +351,8 @@ class CompletionHandler:
         """Starts the answers, each on the first host that takes the request and can answer."""
         context = request.context
         failed = context.record.failed_upstreams
-        on_events = context.usage.on_events if context.usage.limited else None
+        usage = context.usage
+        on_events, on_continuation = (usage.on_events, usage.on_continuation) if usage.limited else (None, None)
 
         async def attempt(host: HostClient) -> Generation:
             try:
@@ -359,7 +361,13 @@ class CompletionHandler:
                 raise SkipHostError(error) from None
             return await start_generation(
                 GenerationRequest(
-                    host, translated.params, context.now, failed, on_events, translated.forced_call
+                    host,
+                    translated.params,
+                    context.now,
+                    failed,
+                    on_events,
+                    on_continuation,
+                    translated.forced_call,
                 ),
                 report,
             )
@@ -440,6 +448,16 @@ class CompletionHandler:
                 "n",
                 "integer_above_max_value",
             )
+
+
+async def _admit(request: _ModelRequest, sent: MessageCreateParams) -> None:
+    params = request.request.params
+    await request.context.usage.admit(
+        sent,
+        request.choices,
+        streamed=bool(params.stream),
+        requested_max_tokens=_requested_max_tokens(params),
+    )
 
 
 def _requested_max_tokens(params: CompletionCreateParams) -> int | None:

@@ -166,8 +166,10 @@ class MessagesHandler:
                 return None
             model = find_model(name, self._settings.model_aliases)
             permit_model(context.key, name, model.id)
+            price_warning = context.usage.check_price(model.id)
             following = _ModelRequest(request.raw._replace(model=model.id), request.warnings)
-            return following.warned(warning, context.usage.check_price(model.id))
+            await _admit(following.raw, context.usage)
+            return following.warned(warning, price_warning)
 
         counts_tokens = request.raw.path == COUNT_TOKENS
         fallbacks = {} if counts_tokens else self._settings.model_fallbacks
@@ -253,12 +255,14 @@ async def _whole(relay: Relay, headers: Mapping[str, str], context: _Context) ->
 
 
 async def _admit(raw: RawRequest, usage: RequestUsage) -> None:
-    """Every request of this API has a max_tokens. So it is the most that an answer may have, as the model's is
-    in a chat completion without one, and no sign of a long answer.
+    """Every request of this API has a max_tokens. So in a stream it is the most that an answer may have, as the
+    model's is in a chat completion without one, and no sign of a long answer. The length of a whole answer is
+    only known at its end, so all of its max_tokens are reserved.
     """
     max_tokens = _max_tokens(raw.params)
     params = cast("MessageCreateParams", {**raw.params, "model": raw.model, "max_tokens": max_tokens})
-    await usage.admit(params, 1, streamed=raw.params.get("stream") is True, requested_max_tokens=None)
+    streamed = raw.params.get("stream") is True
+    await usage.admit(params, 1, streamed=streamed, requested_max_tokens=None if streamed else max_tokens)
 
 
 def _parsed(body: bytes) -> dict[str, object]:

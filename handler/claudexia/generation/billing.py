@@ -7,15 +7,18 @@ What a request reserves of its key's tokens per minute and money is its estimate
     the most that the model may write                 otherwise, so that no other request fits beside one whose
                                                       answer could take all that is left
 
+A whole answer of the Messages API is not seen before its end, so it reserves all of its max_tokens. A request
+for another model, the fallback, replaces the reservation by its own before it is sent. Each further request for
+one answer is reserved too.
+
 If an answer grows beyond its reservation, the same amount is reserved again, which holds further requests back.
 Once the key is over its money limit, the answer ends with the error `insufficient_quota`. So the largest
 possible overrun of a money limit is one reservation: at most the cost of one request with its max_tokens. Added
 to that, for each running request, is what only Claude's usage shows: input above its estimate, the text of one
-network read, thinking that Claude does not show and that is longer than the answers of late, and the messages
-of a turn that Claude paused.
+network read, and thinking that Claude does not show and that is longer than the answers of late.
 
 Tokens per minute are overrun by at most one request, too, as long as answers are no longer than those of late.
-A running answer is not ended for them.
+A running answer is not ended for them: all that the running ones are longer than reserved is added.
 """
 
 import asyncio
@@ -38,11 +41,13 @@ from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
 from claudexia.translate.report import FieldWarning
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.response.usage import add_usage
+from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, utf8_length
 from claudexia.translate.types.anthropic import MessageCreateParams, MessageStreamEvent, Usage
 
 _NO_MODEL = "unknown"
-_CHARACTERS_PER_TOKEN = 4  # approximately, for English text
+_NOTHING = Demand()
+# More output tokens than any model has. A client's max_tokens may have thousands of digits.
+_MAX_OUTPUT = 10_000_000
 # How a request ended that Claude may be working on: its input is paid, although no usage has arrived.
 _WITHOUT_USAGE: frozenset[Outcome] = frozenset({"abandoned", "deadline"})
 # Seconds that a response waits until its usage is recorded. A table takes milliseconds. A failing table is not
@@ -95,9 +100,10 @@ class RequestUsage:
         self._is_metered = self._has_budget or limits.tokens_per_minute is not None
         self._sent: MessageCreateParams | None = None
         self._limited_by_client = False
+        self._reserved = _NOTHING  # at first
         # Output tokens that are reserved, and by how many they grow; 0 if they are all that can be written.
         self._reserved_output = self._extension = 0
-        self._characters = 0  # of the answers so far
+        self._text_bytes = 0  # of the answers so far
         self._closing: asyncio.Task[None] | None = None
 
     async def check_requests(self) -> None:
@@ -131,34 +137,40 @@ class RequestUsage:
     ) -> None:
         """Reserves what the request may need. `requested_max_tokens` is the client's own limit.
 
+        Call it again before a request for another model: its reservation takes the place of the first one.
         Raises APIError 429 if the key has reached one of its limits.
         """
-        record, max_tokens = self._record, params["max_tokens"]
+        record, max_tokens = self._record, min(params["max_tokens"], _MAX_OUTPUT)
         record.model, record.choices, record.streamed = params["model"], choices, streamed
         self._limited_by_client = requested_max_tokens is not None
         tokens = await in_thread_if_large(self.body_size, estimate_tokens, params) if self._is_metered else 0
         estimate = self._billing.output_estimates.get(self._key.id, params["model"])
         output = expected = max_tokens
+        self._reserved_output = self._extension = 0
         if not self._limited_by_client:
             expected = min(max_tokens, MIN_ESTIMATE)
             output = max_tokens if estimate is None else min(max_tokens, estimate)
         if output < max_tokens:
             self._reserved_output = self._extension = output * choices
-        micros = self._billing.prices.estimate(params["model"], tokens, output, dearest=True)
+        micros = self._micros(params["model"], tokens, output)
+        self._reserved = Demand(
+            tokens=(tokens + output) * choices,
+            micros=micros * choices,
+            streamed=streamed,
+            choices=choices,
+            expected_tokens=(tokens + min(expected, output)) * choices,
+        )
         try:
-            await self._admission.reserve(
-                Demand(
-                    tokens=(tokens + output) * choices,
-                    micros=micros * choices if self._has_budget else 0,
-                    streamed=streamed,
-                    choices=choices,
-                    expected_tokens=(tokens + min(expected, output)) * choices,
-                )
-            )
+            await self._admission.replace(self._reserved)
         except APIError as error:
             self._record_limit(error)
             raise
         self._sent = params
+
+    def _micros(self, model: str, tokens: int, output: int) -> int:
+        if not self._has_budget:
+            return 0
+        return self._billing.prices.estimate(model, tokens, output, dearest=True)
 
     async def count(self, model_id: str) -> None:
         """Counts a request that generates nothing. Raises APIError 429 as admit()."""
@@ -168,6 +180,17 @@ class RequestUsage:
         except APIError as error:
             self._record_limit(error)
             raise
+
+    async def on_continuation(self, params: MessageCreateParams, output: int) -> None:
+        """Reserves for a further request, `params`, for one of the answers, which may add `output` tokens to
+        what the first one may write. Raises as on_events().
+        """
+        if self._is_metered:
+            if self._extension:
+                output = min(output, self._extension // self._record.choices)
+                self._reserved_output += output
+            tokens = await in_thread_if_large(self.body_size, estimate_tokens, params)
+            await self._extend(tokens + output, self._micros(params["model"], tokens, output))
 
     async def on_events(self, events: Sequence[MessageStreamEvent]) -> None:
         """Extends the reservation if the answers grow beyond it. Call it for each network read.
@@ -180,14 +203,17 @@ class RequestUsage:
             if event["type"] == "content_block_delta":
                 delta = event["delta"]
                 text = delta.get("text") or delta.get("partial_json") or delta.get("thinking")
-                self._characters += len(text) if isinstance(text, str) else 0
-        while self._characters // _CHARACTERS_PER_TOKEN > self._reserved_output:
+                self._text_bytes += utf8_length(text) if isinstance(text, str) else 0
+        while self._text_bytes // BYTES_PER_TOKEN > self._reserved_output:
             self._reserved_output += self._extension
-            try:
-                await self._admission.extend()
-            except APIError as error:
-                self._record_limit(error)
-                raise
+            await self._extend(self._reserved.tokens, self._reserved.micros)
+
+    async def _extend(self, tokens: int, micros: int) -> None:
+        try:
+            await self._admission.extend(tokens, micros)
+        except APIError as error:
+            self._record_limit(error)
+            raise
 
     @property
     def limited(self) -> bool:

@@ -16,6 +16,8 @@ from claudexia.generation.concurrency import gather_or_cancel
 from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
+from claudexia.translate.request.prompt_cache import estimate_tokens
+from claudexia.translate.request.thinking import MIN_BUDGET
 from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import malformed, valid_usage
@@ -51,7 +53,8 @@ class Answer(Protocol):
 class GenerationRequest(NamedTuple):
     """What to send and where; `now` is when the client's request came, `failed` as for HostClient.open().
 
-    `on_events` gets the events of each network read before the next read. What it raises ends the answer.
+    `on_events` gets the events of each network read before the next read, and `on_continuation` each further
+    request for the same answer, with the output tokens that it may add. What they raise ends the answer.
     `forced_call` is the call that the client demands of a model that takes no forced choice.
     """
 
@@ -60,6 +63,7 @@ class GenerationRequest(NamedTuple):
     now: datetime
     failed: FailedAttempts
     on_events: Callable[[Sequence[MessageStreamEvent]], Awaitable[None]] | None = None
+    on_continuation: Callable[[MessageCreateParams, int], Awaitable[None]] | None = None
     forced_call: ForcedCall | None = None
 
     async def open(self) -> MessageStream:
@@ -69,10 +73,21 @@ class GenerationRequest(NamedTuple):
         """Claude pauses only turns with server tools."""
         return any("input_schema" not in tool for tool in self.params.get("tools", ()))
 
-    def resumed_with(self, content: Sequence[object]) -> "GenerationRequest":
-        """The request that resumes a paused turn with `content`, the assistant's so far."""
+    def resumed_with(self, content: Sequence[object], used: int) -> "GenerationRequest | None":
+        """The request that resumes a paused turn with `content`, the assistant's so far, of `used` tokens.
+
+        max_tokens limits the whole turn. None if what is left of it does not even hold the smallest thinking
+        budget, or is nothing.
+        """
+        left, thinking = self.params["max_tokens"] - used, self.params.get("thinking")
+        budget = thinking.get("budget_tokens") if thinking else None
+        if left < 1 or (budget and left <= MIN_BUDGET):
+            return None
         message = cast("MessageParam", {"role": "assistant", "content": content})
-        params: MessageCreateParams = {**self.params, "messages": [*self.params["messages"], message]}
+        messages = [*self.params["messages"], message]
+        params: MessageCreateParams = {**self.params, "max_tokens": left, "messages": messages}
+        if thinking and budget:
+            params["thinking"] = {**thinking, "budget_tokens": min(budget, left - 1)}
         return self._replace(params=params)
 
     def with_selected_call(self, forced_call: ForcedCall) -> "GenerationRequest":
@@ -93,6 +108,7 @@ class Generation:
         self._second_request = False  # for a call that the first answer lacks
         self._stopped = False  # the current message is complete, or has failed with `_failure`
         self._failure: APIError | None = None
+        self._unanswered: MessageCreateParams | None = None  # the further request that waits for its answer
 
     @property
     def stream(self) -> MessageStream:
@@ -113,9 +129,15 @@ class Generation:
 
     @property
     def usage(self) -> Usage:
-        """Tokens used so far, also if the events were not read to the end, or not at all."""
+        """Tokens used so far, also if the events were not read to the end, or not at all.
+
+        The input of a further request that Claude is working on is estimated.
+        """
         accumulator = self._accumulator
-        return accumulator.usage if accumulator.started else valid_usage(self._stream.message)
+        usage = accumulator.usage if accumulator.started else valid_usage(self._stream.message)
+        if self._unanswered is None:
+            return usage
+        return add_usage(usage, {"input_tokens": estimate_tokens(self._unanswered)})
 
     async def events(self, index: int = 0) -> AsyncGenerator[tuple[int, Sequence[MessageStreamEvent]], None]:
         """Reads the answer to its end: yields `index` and the events for an encoder, one list per network read.
@@ -132,13 +154,16 @@ class Generation:
             if self._stopped:
                 if self._failure:
                     raise self._failure
-                if self._accumulator.paused and resumptions == _MAX_RESUMPTIONS:
-                    yield index, self._accumulator.end_turn()
+                request = None
+                if self._accumulator.paused:
+                    request = self._resumed() if resumptions < _MAX_RESUMPTIONS else None
+                    resumptions += 1
+                    if request is None:
+                        yield index, self._accumulator.end_turn()
                 await self._stream.finish()
                 if self._accumulator.finished:
                     return
-                await self._resume()
-                resumptions += self._accumulator.paused
+                await self._continue_with(request or self._request_for_call())
                 reads, events = aiter(self._stream), self._stream.opening
                 continue
             if self._request.on_events:
@@ -185,18 +210,27 @@ class Generation:
             else:
                 yield event
 
-    async def _resume(self) -> None:
-        """Opens the stream of the request that continues the turn. Raises APIError 502 if there is none."""
+    def _resumed(self) -> GenerationRequest | None:
+        used = self._accumulator.usage.get("output_tokens") or 0
+        return self._request.resumed_with(self._accumulator.resume_content, used)
+
+    async def _continue_with(self, request: GenerationRequest) -> None:
+        """Opens the stream of the request that continues the turn."""
         await self._stream.aclose()
-        if self._accumulator.paused:
-            request = self._request.resumed_with(self._accumulator.resume_content)
-        else:
-            request = self._request_for_call()
         self._stopped = False
-        # On the same host: only the one that paused the turn knows its server tools' results.
-        self._stream = await request.open()
+        if request.on_continuation:  # a resumption writes what the first request left of its max_tokens
+            output = 0 if self._accumulator.paused else request.params["max_tokens"]
+            await request.on_continuation(request.params, output)
+        self._unanswered = request.params
+        try:  # on the same host: only the one that paused the turn knows its server tools' results
+            self._stream = await request.open()
+        except APIError:
+            self._unanswered = None
+            raise
+        self._unanswered = None
 
     def _request_for_call(self) -> GenerationRequest:
+        """Raises APIError 502 if it has been sent already."""
         forced_call = self._request.forced_call
         if not forced_call or self._second_request:
             raise upstream_error("Claude did not call the tool that the request demands, asked twice.")

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from claudexia.errors import ResponseRefusedError
 from claudexia.observability.log import log_as_json, log_bug, log_warning
-from claudexia.runtime.api import InvalidInvocationError, Invocation, RuntimeAPI
+from claudexia.runtime.api import InvalidInvocationError, Invocation, RuntimeAPI, RuntimeAPIError
 from claudexia.runtime.response import IncompleteResponseError, StreamedResponse
 
 # So many failures of invocation/next in a row end a poll. The pause after each doubles, in seconds.
@@ -103,7 +103,8 @@ class Runtime:
         except InvalidInvocationError as error:
             invalid = error
         except Exception as error:
-            log_warning("the next invocation is not available", exception_type=type(error).__name__)
+            status = {"status": error.status} if isinstance(error, RuntimeAPIError) and error.status else {}
+            log_warning("the next invocation is not available", exception_type=type(error).__name__, **status)
             return False
         request_id = invalid.request_id or ""
         log_warning("an invocation is unreadable", problem=invalid.problem, aws_request_id=request_id)

@@ -34,7 +34,11 @@ class InvalidInvocationError(Exception):
 
 
 class RuntimeAPIError(OSError):
-    """The Runtime API refused a request or broke the protocol."""
+    """The Runtime API refused a request, with `status`, or broke the protocol: None."""
+
+    def __init__(self, problem: str, status: int | None = None) -> None:
+        super().__init__(problem)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,9 @@ class RuntimeAPI:
 
         Raises OSError if the API is gone or refuses, InvalidInvocationError if the invocation is unreadable.
         """
-        response, body = await self._request("GET", "invocation/next")
+        response, body = await self._exchange("GET", "invocation/next")
         if response.status_code != 200:
-            raise RuntimeAPIError("the Runtime API refused the next invocation")
+            raise RuntimeAPIError("the Runtime API refused the next invocation", response.status_code)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
         return Invocation.from_next(headers, body)
 
@@ -219,14 +223,20 @@ class RuntimeAPI:
     async def _request(
         self, method: str, path: str, headers: Headers = (), body: bytes = b""
     ) -> tuple[h11.Response, bytes]:
+        """As _exchange(). Logs a refusal."""
+        response, received = await self._exchange(method, path, headers, body)
+        if response.status_code >= 300:
+            log_warning("the Runtime API refused a request", path=path, status=response.status_code)
+        return response, received
+
+    async def _exchange(
+        self, method: str, path: str, headers: Headers = (), body: bytes = b""
+    ) -> tuple[h11.Response, bytes]:
         if method == "POST":
             headers = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         with closing(await self.open(method, path, headers)) as exchange:
             await exchange.send(*([h11.Data(data=body)] if body else []), h11.EndOfMessage())
-            response, received = await exchange.receive()
-        if response.status_code >= 300:
-            log_warning("the Runtime API refused a request", path=path, status=response.status_code)
-        return response, received
+            return await exchange.receive()
 
 
 def error_type(error: BaseException) -> str:

@@ -70,18 +70,21 @@ def test_closed_refuses_requests_while_the_table_fails(kind: str) -> None:
             limiter = make_limiter(table, reported, patience=0.2 if kind == "timeout" else 10)
             await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=True)
         error = raised.value
-        assert (error.status, error.type, error.code) == (
-            503,
-            "service_unavailable_error",
-            "limits_unavailable",
-        )
-        assert error.headers == {"retry-after": "1"}
+        if kind == "throttled":
+            assert (error.status, error.code) == (429, "rate_limit_exceeded")
+        else:
+            assert (error.status, error.type, error.code) == (
+                503,
+                "service_unavailable_error",
+                "limits_unavailable",
+            )
+            assert error.headers == {"retry-after": "1"}
         assert reported == [kind]
 
     run_work(work)
 
 
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind != "throttled"])
 def test_open_admits_requests_while_the_table_fails(kind: str) -> None:
     async def work() -> None:
         reported: list[str] = []
@@ -92,6 +95,18 @@ def test_open_admits_requests_while_the_table_fails(kind: str) -> None:
                 assert admission.headers() == {}
                 await admission.settle(1, 1)
         assert reported == [kind] * 3
+
+    run_work(work)
+
+
+@pytest.mark.parametrize("on_failure", ["open", "closed"])
+def test_requests_that_throttle_the_table_do_not_escape_their_limits(
+    on_failure: Literal["open", "closed"],
+) -> None:
+    async def work() -> None:
+        with failing("throttled") as table, pytest.raises(APIError, match="as can be counted") as raised:
+            await make_limiter(table, [], on_failure).admit("k", LIMITS, tokens=1, micros=1, streamed=True)
+        assert (raised.value.status, raised.value.headers) == (429, {"retry-after": "2"})
 
     run_work(work)
 
@@ -286,7 +301,7 @@ def test_an_extension_without_a_response_is_settled(executed: bool) -> None:
         table = await table_with_lost_responses(executed)
         admission = await make_limiter(table, []).admit("k", LIMITS, tokens=9, micros=9, streamed=True)
         table.lost = 1
-        await admission.extend()
+        await admission.extend(9, 9)
         held = 18 if executed else 9
         assert await claimed(table) == {"requests": 1, "tokens": held, "streams": 1, "usd": held}
         await admission.settle(20, 21)
@@ -303,12 +318,12 @@ def test_a_table_that_fails_reserves_no_part_of_a_request() -> None:
         limiter = make_limiter(table, reported, "open")
         await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=False)
         counted = await claimed(table)
-        table.fault = "throttled"
+        table.fault = "failed"
         admission = await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=True)
         assert admission.headers() == {}
         table.fault = ""
         await admission.settle(5, 5)
-        assert (await claimed(table), reported) == (counted, ["throttled"])
+        assert (await claimed(table), reported) == (counted, ["failed"])
         with pytest.raises(APIError, match="1 requests per minute"):
             await limiter.admit("k", LIMITS, tokens=1, micros=1, streamed=False)
 

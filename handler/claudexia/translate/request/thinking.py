@@ -35,15 +35,15 @@ from claudexia.translate.types.params import (
 # The budget for each effort, in tokens, from the lowest effort to the highest. At least half of the smallest
 # output limit of a model that takes budgets (64,000) stays for the answer.
 BUDGETS: Mapping[str, int] = {"low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_000, "max": 32_000}
-_MIN_BUDGET = 1024  # the API's
+MIN_BUDGET = 1024  # the API's
 # Output tokens that stay for the answer beside a budget that the gateway chose.
 _ANSWER_TOKENS = 1024
 # OpenAI's limit includes reasoning, but a client that sets 50 wants 50 tokens of text. Claude could spend them
 # all on thinking and return no text, so a limit below the first number is raised by that of the thinking type.
 # It is never raised above the largest limit of the model and the API key. If that is below the first number and
 # below the raised limit, the request cannot have thinking.
-_SMALL_LIMIT = _MIN_BUDGET + _ANSWER_TOKENS
-_LIMIT_INCREASE: Mapping[ThinkingType, int] = {"enabled": _MIN_BUDGET, "adaptive": 2048}
+_SMALL_LIMIT = MIN_BUDGET + _ANSWER_TOKENS
+_LIMIT_INCREASE: Mapping[ThinkingType, int] = {"enabled": MIN_BUDGET, "adaptive": 2048}
 
 # The types that turn thinking off, in order of preference.
 _OFF: Sequence[ThinkingType] = ("disabled", "between_tools")
@@ -329,17 +329,17 @@ class _TokenLimit:
         self.max_tokens = raised
 
     def _fits(self, budget: int | None) -> bool:
-        return budget is not None and _MIN_BUDGET <= budget < self.max_tokens
+        return budget is not None and MIN_BUDGET <= budget < self.max_tokens
 
     def fit_budget(self, config: ReasoningConfig) -> int:
         """The budget to send: the client's own if the API takes it."""
         if config.budget and self._fits(config.budget):
             return config.budget
         requested = config.budget or BUDGETS[config.effort or "medium"]
-        budget = max(_MIN_BUDGET, min(requested, self.max_tokens - _ANSWER_TOKENS))
+        budget = max(MIN_BUDGET, min(requested, self.max_tokens - _ANSWER_TOKENS))
         self.raise_small("enabled")
         if config.budget not in (None, budget) and config.amount_field:
-            config.amount_field.warn(f"set to {budget}: at least {_MIN_BUDGET}, and less than max_tokens")
+            config.amount_field.warn(f"set to {budget}: at least {MIN_BUDGET}, and less than max_tokens")
         return budget
 
 

@@ -34,7 +34,7 @@ from claudexia.translate.response.event_shape import (
     malformed,
     valid_usage,
 )
-from claudexia.translate.response.usage import add_usage, update_usage
+from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, update_usage, utf8_length
 from claudexia.translate.types.anthropic import (
     Citation,
     ContentBlock,
@@ -61,7 +61,6 @@ _TEXT_KEYS = {
 _BlockEventT = TypeVar("_BlockEventT", ContentBlockStartEvent, ContentBlockDeltaEvent, ContentBlockStopEvent)
 _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
 _COMPLETE = ("end_turn", "stop_sequence")
-_CHARACTERS_PER_TOKEN = 4  # approximately, for English text
 
 
 class _Text:
@@ -165,10 +164,8 @@ class MessageAccumulator:
         reported = self._usage.get("output_tokens") or 0
         if self._has_final_usage:
             return reported
-        characters = sum(
-            len(piece) for text in self._texts.values() if text.key != "signature" for piece in text.pieces
-        )
-        return max(reported, characters // _CHARACTERS_PER_TOKEN)
+        received = (piece for text in self._texts.values() if text.key != "signature" for piece in text.pieces)
+        return max(reported, sum(map(utf8_length, received)) // BYTES_PER_TOKEN)
 
     def _start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
         message = event["message"]
