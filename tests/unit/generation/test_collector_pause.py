@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import weakref
+from collections.abc import Iterator
 from threading import Event
 
 import pytest
@@ -13,6 +15,18 @@ from tests.helpers.waiting import PATIENCE
 
 class BodyError(Exception):
     pass
+
+
+class Node:
+    """May be in a cycle with itself."""
+
+    me: "Node | None" = None
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
 
 
 class Work:
@@ -91,3 +105,31 @@ def test_the_collector_is_on_after_the_work_of_a_cancelled_request() -> None:
         assert gc.isenabled()
 
     asyncio.run(work())
+
+
+def test_no_later_collection_looks_at_the_objects_of_a_body() -> None:
+    """Looking at those of a body of 5 MB takes 40 to 130 ms."""
+
+    async def work() -> list[Node]:
+        return await in_thread_if_large(LARGE_BODY, lambda: [Node() for _ in range(10)])
+
+    made = asyncio.run(work())
+    collected = {id(each) for each in gc.get_objects()}
+    assert not any(id(each) in collected for each in made)
+
+
+def test_garbage_of_other_requests_is_collected_after_many_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrency, "_PAUSES_PER_COLLECTION", 5)
+
+    async def leave_garbage() -> weakref.ref[Node]:
+        work = await Work().started()
+        node = Node()
+        node.me = node
+        await work.end()
+        return weakref.ref(node)
+
+    async def work() -> int:
+        nodes = [await leave_garbage() for _ in range(10)]
+        return sum(node() is None for node in nodes)
+
+    assert asyncio.run(work()) >= 5
