@@ -31,7 +31,7 @@ from claudexia.translate.response.responses import (
 )
 from claudexia.translate.sse import named_event
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
-from claudexia.translate.types.base import Items, Params
+from claudexia.translate.types.base import LongItems, Params
 from claudexia.translate.types.response_items import ItemReference, ResponseItem
 from claudexia.translate.types.response_params import ResponseCreateParams
 from claudexia.translate.types.responses import InputItemList, Response, ResponseDeleted, ResponseSettings
@@ -43,7 +43,7 @@ _MAX_LISTED, _LISTED = 100, 20
 
 
 class _StoredItems(Params):
-    items: Items[ResponseItem]
+    items: LongItems[ResponseItem]
 
 
 @dataclass(frozen=True, slots=True)
