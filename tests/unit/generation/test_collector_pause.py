@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from claudexia.generation import concurrency
-from claudexia.generation.concurrency import LARGE_BODY, in_thread_if_large
+from claudexia.generation.concurrency import MANY_OBJECTS, in_thread_if_large
 from tests.helpers.waiting import PATIENCE
 
 
@@ -34,7 +34,7 @@ class Work:
 
     def __init__(self) -> None:
         self._started, self._ended = Event(), Event()
-        self.task = asyncio.create_task(in_thread_if_large(LARGE_BODY, self._run))
+        self.task = asyncio.create_task(in_thread_if_large(MANY_OBJECTS, self._run))
 
     async def started(self) -> "Work":
         assert await asyncio.to_thread(self._started.wait, PATIENCE)
@@ -83,7 +83,7 @@ def test_the_collector_is_on_after_work_that_failed(error: type[Exception]) -> N
 
     async def work() -> None:
         with pytest.raises(error):
-            await in_thread_if_large(LARGE_BODY, fail)
+            await in_thread_if_large(MANY_OBJECTS, fail)
 
     asyncio.run(work())
     assert gc.isenabled()
@@ -111,7 +111,7 @@ def test_no_later_collection_looks_at_the_objects_of_a_body() -> None:
     """Looking at those of a body of 5 MB takes 40 to 130 ms."""
 
     async def work() -> list[Node]:
-        return await in_thread_if_large(LARGE_BODY, lambda: [Node() for _ in range(10)])
+        return await in_thread_if_large(MANY_OBJECTS, lambda: [Node() for _ in range(10)])
 
     made = asyncio.run(work())
     collected = {id(each) for each in gc.get_objects()}
