@@ -14,7 +14,7 @@ from claudexia.settings import Settings
 from tests.helpers.serving import KEY, Upstream, gateway, sse, text_events
 
 MODEL = "claude-haiku-4-5"
-PARTS = [{"type": "text", "text": "a"}] * 12_000  # about 350 kB
+PARTS = [{"type": "text", "text": "a"}] * 36_000  # about 1 MB
 
 
 def completion_request(content: object, **fields: object) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_a_large_request_is_answered(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "wrong"), [(0, 5), (499, {"type": "text"}), (500, 5), (11_999, {"type": "x"})]
+    ("index", "wrong"), [(0, 5), (499, {"type": "text"}), (500, 5), (35_999, {"type": "x"})]
 )
 def test_the_error_in_a_large_body_names_its_place(index: int, wrong: object) -> None:
     parts: list[Any] = [*PARTS]

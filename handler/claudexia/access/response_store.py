@@ -11,7 +11,7 @@ import asyncio
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +23,7 @@ from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, Tabl
 # Compressed. The table charges its writes by the kB.
 MAX_BYTES = 4 * 1024 * 1024
 _MAX_MEMORY = 64 * 1024 * 1024
+_LARGE = 256 * 1024
 # An item has at most 400 KB, including its keys.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 _PART_BYTES = 380 * 1024
@@ -66,7 +67,7 @@ class MemoryResponseStore:
         self._entries: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
 
     async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
-        data = _encode(stored)
+        data = await _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
             return False
@@ -83,7 +84,7 @@ class MemoryResponseStore:
             await self.delete(key_id, response_id)
             return None
         self._entries.move_to_end((key_id, response_id))
-        return _decode(data)
+        return await _decode(data)
 
     async def delete(self, key_id: str, response_id: str) -> None:
         _, data = self._entries.pop((key_id, response_id), (None, b""))
@@ -105,7 +106,7 @@ class TableResponseStore:
 
     async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
         """The first part is written last: without it, no other is looked for."""
-        data = _encode(stored)
+        data = await _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
             return False
@@ -140,7 +141,7 @@ class TableResponseStore:
         if first is None:
             return None
         pieces = [item.get(_DATA) for item in (first, *(others.get(key, {}) for key in keys))]
-        stored = _decode(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+        stored = await _decode(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
         if stored is None:
             self._on_error("unreadable")
         return stored
@@ -171,16 +172,21 @@ def _count(first: Item | None) -> int:
     return int_of(first, _PARTS) if first else 0
 
 
-def _encode(stored: StoredResponse) -> bytes:
-    return zlib.compress(to_json(stored._asdict()))
+async def _encode(stored: StoredResponse) -> bytes:
+    return await _in_thread_if_large(zlib.compress, to_json(stored._asdict()))
 
 
-def _decode(data: bytes) -> StoredResponse | None:
+async def _decode(data: bytes) -> StoredResponse | None:
     """None if `data` is damaged."""
     try:
-        return StoredResponse(**from_json(zlib.decompress(data)))
+        return StoredResponse(**from_json(await _in_thread_if_large(zlib.decompress, data)))
     except (zlib.error, ValueError, TypeError):
         return None
+
+
+async def _in_thread_if_large(work: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """zlib's work on a MB takes up to 20 ms, in which it lets other threads run."""
+    return await asyncio.to_thread(work, data) if len(data) > _LARGE else work(data)
 
 
 def _partition(key_id: str, response_id: str) -> str:

@@ -31,7 +31,7 @@ from claudexia.translate.response.responses import (
 )
 from claudexia.translate.sse import named_event
 from claudexia.translate.types.anthropic import Message, MessageStreamEvent, Usage
-from claudexia.translate.types.base import Items, Params
+from claudexia.translate.types.base import LongItems, Params
 from claudexia.translate.types.response_items import ItemReference, ResponseItem
 from claudexia.translate.types.response_params import ResponseCreateParams
 from claudexia.translate.types.responses import InputItemList, Response, ResponseDeleted, ResponseSettings
@@ -43,17 +43,21 @@ _MAX_LISTED, _LISTED = 100, 20
 
 
 class _StoredItems(Params):
-    items: Items[ResponseItem]
+    items: LongItems[ResponseItem]
 
 
 @dataclass(frozen=True, slots=True)
 class ResponsesRequest(CompletionRequest):
-    """`input` are the items of the whole conversation; `stored` is whether the response will be kept."""
+    """`input` are the items of the whole conversation; `stored` is whether the response will be kept.
+
+    `body_size` is that of the request's body.
+    """
 
     pieces: ResponsePieces | None = None
     settings: ResponseSettings | None = None
     input: Sequence[_Json] = ()
     stored: bool = False
+    body_size: int = 0
 
 
 class Responses:
@@ -76,6 +80,7 @@ class Responses:
             _settings(given, stored),
             items if stored else (),
             stored,
+            len(body),
         )
 
     def body(self, messages: Sequence[Message], context: ResponseContext, cost: float | None) -> bytes:
@@ -91,8 +96,7 @@ class Responses:
         request = cast("ResponsesRequest", context.request)
         if request.stored and self._store:
             response = cast("_Json", _whole(message, context))
-            key = response["id"].removeprefix("resp_")
-            items = [_with_id(item, f"{key}_i{index}") for index, item in enumerate(request.input)]
+            items = await in_thread_if_large(request.body_size, _with_ids, request.input, response["id"])
             caller = context.caller
             if not await self._store.save(caller.key_id, StoredResponse(response, items), caller.now):
                 cast("ResponseSettings", request.settings)["store"] = False  # for what is not sent yet
@@ -288,6 +292,11 @@ _ID_PREFIXES = {
     "reasoning": "rs",
     "web_search_call": "ws",
 }
+
+
+def _with_ids(items: Sequence[_Json], response_id: str) -> list[_Json]:
+    key = response_id.removeprefix("resp_")
+    return [_with_id(item, f"{key}_i{index}") for index, item in enumerate(items)]
 
 
 def _with_id(item: _Json, id_: str) -> _Json:

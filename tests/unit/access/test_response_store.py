@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -97,6 +98,32 @@ def test_one_that_is_too_large_is_not_kept(stores: Stores) -> None:
     assert not stores.save(stored(2 * MAX_BYTES))
     assert stores.load() is None
     assert stores.errors == ["too_large"]
+
+
+@pytest.mark.parametrize(("size", "goes_on"), [(10, False), (600_000, True)])
+def test_the_event_loop_goes_on_while_a_large_response_is_stored_and_loaded(size: int, goes_on: bool) -> None:
+    """Compressing 5 MB of text takes 100 ms."""
+    store, now = MemoryResponseStore(KEPT, lambda kind: None), Clock()()
+
+    async def turns_during(work: Awaitable[object]) -> int:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        assert await work
+        counting.cancel()
+        return turns
+
+    async def run() -> tuple[int, int]:
+        saving = await turns_during(store.save("me", stored(size), now))
+        return saving, await turns_during(store.load("me", "resp_1", now))
+
+    assert [turns > 0 for turns in asyncio.run(run())] == [goes_on, goes_on]
 
 
 def test_memory_is_bounded() -> None:

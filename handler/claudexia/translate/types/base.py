@@ -1,8 +1,9 @@
 """Params, the base of all models of what clients send, and the models of prompt caching."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import InitErrorDetails
 
 _PIECE = 500
 
@@ -16,16 +17,26 @@ def _in_pieces(given: object, validate: ValidatorFunctionWrapHandler) -> object:
     if not isinstance(given, list) or len(given) <= _PIECE:
         return validate(given)
     items: list[object] = []
-    try:
-        for start in range(0, len(given), _PIECE):
+    for start in range(0, len(given), _PIECE):
+        try:
             items += validate(given[start : start + _PIECE])
-    except ValidationError:
-        return validate(given)  # the index in the error is that in the whole list
+        except ValidationError as error:
+            raise _moved(error, start) from None
     return items
 
 
+def _moved(error: ValidationError, start: int) -> ValidationError:
+    """`error` of the piece that begins at `start`, with the index in the whole list."""
+    details: list[InitErrorDetails] = []
+    for found in error.errors(include_url=False):
+        index, *rest = found["loc"]
+        location = (start + cast("int", index), *rest)
+        details.append({**found, "loc": location})  # type: ignore[typeddict-unknown-key]  # `msg` is made anew
+    return ValidationError.from_exception_data(error.title, details)
+
+
 # For lists that may be long: pydantic keeps other threads from running while it validates a list.
-IN_PIECES = WrapValidator(_in_pieces)
+LongItems = Annotated[Items[_Item], WrapValidator(_in_pieces)]
 
 
 class Params(BaseModel):

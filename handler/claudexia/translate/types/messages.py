@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from claudexia.translate.types.base import IN_PIECES, Cacheable, Items, Params
+from claudexia.translate.types.base import Cacheable, Items, LongItems, Params
 
 _NonBlank = Annotated[str, Field(pattern=r"\S")]
 _ServerCallId = Annotated[str, Field(pattern=r"^srvtoolu_[a-zA-Z0-9_]+$")]
@@ -133,14 +133,11 @@ class SearchResultBlock(Cacheable):
     citations: Citations | None = None
 
 
-ResultParts = Annotated[
-    Items[
-        Annotated[
-            TextPart | ImagePart | FilePart | ImageBlock | DocumentBlock | SearchResultBlock,
-            Field(discriminator="type"),
-        ]
-    ],
-    IN_PIECES,
+ResultParts = LongItems[
+    Annotated[
+        TextPart | ImagePart | FilePart | ImageBlock | DocumentBlock | SearchResultBlock,
+        Field(discriminator="type"),
+    ]
 ]
 
 
@@ -217,7 +214,7 @@ class WebSearchError(_Closed):
 class WebSearchToolResultBlock(Cacheable):
     type: Literal["web_search_tool_result"]
     tool_use_id: _ServerCallId
-    content: Items[WebSearchResult] | WebSearchError
+    content: LongItems[WebSearchResult] | WebSearchError
 
 
 class ServerToolResultBlock(Cacheable):
@@ -234,44 +231,38 @@ class ServerToolResultBlock(Cacheable):
     content: dict[str, object]
 
 
-UserParts = Annotated[
-    Items[
-        Annotated[
-            TextPart
-            | ImagePart
-            | FilePart
-            | AudioPart
-            | ImageBlock
-            | DocumentBlock
-            | SearchResultBlock
-            | ToolResultBlock,
-            Field(discriminator="type"),
-        ]
-    ],
-    IN_PIECES,
+UserParts = LongItems[
+    Annotated[
+        TextPart
+        | ImagePart
+        | FilePart
+        | AudioPart
+        | ImageBlock
+        | DocumentBlock
+        | SearchResultBlock
+        | ToolResultBlock,
+        Field(discriminator="type"),
+    ]
 ]
-AssistantParts = Annotated[
-    Items[
-        Annotated[
-            TextPart
-            | RefusalPart
-            | ThinkingBlock
-            | RedactedThinkingBlock
-            | ToolUseBlock
-            | InputJSONDelta
-            | ServerToolUseBlock
-            | WebSearchToolResultBlock
-            | ServerToolResultBlock,
-            Field(discriminator="type"),
-        ]
-    ],
-    IN_PIECES,
+AssistantParts = LongItems[
+    Annotated[
+        TextPart
+        | RefusalPart
+        | ThinkingBlock
+        | RedactedThinkingBlock
+        | ToolUseBlock
+        | InputJSONDelta
+        | ServerToolUseBlock
+        | WebSearchToolResultBlock
+        | ServerToolResultBlock,
+        Field(discriminator="type"),
+    ]
 ]
 
 
 class SystemMessage(Cacheable):
     role: Literal["system", "developer"]
-    content: str | Items[TextPart] | None = None
+    content: str | LongItems[TextPart] | None = None
     name: str | None = None
 
 
@@ -325,12 +316,12 @@ class AssistantMessage(Cacheable):
     content: str | AssistantParts | None = None
     name: str | None = None
     refusal: str | None = None
-    tool_calls: Items[Annotated[ToolCall, BeforeValidator(_nested_call)]] | None = None
+    tool_calls: LongItems[Annotated[ToolCall, BeforeValidator(_nested_call)]] | None = None
     function_call: CalledFunction | None = None
     thinking_blocks: (
-        Items[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
+        LongItems[Annotated[ThinkingBlock | RedactedThinkingBlock, Field(discriminator="type")]] | None
     ) = None
-    reasoning_details: Items[ReasoningDetail] | None = None
+    reasoning_details: LongItems[ReasoningDetail] | None = None
     # Copied from a response. Not used: thinking without a signature cannot be sent back.
     reasoning_content: object = None
     reasoning: object = None

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator
 
-from claudexia.translate.types.base import IN_PIECES, CacheControl, Items, Params, PromptCacheOptions
+from claudexia.translate.types.base import CacheControl, Items, LongItems, Params, PromptCacheOptions
 from claudexia.translate.types.messages import ChatMessage, TextPart
 from claudexia.translate.types.tools import FunctionObject, Tool, ToolChoice, ToolName, shared
 
@@ -212,7 +212,7 @@ class CompletionCreateParams(Params):
     model_config = ConfigDict(defer_build=False)  # at import, not in the first request
 
     messages: Annotated[
-        Annotated[Items[ChatMessage], IN_PIECES],
+        LongItems[ChatMessage],
         Field(min_length=1, max_length=MAX_MESSAGES),
         Composed("messages, system"),
     ]
@@ -289,7 +289,7 @@ class CompletionCreateParams(Params):
     ] = None
 
     # Not OpenAI's, but sent by clients of Claude or of a router.
-    system: Annotated[str | Items[TextPart] | None, Composed("system", "before the messages")] = None
+    system: Annotated[str | LongItems[TextPart] | None, Composed("system", "before the messages")] = None
     # Local servers take 0 and -1 for no limit.
     top_k: Annotated[int | None, Field(ge=-1), Native("top_k")] = None
     thinking: Annotated[Thinking | None, Composed("thinking", "as the model takes it")] = None

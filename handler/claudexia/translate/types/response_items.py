@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticKnownError
 
-from claudexia.translate.types.base import Cacheable, Items, Params
+from claudexia.translate.types.base import Cacheable, LongItems, Params
 from claudexia.translate.types.messages import AudioPart, RefusalPart
 
 _Name = Annotated[str, Field(min_length=1)]
@@ -45,7 +45,7 @@ ResponsePart = Annotated[
     ResponseTextPart | ResponseImagePart | ResponseFilePart | RefusalPart | AudioPart,
     Field(discriminator="type"),
 ]
-ResponseParts = Items[ResponsePart]
+ResponseParts = LongItems[ResponsePart]
 
 
 class _Item(Cacheable):

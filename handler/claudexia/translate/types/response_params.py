@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from claudexia.translate.types.base import CacheControl, Items, Params, PromptCacheOptions
+from claudexia.translate.types.base import CacheControl, Items, LongItems, Params, PromptCacheOptions
 from claudexia.translate.types.params import (
     ApproximateLocation,
     Composed,
@@ -182,7 +182,7 @@ class ResponseCreateParams(Params):
     """
 
     model: Annotated[str, Field(min_length=1), Composed("model", "ids, dotted versions, aliases")]
-    input: Annotated[str | Items[ResponseItem], Composed("messages", "a text or items")]
+    input: Annotated[str | LongItems[ResponseItem], Composed("messages", "a text or items")]
 
     instructions: Annotated[str | None, Composed("system")] = None
     previous_response_id: Annotated[str | None, Composed("messages", "of a stored response")] = None
