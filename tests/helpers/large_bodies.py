@@ -204,12 +204,6 @@ def _groups(number: int) -> str:
     return f"{number}{'(a|b)' * 180}"
 
 
-def _failed_results(n: int) -> Iterable[object]:
-    call = {"id": "c", "type": "function", "function": {"name": "f"}}
-    failed = {"role": "tool", "tool_call_id": "c", "content": "r", "is_error": True}
-    return [_HELLO, {"role": "assistant", "tool_calls": [call]}, *[failed] * n]
-
-
 def _two_lifetimes(count: int) -> Sequence[object]:
     return [{**_HELLO, "prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h")] * count
 
@@ -234,6 +228,19 @@ BODIES: Mapping[str, Generator] = {
     ),
     "system-before-results": lambda n: _with_open_call(14 * n),
     "short-messages": lambda n: _request([_HELLO, {"role": "assistant", "content": "a"}] * (15 * n)),
+    "system-after-assistant": lambda n: _request(
+        [_HELLO] + [{"role": "assistant", "content": "a"}, {"role": "system", "content": "s"}] * (14 * n)
+    ),
+    "named-speakers": lambda n: _request(
+        [
+            {**_HELLO, "name": "b"},
+            {"role": "assistant", "content": "a", "name": "c"},
+            {**_HELLO, "name": "c"},
+            {"role": "assistant", "content": "a", "name": "d"},
+        ]
+        * (5 * n)
+    ),
+    "refusals": lambda n: _request([_HELLO, {"role": "assistant", "refusal": "r"}] * (14 * n)),
     "user-messages-only": lambda n: _request([_HELLO] * (30 * n)),
     "long-text": lambda n: _request([{"role": "user", "content": _text(200 * n)}]),
     "extra-field-in-each-message": lambda n: _request([{**_HELLO, "x": 1}] * (25 * n)),
@@ -244,9 +251,18 @@ BODIES: Mapping[str, Generator] = {
     "breakpoints-of-two-lifetimes": lambda n: _request(
         [{**_HELLO, "prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h")] * (7 * n)
     ),
+    "breakpoints-at-the-end": lambda n: _request(
+        [
+            *[_HELLO, {"role": "assistant", "content": "a"}] * (15 * n),
+            *({**_HELLO, "prompt_cache_breakpoint": {"ttl": ttl}} for ttl in ("5m", "24h") * 3),
+        ]
+    ),
     "unsigned-thinking": lambda n: _assistant([{"type": "thinking", "thinking": "t"}] * (24 * n)),
     "signed-thinking-with-breakpoints": lambda n: _assistant(
         [{"type": "thinking", "thinking": "t", "signature": "s", **_EPHEMERAL}] * (10 * n)
+    ),
+    "thinking-with-openai-breakpoints": lambda n: _assistant(
+        [{"type": "thinking", "signature": "s", "prompt_cache_breakpoint": {}}] * (14 * n)
     ),
     "blank-parts-after-thinking": lambda n: _assistant(
         [
@@ -271,6 +287,48 @@ BODIES: Mapping[str, Generator] = {
         ]
         * (5 * n)
     ),
+    "turns-with-function-call": lambda n: _request(
+        [_HELLO]
+        + [{"role": "assistant", "function_call": {"name": "f"}}, {"role": "function", "content": "r"}]
+        * (10 * n)
+    ),
+    "turns-with-call-blocks": lambda n: _request(
+        [_HELLO]
+        + [
+            message
+            for number in range(6 * n)
+            for message in (
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool_use", "id": f"c{number}", "name": "f", "input": {}, **_EPHEMERAL}
+                    ],
+                },
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"c{number}"}]},
+            )
+        ]
+    ),
+    "failed-results-of-one-call": lambda n: _request(
+        [
+            _HELLO,
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]},
+            *[{"role": "tool", "tool_call_id": "c", "is_error": True}] * (15 * n),
+        ]
+    ),
+    # Text, then an image, which a failed result cannot have.
+    "failed-results-after-an-image": lambda n: _request(
+        [
+            _HELLO,
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]},
+            *[{"role": "tool", "tool_call_id": "c", "content": "r"}] * (7 * n),
+            {
+                "role": "tool",
+                "tool_call_id": "c",
+                "content": [{"type": "image_url", "image_url": {"url": "https://example.com"}}],
+            },
+            *[{"role": "tool", "tool_call_id": "c", "is_error": True}] * (7 * n),
+        ]
+    ),
     "long-invalid-id": lambda n: _calls(["é." * (100 * n)], name="è" * (60 * n)),
     "server-calls": lambda n: _assistant(
         part
@@ -290,7 +348,6 @@ BODIES: Mapping[str, Generator] = {
     "messages-of-one-part": lambda n: _request(
         [{"role": "user", "content": [{"type": "text", "text": "a"}]}] * (16 * n)
     ),
-    "failed-results-of-one-call": lambda n: _request(_failed_results(14 * n)),
     "function-calls": lambda n: _request(
         [
             _HELLO,
@@ -343,6 +400,15 @@ BODIES: Mapping[str, Generator] = {
     # Tools and their choice
     "tools": lambda n: _request(
         tools=[{"type": "function", "function": {"name": f"f{number}"}} for number in range(16 * n)]
+    ),
+    "flat-tools": lambda n: _request(
+        tools=[{"type": "function", "name": f"f{number}"} for number in range(24 * n)]
+    ),
+    "anthropic-tools": lambda n: _request(
+        tools=[{"name": f"f{number}", "input_schema": {}} for number in range(24 * n)]
+    ),
+    "strict-tools-without-parameters": lambda n: _request(
+        tools=[{"function": {"name": f"f{number}", "strict": True}} for number in range(20 * n)]
     ),
     "allowed-tools": lambda n: _request(
         tools=[{"type": "function", "function": {"name": f"f{number}"}} for number in range(8 * n)],
@@ -510,6 +576,7 @@ BODIES: Mapping[str, Generator] = {
     "files-as-images": lambda n: _user(
         [{"type": "image_url", "image_url": "data:;base64,JVBERg=="}] * (14 * n)
     ),
+    "image-urls": lambda n: _user([{"type": "image_url", "image_url": "https://a"}] * (20 * n)),
     "base64-file": lambda n: _user([{"type": "file", "file": {"file_data": "YWFh" * (250 * n)}}]),
 }
 

@@ -1,7 +1,7 @@
 """What the translation of a request yields beside the upstream body: warnings, errors and response options."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -42,6 +42,16 @@ def spell_path(steps: Iterable[Step]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What all reports of one request share. `found` is a set that keeps the order."""
+
+    strict: bool
+    host: HostLimits
+    found: dict[_Found, None]
+    paths: Paths
+
+
 class Report:
     """Warnings and errors about one place in a request.
 
@@ -50,45 +60,44 @@ class Report:
     host of the request takes.
     """
 
-    __slots__ = ("_found", "_paths", "host", "steps", "strict")
+    __slots__ = ("_request", "steps")
 
-    def __init__(
-        self,
-        strict: bool = False,
-        host: HostLimits = ALL_FEATURES,
-        found: dict[_Found, None] | None = None,
-        steps: Path = (),
-        paths: Paths | None = None,
-    ) -> None:
-        self.strict = strict
-        self.host = host
-        # A dict is a set that keeps the order.
-        self._found: dict[_Found, None] = {} if found is None else found
-        self.steps = steps
-        self._paths = paths or {}
+    def __init__(self, strict: bool = False, host: HostLimits = ALL_FEATURES) -> None:
+        self._request = _Request(strict, host, {}, {})
+        self.steps: Path = ()
 
     def at(self, *steps: Step) -> "Report":
         """The report for a place below this one: `report.at("messages", 3, "content", 0)`."""
-        below = object.__new__(Report)  # without __init__, since there is one for each message, part and call
-        below.strict, below.host, below._found, below._paths = self.strict, self.host, self._found, self._paths
-        below.steps = self.steps + steps
+        below = object.__new__(Report)  # without __init__: many messages, parts and calls have one
+        below._request, below.steps = self._request, self.steps + steps
         return below
 
     def with_paths(self, paths: Paths) -> "Report":
         """The root for a request that was made from the client's body, with the same list of warnings."""
-        return Report(self.strict, self.host, self._found, (), paths)
+        root = Report()
+        root._request = replace(self._request, paths=paths)
+        return root
 
     def for_host(self, host: HostLimits) -> "Report":
         """A report of the same place that starts with these warnings, for a request to `host`."""
-        return Report(self.strict, host, dict(self._found), self.steps, self._paths)
+        root = Report()
+        root._request = replace(self._request, host=host, found={**self._request.found})
+        return root.at(*self.steps)
+
+    @property
+    def host(self) -> HostLimits:
+        return self._request.host
 
     @property
     def path(self) -> Path:
         """The path of this place in the client's body."""
-        for length in range(len(self.steps) if self._paths else 0, 0, -1):
-            if found := self._paths.get(self.steps[:length]):
-                return found + self.steps[length:]
-        return self.steps
+        steps, paths = self.steps, self._request.paths
+        if not paths:
+            return steps
+        for length in range(len(steps), 0, -1):
+            if found := paths.get(steps[:length]):
+                return found + steps[length:]
+        return steps
 
     @property
     def param(self) -> str:
@@ -101,19 +110,21 @@ class Report:
 
         After MAX_WARNINGS of them, one more has the number of the others.
         """
-        shown = [FieldWarning(spell_path(steps), reason) for steps, reason in islice(self._found, MAX_WARNINGS)]
-        more = len(self._found) - len(shown)
+        found = self._request.found
+        shown = [FieldWarning(spell_path(steps), reason) for steps, reason in islice(found, MAX_WARNINGS)]
+        more = len(found) - len(shown)
         return [*shown, FieldWarning(MORE, f"and {more:,} more warnings")] if more else shown
 
     def warn(self, reason: str) -> None:
-        if self.strict:
+        request = self._request
+        if request.strict:
             raise self.unsupported(f"{reason} (x-claudexia-strict turns this warning into an error)")
-        self._found[self.path, reason] = None
+        request.found[self.path if request.paths else self.steps, reason] = None
 
     @property
     def found(self) -> "tuple[_Found, ...]":
         """The warnings of the whole request, for warn_again()."""
-        return tuple(self._found)
+        return tuple(self._request.found)
 
     def warn_again(self, found: Iterable[_Found]) -> None:
         """Gives the warnings of another request, which had no paths, at the same places below this one."""

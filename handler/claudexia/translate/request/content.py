@@ -6,8 +6,8 @@ blocks: they are checked and passed on as they are.
 Source: https://platform.claude.com/docs/en/api/messages
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeGuard, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeGuard, TypeVar, cast
 
 from claudexia.errors import APIError, shorten
 from claudexia.translate.report import Report, check_extras
@@ -29,7 +29,8 @@ from claudexia.translate.request.prompt_cache import (
     without_cache_control,
 )
 from claudexia.translate.request.thinking_replay import (
-    is_thinking,
+    THINKING_TYPES,
+    SignedThinking,
     thinking_beside_content,
     to_thinking_block,
     warn_unsigned,
@@ -52,6 +53,7 @@ from claudexia.translate.types.base import Params as Part
 from claudexia.translate.types.messages import (
     AssistantMessage,
     Base64Data,
+    ChatMessage,
     ContentData,
     DocumentBlock,
     FilePart,
@@ -80,11 +82,21 @@ from claudexia.translate.types.messages import (
 
 _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 
+_ROLE_AND_CONTENT = {"role", "content"}
+_TYPE_AND_TEXT = {"type", "text"}
 _FAILED_TEXT = "(The tool failed without a message.)"
 
 
 def text_block(text: str) -> TextBlockParam:
     return {"type": "text", "text": text}
+
+
+def only_text(message: ChatMessage) -> str | None:
+    """The text of a message that has only that and the role system, user or assistant; None of others."""
+    if message.__pydantic_fields_set__ != _ROLE_AND_CONTENT or message.role == "function":
+        return None
+    content = message.content
+    return content if type(content) is str else None
 
 
 def text_blocks(text: str) -> list[TextBlockParam]:
@@ -110,60 +122,71 @@ def to_tool_result(
     result: ToolResultBlockParam = {"type": "tool_result", "tool_use_id": upstream_id}
     content = _input_blocks(given.content, report)
     control = client_cache_control(given, report)
-    if not isinstance(given.content, str):
-        control = control or last_cache_control(content)
+    if inner := last_cache_control(content):
+        control = control or inner
         content = without_cache_control(content)
     if control:
         result["cache_control"] = control
     if content:
         result["content"] = content
     if not isinstance(given, FunctionMessage) and given.is_error:
-        _mark_as_error(result, report)
+        _mark_as_error(result, _is_text(content), report)
     return result
 
 
-def join_results(result: ToolResultBlockParam, further: ToolResultBlockParam, report: Report) -> None:
-    """Adds a further result of the same call to `result`: Claude takes one for each call."""
-    report.warn("Claude takes one result for each call, so it was joined with the one before it")
-    failed = result.pop("is_error", False) or further.get("is_error", False)
-    if content := [*result.get("content", []), *further.get("content", [])]:
-        result["content"] = content
-    if control := further.get("cache_control"):
-        result["cache_control"] = control
-    if failed:
-        _mark_as_error(result, report)
+class ToolResults:
+    """The results of the tool calls. Claude takes one for each call, so further ones are joined."""
+
+    def __init__(self) -> None:
+        # By the upstream id of the call.
+        self._results: dict[str, ToolResultBlockParam] = {}
+        # Whether the joined results hold nothing but text.
+        self._text_only: dict[str, bool] = {}
+
+    def add(
+        self, given: ToolMessage | FunctionMessage | ToolResultBlock, upstream_id: str, report: Report
+    ) -> list[ToolResultBlockParam]:
+        """The result; none if it was joined with an earlier one of the same call."""
+        result = to_tool_result(given, upstream_id, report)
+        earlier = self._results.setdefault(upstream_id, result)
+        if earlier is result:
+            return [result]
+        self._join(earlier, result, report)
+        return []
+
+    def _join(self, result: ToolResultBlockParam, further: ToolResultBlockParam, report: Report) -> None:
+        report.warn("Claude takes one result for each call, so it was joined with the one before it")
+        content, added = cast("list[InputBlockParam]", result.get("content", [])), further.get("content", [])
+        upstream_id = result["tool_use_id"]
+        if upstream_id not in self._text_only:
+            self._text_only[upstream_id] = _is_text(content)
+        self._text_only[upstream_id] &= _is_text(added)
+        failed = result.pop("is_error", False) or further.get("is_error", False)
+        if added:
+            content += added  # not a new list, since a call may have any number of results
+            result["content"] = content
+        if control := further.get("cache_control"):
+            result["cache_control"] = control
+        if failed:
+            _mark_as_error(result, self._text_only[upstream_id], report)
 
 
 def to_assistant_content(
     index: int, message: AssistantMessage, tool_calls: ToolCalls, report: Report
 ) -> tuple[list[ContentBlockParam], list[Call]]:
     """All blocks of `messages[index]`, and of those the tool calls with their client ids."""
-    blocks: list[ContentBlockParam] = [*thinking_beside_content(message, report)]
+    blocks: list[ContentBlockParam] = []
     calls: list[Call] = []
+    if message.thinking_blocks or message.reasoning_details:
+        blocks += thinking_beside_content(message, report)
     if isinstance(message.content, str):
         blocks += text_blocks(message.content)
-    for number, part in _parts(message.content):
-        if _is_plain_text(part):
-            blocks += text_blocks(part.text)
-            continue
-        if isinstance(part, InputJSONDelta):
-            continue
-        place = report.at("content", number)
-        check_extras(part, place)
-        if isinstance(part, ToolUseBlock | ToolCall):
-            tool_use = (
-                tool_calls.from_block(part, place)
-                if isinstance(part, ToolUseBlock)
-                else tool_calls.from_tool_call(part, place)
-            )
-            calls.append((part.id, tool_use))
-            _append(tool_use, part, blocks, place)
-        else:
-            _append(_assistant_block(part, place), part, blocks, place)
+    elif message.content:
+        calls += _add_parts(message.content, blocks, tool_calls, report)
     if message.refusal:
         blocks += text_blocks(message.refusal)
     if message.tool_calls or message.function_call:
-        outer_calls = _calls_beside_content(index, message, tool_calls, dict(calls), report)
+        outer_calls = calls_beside_content(index, message, tool_calls, dict(calls), report)
         blocks += [block for _, block in outer_calls]
         calls += outer_calls
     _drop_trailing_thinking(blocks, report)
@@ -171,7 +194,31 @@ def to_assistant_content(
     return blocks, calls
 
 
-def _calls_beside_content(
+def _add_parts(
+    parts: Sequence[Part], blocks: list[ContentBlockParam], tool_calls: ToolCalls, report: Report
+) -> list[Call]:
+    """Appends the block of each part. Returns the calls among them."""
+    calls: list[Call] = []
+    for number, part in enumerate(parts):
+        if _is_plain_text(part):
+            blocks += text_blocks(part.text)
+            continue
+        kind = type(part)
+        if kind is InputJSONDelta:
+            continue
+        place = report.at("content", number)
+        check_extras(part, place)
+        if kind is ToolUseBlock or kind is ToolCall:
+            call = tool_calls.from_part(cast("ToolUseBlock | ToolCall", part), place)
+            calls.append(call)
+            _append(call[1], part, blocks, place)
+        else:
+            convert = _ASSISTANT_BLOCKS.get(kind, _input_block)
+            _append(convert(part, place), part, blocks, place)
+    return calls
+
+
+def calls_beside_content(
     index: int,
     message: AssistantMessage,
     tool_calls: ToolCalls,
@@ -193,24 +240,21 @@ def _calls_beside_content(
     return calls
 
 
-def _parts(content: str | Sequence[Part] | None) -> Iterable[tuple[int, Part]]:
-    """Each part with its index; a string has none."""
-    return () if content is None or isinstance(content, str) else enumerate(content)
-
-
 def _is_plain_text(part: Part) -> TypeGuard[TextPart]:
     """Whether nothing but the text of `part` is to be translated."""
-    return type(part) is TextPart and is_plain(part)
+    return type(part) is TextPart and (part.__pydantic_fields_set__ == _TYPE_AND_TEXT or is_plain(part))
 
 
 def _input_blocks(content: str | Sequence[Part] | None, report: Report) -> list[InputBlockParam]:
+    if content is None:
+        return []
     if isinstance(content, str):
         return [*text_blocks(content)]
     blocks: list[InputBlockParam] = []
-    for number, part in _parts(content):
+    for number, part in enumerate(content):
         if _is_plain_text(part):
             blocks += text_blocks(part.text)
-        elif not isinstance(part, ToolResultBlock):
+        elif type(part) is not ToolResultBlock:
             place = report.at("content", number)
             check_extras(part, place)
             _append(_input_block(part, place), part, blocks, place)
@@ -225,62 +269,59 @@ def _append(block: _BlockT | None, part: Part, blocks: list[_BlockT], report: Re
 
 
 def _input_block(part: Part, report: Report) -> InputBlockParam | None:
-    match part:
-        case TextPart(text=text):
-            return text_block(text) if text.strip() else None
-        case ImagePart():
-            return to_image(part, report)
-        case FilePart():
-            return to_file(part, report)
-        case ImageBlock(source=Base64Data(data=data)):
-            return image_or_document(data, report.at("source", "data"))
-        case ImageBlock():
-            return _native_image(part, report)
-        case DocumentBlock():
-            return _native_document(part, report)
-        case SearchResultBlock():
-            return _search_result(part, report)
-    raise report.at("type").unsupported("Claude takes no audio")
+    convert = _INPUT_BLOCKS.get(type(part))
+    if convert is None:
+        raise report.at("type").unsupported("Claude takes no audio")
+    return convert(part, report)
 
 
-def _assistant_block(part: Part, report: Report) -> ContentBlockParam | None:
-    match part:
-        case RefusalPart(refusal=text):
-            return text_block(text) if text.strip() else None
-        case ThinkingBlock() | RedactedThinkingBlock():
-            thinking = to_thinking_block(part)
-            if thinking is None:
-                warn_unsigned(report)
-            return thinking
-        case ServerToolUseBlock():
-            return _server_tool_use(part, report)
-        case WebSearchToolResultBlock() | ServerToolResultBlock():
-            return _server_tool_result(part, report)
-    return _input_block(part, report)
+def _text(part: TextPart, report: Report) -> TextBlockParam | None:
+    return text_block(part.text) if part.text.strip() else None
+
+
+def _refusal(part: RefusalPart, report: Report) -> TextBlockParam | None:
+    return text_block(part.refusal) if part.refusal.strip() else None
+
+
+def _thinking(part: ThinkingBlock | RedactedThinkingBlock, report: Report) -> SignedThinking | None:
+    thinking = to_thinking_block(part)
+    if thinking is None:
+        warn_unsigned(report)
+    return thinking
 
 
 def _drop_trailing_thinking(blocks: list[ContentBlockParam], report: Report) -> None:
     """The API takes no assistant message that ends with thinking."""
-    while blocks and is_thinking(blocks[-1]):
+    while blocks and blocks[-1]["type"] in THINKING_TYPES:
         report.warn("thinking at the end of a message cannot be sent back")
         blocks.pop()
 
 
-def _mark_as_error(result: ToolResultBlockParam, report: Report) -> None:
+def _is_text(content: Iterable[InputBlockParam]) -> bool:
+    return all(block["type"] == "text" for block in content)
+
+
+def _mark_as_error(result: ToolResultBlockParam, text_only: bool, report: Report) -> None:
     """The API requires text, and only text, in a failed result."""
-    content = result.get("content", [])
-    if any(block["type"] != "text" for block in content):
+    if not text_only:
         report.at("is_error").warn(
             "Claude takes only text in a failed result, so it was sent as a successful one"
         )
         return
-    if not content:
+    if not result.get("content"):
         report.at("content").warn("Claude takes no empty failed result, so a text states that the tool failed")
         result["content"] = [text_block(_FAILED_TEXT)]
     result["is_error"] = True
 
 
 # Anthropic's own content blocks
+
+
+def _image(block: ImageBlock, report: Report) -> ImageBlockParam | DocumentBlockParam:
+    """Some clients send every file as an image."""
+    if isinstance(block.source, Base64Data):
+        return image_or_document(block.source.data, report.at("source", "data"))
+    return _native_image(block, report)
 
 
 def _native_image(block: ImageBlock, report: Report) -> ImageBlockParam:
@@ -383,6 +424,26 @@ def _server_tool_result(
     return {"type": block.type, "tool_use_id": block.tool_use_id, "content": content}
 
 
+# By the type of the part: an exact match costs less than isinstance(), of which pydantic has its own.
+_INPUT_BLOCKS: Mapping[type[Part], Callable[[Any, Report], InputBlockParam | None]] = {
+    TextPart: _text,
+    ImagePart: to_image,
+    FilePart: to_file,
+    ImageBlock: _image,
+    DocumentBlock: _native_document,
+    SearchResultBlock: _search_result,
+}
+_ASSISTANT_BLOCKS: Mapping[type[Part], Callable[[Any, Report], ContentBlockParam | None]] = {
+    **_INPUT_BLOCKS,
+    RefusalPart: _refusal,
+    ThinkingBlock: _thinking,
+    RedactedThinkingBlock: _thinking,
+    ServerToolUseBlock: _server_tool_use,
+    WebSearchToolResultBlock: _server_tool_result,
+    ServerToolResultBlock: _server_tool_result,
+}
+
+
 class PendingServerCalls:
     """The calls of Anthropic's server tools in a conversation that have no result yet.
 
@@ -392,30 +453,26 @@ class PendingServerCalls:
     """
 
     def __init__(self) -> None:
-        self._pending: set[str] = set()
+        self.pending: set[str] = set()
         self._used: set[str] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._pending)
-
-    def follow(self, block: ContentBlockParam, report: Report) -> None:
-        """Raises APIError 400 for a call that repeats an id and for a result without its call."""
+    def follow(self, block: ContentBlockParam) -> str | None:
+        """Why the API takes no such block here: a call that repeats an id, or a result without its call."""
         if block["type"] == "server_tool_use":
             if block["id"] in self._used:
-                raise report.invalid(f"two server tool calls have the id '{shorten(block['id'])}'")
+                return f"two server tool calls have the id '{shorten(block['id'])}'"
             self._used.add(block["id"])
-            self._pending.add(block["id"])
+            self.pending.add(block["id"])
         elif _is_server_tool_result(block):
-            if block["tool_use_id"] not in self._pending:
-                raise report.invalid(
-                    f"no server tool call waits for a result of '{shorten(block['tool_use_id'])}'"
-                )
-            self._pending.remove(block["tool_use_id"])
+            if block["tool_use_id"] not in self.pending:
+                return f"no server tool call waits for a result of '{shorten(block['tool_use_id'])}'"
+            self.pending.remove(block["tool_use_id"])
+        return None
 
     def missing_results(self, report: Report) -> APIError:
         """The error for a user message that comes before the results of the pending calls."""
         return report.invalid(
-            f"these server tool calls have no result: {shorten(', '.join(sorted(self._pending)))}"
+            f"these server tool calls have no result: {shorten(', '.join(sorted(self.pending)))}"
         )
 
 

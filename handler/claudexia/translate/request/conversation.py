@@ -24,19 +24,21 @@ from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.content import (
     PendingServerCalls,
-    join_results,
+    ToolResults,
+    calls_beside_content,
+    only_text,
     text_block,
     text_blocks,
     to_assistant_content,
     to_system_content,
-    to_tool_result,
     to_user_content,
 )
-from claudexia.translate.request.prompt_cache import is_plain, set_client_breakpoint
+from claudexia.translate.request.prompt_cache import set_client_breakpoint
 from claudexia.translate.request.thinking_replay import (
     StoredAnswers,
     answer_keys,
     client_ids,
+    content_key,
     has_thinking_in_content,
     is_own_id,
     is_thinking,
@@ -79,6 +81,7 @@ _NO_FUNCTION_CALL = (
     "'function_call'."
 )
 
+_SPEAKERS = (SystemMessage, UserMessage, AssistantMessage)
 _NO_ANSWERS: StoredAnswers = {}
 _BlockT = TypeVar("_BlockT", bound=ContentBlockParam)
 
@@ -112,7 +115,7 @@ class Conversation:
         self._tool_calls = ToolCalls(names)
         self._pending = PendingToolCalls()
         self._labelled_roles: set[str] = set()
-        self._results_by_id: dict[str, ToolResultBlockParam] = {}
+        self._results = ToolResults()
 
     @property
     def system(self) -> list[TextBlockParam]:
@@ -144,18 +147,18 @@ class Conversation:
         """
         names = defaultdict[str, set[str]](set)
         for message in messages:
-            if name := _speaker(message):
+            if message.name and (name := _speaker(message)):
                 names[message.role].add(name)
         self._labelled_roles = {role for role, given in names.items() if len(given) > 1}
 
-    def _label(self, message: ChatMessage, blocks: Sequence[_BlockT], report: Report) -> list[_BlockT]:
+    def _label(self, message: ChatMessage, blocks: list[_BlockT], report: Report) -> list[_BlockT]:
         """`blocks` of `message`, with its name in front of the first text if the name has a meaning."""
         if message.role not in self._labelled_roles:
-            return [*blocks]
+            return blocks
         name = _speaker(message)
         first = next((place for place, block in enumerate(blocks) if block["type"] == "text"), None)
         if not name or first is None:
-            return [*blocks]
+            return blocks
         report.at("name").warn("Claude's messages have no name, so the text says who speaks")
         labelled = [*blocks]
         text = cast("TextBlockParam", blocks[first])
@@ -164,34 +167,42 @@ class Conversation:
 
     def add(self, index: int, message: ChatMessage) -> None:
         self._last_index = index
-        if (
-            type(message) is UserMessage
-            and isinstance(message.content, str)
-            and is_plain(message)
-            and not message.name
-        ):
-            self._turns.add_user(index, (), text_blocks(message.content))
+        text = only_text(message)
+        if text is not None:
+            self._add_text(index, message.role, text)
             return
         report = self._report.at("messages", index)
         check_extras(message, report)
-        match message:
-            case UserMessage():
-                self._add_user(index, message, report)
-            case AssistantMessage():
-                self._add_assistant(index, message, report)
-            case ToolMessage():
-                upstream_id = self._pending.resolve(message.tool_call_id)
-                if upstream_id is None:
-                    raise self._role_report(index).error(_NO_CALL)
-                self._turns.add_user(index, self._results(message, upstream_id, report), [])
-            case FunctionMessage():
-                upstream_id = self._pending.resolve_function()
-                if upstream_id is None:
-                    raise self._role_report(index).error(_NO_FUNCTION_CALL)
-                self._turns.add_user(index, self._results(message, upstream_id, report), [])
-            case SystemMessage():
-                blocks = self._label(message, to_system_content(message, report), report)
-                self._turns.add_system(blocks, report)
+        # Exact types, which cost less than isinstance(), of which pydantic has its own.
+        if type(message) is UserMessage:
+            self._add_user(index, message, report)
+        elif type(message) is AssistantMessage:
+            self._add_assistant(index, message, report)
+        elif type(message) is ToolMessage:
+            upstream_id = self._pending.resolve(message.tool_call_id)
+            if upstream_id is None:
+                raise self._role_report(index).error(_NO_CALL)
+            self._turns.add_user(index, self._results.add(message, upstream_id, report), ())
+        elif type(message) is FunctionMessage:
+            upstream_id = self._pending.resolve_function()
+            if upstream_id is None:
+                raise self._role_report(index).error(_NO_FUNCTION_CALL)
+            self._turns.add_user(index, self._results.add(message, upstream_id, report), ())
+        elif type(message) is SystemMessage:
+            blocks = self._label(message, to_system_content(message, report), report)
+            self._turns.add_system(blocks, report)
+
+    def _add_text(self, index: int, role: str, text: str) -> None:
+        """Adds a message that has nothing but a role and this text, as most have."""
+        blocks = text_blocks(text)
+        if role == "user":
+            self._turns.add_user(index, (), blocks)
+        elif role != "assistant":
+            self._turns.add_system(blocks, self._report.at("messages", index))
+        elif blocks:
+            if self._turns.last_role == "user":
+                self._reject_pending()
+            self._turns.add_assistant(index, blocks)
 
     def turns(self, *, prefill: bool) -> list[MessageParam]:
         """The whole conversation. `prefill`: whether the model may continue a last assistant message. The model
@@ -213,33 +224,24 @@ class Conversation:
         """OpenAI spells this path with a dot before the index: `messages.[3].role`."""
         return self._report.at("messages", f"[{index}]", "role")
 
-    def _results(
-        self, given: ToolMessage | FunctionMessage | ToolResultBlock, upstream_id: str, report: Report
-    ) -> list[ContentBlockParam]:
-        """The result; none if it was joined with an earlier one of the same call."""
-        result = to_tool_result(given, upstream_id, report)
-        earlier = self._results_by_id.setdefault(upstream_id, result)
-        if earlier is result:
-            return [result]
-        join_results(earlier, result, report)
-        return []
-
     def _add_user(self, index: int, message: UserMessage, report: Report) -> None:
         """A tool result may also be one of Anthropic's blocks inside the user message."""
-        results: list[ContentBlockParam] = []
-        parts = message.content if isinstance(message.content, list) else []
-        for place, part in enumerate(parts):
-            if type(part) is ToolResultBlock:
-                part_report = report.at("content", place)
-                check_extras(part, part_report)
-                upstream_id = self._pending.resolve(part.tool_use_id)
-                if upstream_id is None:
-                    raise part_report.at("tool_use_id").error(_NO_CALL)
-                results += self._results(part, upstream_id, part_report)
-        blocks = [*results, *to_user_content(message, report)]
+        blocks: list[ContentBlockParam] = []
+        if isinstance(message.content, list):
+            for place, part in enumerate(message.content):
+                if type(part) is ToolResultBlock:
+                    blocks += self._result_in_content(part, report.at("content", place))
+        results = len(blocks)
+        blocks += to_user_content(message, report)
         set_client_breakpoint(blocks, message, report)
-        content = self._label(message, blocks[len(results) :], report)
-        self._turns.add_user(index, blocks[: len(results)], content)
+        self._turns.add_user(index, blocks[:results], self._label(message, blocks[results:], report))
+
+    def _result_in_content(self, part: ToolResultBlock, report: Report) -> list[ToolResultBlockParam]:
+        check_extras(part, report)
+        upstream_id = self._pending.resolve(part.tool_use_id)
+        if upstream_id is None:
+            raise report.at("tool_use_id").error(_NO_CALL)
+        return self._results.add(part, upstream_id, report)
 
     def _add_assistant(self, index: int, message: AssistantMessage, report: Report) -> None:
         blocks, calls = to_assistant_content(index, message, self._tool_calls, report)
@@ -260,10 +262,11 @@ class Conversation:
         self, index: int, message: AssistantMessage, blocks: list[ContentBlockParam], report: Report
     ) -> list[ContentBlockParam]:
         """The blocks of the stored answer if there is one and the client has not changed it, else `blocks`."""
-        keys, own = answer_keys(client_ids(message), blocks), signatures(blocks)
-        key = keys[0]
-        if len(keys) > 1:
-            key = next((key for key in keys if key in self._stored_answers), key)
+        ids, own = client_ids(message), signatures(blocks)
+        key = min(ids) if ids else ""
+        if self._stored_answers and not is_own_id(key) and key not in self._stored_answers:
+            content = content_key(blocks)
+            key = content if content in self._stored_answers or not key else key
         stored = self._stored_answers.get(key)
         if stored is not None and key in self._restored:
             stored = ()  # a repeated id is replaced upstream, so the message cannot be the stored answer
@@ -300,25 +303,30 @@ def replay_keys(messages: Sequence[ChatMessage], to_tool_calls: Callable[[], Too
     """
     keys: list[str] = []
     tool_calls: ToolCalls | None = None
+    report = Report()
     for index, message in enumerate(messages):
-        if not isinstance(message, AssistantMessage) or has_thinking_in_content(message):
+        if type(message) is not AssistantMessage or only_text(message) is not None:
+            continue
+        if has_thinking_in_content(message):
             continue
         ids = client_ids(message)
         if not ids and not message.function_call:
             continue
         blocks: list[ContentBlockParam] = []
-        if not is_own_id(min(ids, default="")):
+        if not (ids and is_own_id(min(ids))):
             tool_calls = tool_calls or to_tool_calls()
             with suppress(APIError):  # add() raises it again, with the place
-                blocks, _ = to_assistant_content(index, message, tool_calls, Report())
+                if isinstance(message.content, list):
+                    blocks, _ = to_assistant_content(index, message, tool_calls, report)
+                else:
+                    calls = calls_beside_content(index, message, tool_calls, {}, report)
+                    blocks = [block for _, block in calls]
         keys += answer_keys(ids, blocks)
     return keys
 
 
 def _speaker(message: ChatMessage) -> str:
-    if message.name and isinstance(message, SystemMessage | UserMessage | AssistantMessage):
-        return message.name.strip()
-    return ""
+    return message.name.strip() if message.name and type(message) in _SPEAKERS else ""
 
 
 @dataclass(slots=True)
@@ -327,8 +335,8 @@ class _Turn:
 
     role: Literal["user", "assistant", "system"]
     index: int
+    content: list[ContentBlockParam]
     results: list[ContentBlockParam] = field(default_factory=list)
-    content: list[ContentBlockParam] = field(default_factory=list)
     calls_tools: bool = False
 
 
@@ -388,7 +396,7 @@ class _Turns:
         turn = self._turn("user", index)
         turn.results += results
         turn.content += content
-        if self._server_calls and (turn.content or not turn.results):
+        if self._server_calls.pending and (turn.content or not turn.results):
             raise self._server_calls.missing_results(self._content_report(index))
 
     def add_assistant(self, index: int, content: Sequence[ContentBlockParam]) -> None:
@@ -398,7 +406,9 @@ class _Turns:
             if block["type"] == "tool_use":
                 turn.calls_tools = True
             elif block["type"] not in ("text", "thinking"):
-                self._server_calls.follow(block, self._content_report(index))
+                reason = self._server_calls.follow(block)
+                if reason:
+                    raise self._content_report(index).invalid(reason)
         turn.content += content
 
     def finish(self, *, prefill: bool) -> list[MessageParam]:
@@ -414,7 +424,7 @@ class _Turns:
     def _turn(self, role: Literal["user", "assistant"], index: int) -> _Turn:
         self._ends_with_system = False
         if not self._turns or self._turns[-1].role != role:
-            self._turns.append(_Turn(role, index))
+            self._turns.append(_Turn(role, index, []))
         turn = self._turns[-1]
         turn.index = index
         return turn
@@ -426,7 +436,7 @@ class _Turns:
         if not self._waiting_system or not self._turns:
             return
         last = self._turns[-1]
-        if self._server_calls:
+        if self._server_calls.pending:
             self._move_to_front()
             return
         if last.role == "assistant":
@@ -434,7 +444,7 @@ class _Turns:
                 return  # the results come first
             self._request_following_system()
         blocks = [block for _, blocks in self._waiting_system for block in blocks]
-        self._turns.append(_Turn("system", last.index, content=[*blocks]))
+        self._turns.append(_Turn("system", last.index, [*blocks]))
         self._clear_waiting_system()
 
     def _ensure_user_first(self) -> None:
@@ -443,12 +453,12 @@ class _Turns:
             self._report.at("messages").warn(
                 "Claude's conversations begin with the user, so a user message was added before the first one"
             )
-            self._turns.insert(0, _Turn("user", 0, content=[text_block(_FIRST_USER_TEXT)]))
+            self._turns.insert(0, _Turn("user", 0, [text_block(_FIRST_USER_TEXT)]))
 
     def _finish_with_assistant(self, *, prefill: bool) -> None:
         last = self._turns[-1]
         # A turn with pending server tool calls was paused: it is resumed by sending it back unchanged.
-        if self._server_calls:
+        if self._server_calls.pending:
             return
         if self._ends_with_system:
             self._request_following_system()
@@ -480,10 +490,10 @@ class _Turns:
     def _add_request(self, text: str, reason: str) -> None:
         index = self._turns[-1].index
         self._report.at("messages", index).warn(reason)
-        self._turns.append(_Turn("user", index, content=[text_block(text)]))
+        self._turns.append(_Turn("user", index, [text_block(text)]))
 
     def _content(self, turn: _Turn) -> list[ContentBlockParam]:
-        content = [*turn.results, *turn.content]
+        content = [*turn.results, *turn.content] if turn.results else turn.content
         if not content:
             self._content_report(turn.index).warn(
                 "Claude takes no empty message, so a text states that it is empty"

@@ -28,6 +28,8 @@ def reject_non_finite(value: object, report: Report) -> None:
 
 
 def _may_hold_one(value: object) -> bool:
+    if not value:
+        return False
     data = to_json(value)  # faster than a walk in Python
     return b"NaN" in data or b"Infinity" in data
 

@@ -16,8 +16,9 @@ change the cached prefix.
 Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
+from functools import cache, partial
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast
 
@@ -41,6 +42,7 @@ _MAX_BREAKPOINTS = 4
 _BREAKPOINT_FIELDS = ("cache_control", "prompt_cache_breakpoint")
 # How many blocks before a breakpoint the API looks at; the gateway looks no further for a block to carry it.
 _LOOKBACK = 20
+_UNCACHEABLE = ("thinking", "redacted_thinking")
 _TOP_LEVEL: Path = ()  # the request's own `cache_control`, which the API applies to the last block
 # OpenAI's lifetimes as Claude's: the shortest that lasts as long. 30m is the only one that OpenAI documents.
 _TTLS: Mapping[str, TTL] = {"5m": "5m", "30m": "1h", "1h": "1h"}
@@ -115,7 +117,7 @@ def is_plain(given: Params) -> bool:
     """Whether `given` has neither a cache breakpoint nor a field beside those of its model."""
     fields = given.__dict__
     return not (
-        fields.get("cache_control") or fields.get("prompt_cache_breakpoint") or given.__pydantic_extra__
+        given.__pydantic_extra__ or fields.get("cache_control") or fields.get("prompt_cache_breakpoint")
     )
 
 
@@ -144,10 +146,12 @@ def client_cache_control(given: Params, report: Report) -> CacheControlParam | N
 def _read(model: type[_FieldT], given: Params, name: str, report: Report) -> _FieldT | None:
     # Not getattr(), which takes pydantic microseconds for a field that `given` does not have.
     value: object = given.__dict__.get(name)
-    if value is None and given.model_extra:
-        value = given.model_extra.get(name)
+    if value is None and (extra := given.__pydantic_extra__):
+        value = extra.get(name)
     if value is None:
         return None
+    if type(value) is model and not value.__pydantic_extra__:
+        return value
     report = report.at(name)
     try:
         read = value if isinstance(value, model) else model.model_validate(value)
@@ -169,7 +173,7 @@ def set_breakpoint(blocks: list[_BlockT], control: CacheControlParam | None, rep
         return
     for index in range(len(blocks) - 1, max(len(blocks) - _LOOKBACK, 0) - 1, -1):
         block = blocks[index]
-        if _can_carry_breakpoint(cast("Block", block)):
+        if block["type"] not in _UNCACHEABLE and _can_carry_breakpoint(cast("Block", block)):
             blocks[index] = cast("_BlockT", {"cache_control": control, **block})
             return
     report.at("cache_control").warn("no block before it in its message can be cached")
@@ -199,7 +203,7 @@ def apply_cache_control(
     them whatever the setting.
     """
     ttl = _default_ttl(params, report)
-    given = _client_breakpoints(sent) if _has_breakpoint(sent) else {}
+    given = _client_breakpoints(sent)
     if given or params.cache_control:
         _apply_client_breakpoints(sent, params, given, ttl, report)
         return
@@ -217,52 +221,46 @@ def apply_cache_control(
         _put_cache_controls(sent, dict.fromkeys(_automatic_breakpoints(sent, model.min_cache_tokens), control))
 
 
-def _has_breakpoint(sent: MessageCreateParams) -> bool:
-    """Whether any block of `sent` has a breakpoint, found in less time than where."""
-    if any("cache_control" in block for block in (*sent.get("tools", ()), *sent.get("system", ()))):
-        return True
-    for message in sent["messages"]:
-        for block in message["content"]:
-            if "cache_control" in block:
-                return True
-            if block["type"] == "tool_result" and any("cache_control" in x for x in block.get("content", ())):
-                return True
-    return False
-
-
-def _client_breakpoints(sent: MessageCreateParams) -> dict[Path, CacheControlParam]:
-    return {
-        (*parent, index): block["cache_control"]
-        for parent, index, block in _cacheable_blocks(sent)
-        if "cache_control" in block
-    }
-
-
-def _cacheable_blocks(sent: MessageCreateParams) -> Iterator[tuple[Path, int, Any]]:
-    """All that may have a `cache_control`, in the order of the cached prefix: tools, system, messages.
-
-    Each as the path of the list that it is in, its index there, and itself.
-    """
+def _client_breakpoints(sent: MessageCreateParams) -> dict[Path, Block]:
+    """All blocks with a `cache_control`, in the order of the cached prefix: tools, system, messages."""
+    found: dict[Path, Block] = {}
     for name in ("tools", "system"):
         for index, block in enumerate(cast("Sequence[Block]", sent.get(name, ()))):
-            yield (name,), index, block
+            if "cache_control" in block:
+                found[name, index] = block
     for turn, message in enumerate(sent["messages"]):
-        content = ("messages", turn, "content")
         for index, block in enumerate(cast("Sequence[Block]", message["content"])):
             if block["type"] == "tool_result":
                 for inner, part in enumerate(cast("Sequence[Block]", block.get("content", ()))):
-                    yield (*content, index, "content"), inner, part
-            yield content, index, block
+                    if "cache_control" in part:
+                        found["messages", turn, "content", index, "content", inner] = part
+            if "cache_control" in block:
+                found["messages", turn, "content", index] = block
+    return found
+
+
+def _last_cacheable(sent: MessageCreateParams) -> Path | None:
+    """The last block that can carry a breakpoint."""
+    messages = sent["messages"]
+    lists: list[tuple[Path, Any]] = [
+        (("tools",), sent.get("tools", ())),
+        (("system",), sent.get("system", ())),
+        *((("messages", turn, "content"), message["content"]) for turn, message in enumerate(messages)),
+    ]
+    for path, blocks in reversed(lists):
+        for index in reversed(range(len(blocks))):
+            if _can_carry_breakpoint(blocks[index]):
+                return (*path, index)
+    return None
 
 
 def _can_carry_breakpoint(block: Block) -> bool:
     """The API rejects breakpoints on thinking and on blank text."""
-    match block:
-        case {"type": "thinking" | "redacted_thinking"}:
-            return False
-        case {"type": "text", "text": str(text)}:
-            return bool(text.strip())
-    return True
+    kind = block.get("type")
+    if kind == "text":
+        text = block.get("text")
+        return not isinstance(text, str) or bool(text.strip())
+    return kind not in _UNCACHEABLE
 
 
 def _ephemeral(ttl: TTL) -> CacheControlParam:
@@ -291,7 +289,9 @@ def _copied(copies: dict[Path, Any], path: Path) -> Any:
 
 
 def _uncontrolled(block: Block) -> dict[str, object]:
-    return {name: item for name, item in block.items() if name != "cache_control"}
+    rest = {**block}
+    rest.pop("cache_control", None)
+    return rest
 
 
 def _default_ttl(params: CompletionCreateParams, report: Report) -> TTL:
@@ -337,29 +337,34 @@ def _automatic_breakpoints(sent: MessageCreateParams, minimum: int) -> list[Path
 def _apply_client_breakpoints(
     sent: MessageCreateParams,
     params: CompletionCreateParams,
-    given: Mapping[Path, CacheControlParam],
+    given: Mapping[Path, Block],
     default_ttl: TTL,
     report: Report,
 ) -> None:
-    """Makes the breakpoints `given`, and the top-level one, fit the API's rules on place, number and order."""
-    usable = [
-        (*parent, index) for parent, index, block in _cacheable_blocks(sent) if _can_carry_breakpoint(block)
-    ]
-    ttls: dict[Path, TTL] = {path: given[path].get("ttl", default_ttl) for path in usable if path in given}
+    """Makes the breakpoints of the blocks `given`, and the top-level one, fit the API's rules on place, number
+    and order.
+    """
+    controls = {path: cast("CacheControlParam", block["cache_control"]) for path, block in given.items()}
+    ttls: dict[Path, TTL] = {
+        path: control.get("ttl", default_ttl)
+        for path, control in controls.items()
+        if _can_carry_breakpoint(given[path])
+    }
+    first = cache(partial(_first_breakpoint, params))
 
     def warn(reason: str) -> None:
-        report.at(*_first_breakpoint(params)).warn(reason)
+        report.at(*first()).warn(reason)
 
     if len(ttls) < len(given):
         warn("Claude takes no cache breakpoint on thinking or blank text, so it was left out")
     if params.cache_control:
         check_extras(params.cache_control, report.at("cache_control"))
         ttls[_TOP_LEVEL] = params.cache_control.ttl or default_ttl
-        _merge_top_level(ttls, usable[-1], report.at("cache_control"))
+        _merge_top_level(ttls, _last_cacheable(sent), report.at("cache_control"))
     ttls = _limited(ttls, warn)
     _raise_earlier(ttls, warn)
     changed: dict[Path, CacheControlParam | None] = {}
-    for path, control in given.items():
+    for path, control in controls.items():
         ttl = ttls.get(path)
         if ttl != control.get("ttl", "5m"):
             changed[path] = _ephemeral(ttl) if ttl else None
@@ -380,20 +385,22 @@ def _find_breakpoint(node: object, path: Path) -> Path | None:
     if isinstance(node, list):
         steps: Iterable[tuple[Step, object]] = enumerate(node)
     elif isinstance(node, Params):
-        steps = {**node.__dict__, **(node.__pydantic_extra__ or {})}.items()
+        steps = (*node.__dict__.items(), *(node.__pydantic_extra__ or {}).items())
     else:
         return None
     for step, inner in steps:
-        if step in _BREAKPOINT_FIELDS and inner is not None:
+        if inner is None or type(inner) is str:
+            continue  # as almost all
+        if step in _BREAKPOINT_FIELDS:
             return (*path, step)
         if found := _find_breakpoint(inner, (*path, step)):
             return found
     return None
 
 
-def _merge_top_level(ttls: dict[Path, TTL], last: Path, report: Report) -> None:
+def _merge_top_level(ttls: dict[Path, TTL], last: Path | None, report: Report) -> None:
     """The top-level breakpoint applies to the last block, where a second one with another ttl is a 400."""
-    if last not in ttls:
+    if last is None or last not in ttls:
         return
     if ttls.pop(last) != ttls[_TOP_LEVEL]:
         ttls[_TOP_LEVEL] = "1h"
@@ -404,9 +411,9 @@ def _limited(ttls: dict[Path, TTL], warn: Callable[[str], None]) -> dict[Path, T
     """As many as the API takes: the top-level one, those on tools and system, then the newest."""
     if len(ttls) <= _MAX_BREAKPOINTS:
         return ttls
-    newest_first = list(reversed(ttls))
-    by_use = sorted(newest_first, key=lambda path: (path != _TOP_LEVEL, path[:1] == ("messages",)))
-    kept = by_use[:_MAX_BREAKPOINTS]
+    newest_first = [*reversed(ttls)]  # the top-level one is the newest of all
+    by_use = sorted(newest_first, key=lambda path: path[:1] == ("messages",))
+    kept = {*by_use[:_MAX_BREAKPOINTS]}
     warn(
         f"Claude takes {_MAX_BREAKPOINTS} cache breakpoints, so "
         f"{len(ttls) - _MAX_BREAKPOINTS} of {len(ttls)} were left out"

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-thinking-bl
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeGuard, TypeVar, cast
 
@@ -21,6 +21,7 @@ from claudexia.translate.types.anthropic import (
     ThinkingBlockParam,
     ToolUseBlockParam,
 )
+from claudexia.translate.types.base import Params
 from claudexia.translate.types.messages import (
     AssistantMessage,
     ReasoningDetail,
@@ -40,24 +41,33 @@ _SentT = TypeVar("_SentT", bound=Mapping[str, object])
 _TurnT = TypeVar("_TurnT", bound=Mapping[str, object])
 
 REFUSED_THINKING = FieldWarning("messages", "the upstream refused the replayed thinking, so it was left out")
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_CALLS: Collection[type[Params]] = (ToolUseBlock, ToolCall)
 _OWN_ID = "toolu_"  # also on other hosts: toolu_bdrk_, toolu_vrtx_
-_THINKING_TYPES = ("thinking", "redacted_thinking")
+THINKING_TYPES = ("thinking", "redacted_thinking")
 _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
 
 def to_thinking_block(block: ThinkingBlock | RedactedThinkingBlock) -> SignedThinking | None:
     """None for thinking without a signature of the API."""
+    if not is_signed(block):
+        return None
     thinking: SignedThinking
-    match block:
-        case ThinkingBlock(signature=str(signature)) if signature:
-            thinking = {"type": "thinking", "thinking": block.thinking or "", "signature": signature}
-        case RedactedThinkingBlock(data=str(data)) if data:
-            thinking = {"type": "redacted_thinking", "data": data}
-        case _:
-            return None
+    if type(block) is ThinkingBlock:
+        thinking = {"type": "thinking", "thinking": block.thinking or "", "signature": str(block.signature)}
+    else:
+        data = cast("RedactedThinkingBlock", block).data
+        thinking = {"type": "redacted_thinking", "data": str(data)}
     if block.host:
         thinking["host"] = block.host
     return thinking
+
+
+def is_signed(part: object) -> bool:
+    """Whether it is thinking with a signature of the API."""
+    if type(part) is ThinkingBlock:
+        return bool(part.signature)
+    return type(part) is RedactedThinkingBlock and bool(part.data)
 
 
 def warn_unsigned(report: Report) -> None:
@@ -65,7 +75,7 @@ def warn_unsigned(report: Report) -> None:
 
 
 def is_thinking(block: object) -> TypeGuard[SignedThinking]:
-    return isinstance(block, dict) and block.get("type") in _THINKING_TYPES
+    return isinstance(block, dict) and block.get("type") in THINKING_TYPES
 
 
 def signed_by(host: str, content: Iterable[StoredBlock]) -> list[StoredBlock]:
@@ -85,9 +95,9 @@ def taken_by(host: str, blocks: Sequence[ContentBlockParam]) -> list[ContentBloc
     """
     taken: list[ContentBlockParam] = []
     for block in blocks:
-        if not is_thinking(block) or (signer := block.get("host")) is None:
+        if "host" not in block:  # as all but thinking
             taken.append(block)
-        elif not host or signer == host:
+        elif not host or cast("SignedThinking", block).get("host") == host:
             unnamed = {key: value for key, value in block.items() if key != "host"}
             taken.append(cast("SignedThinking", unnamed))
     return taken
@@ -113,17 +123,14 @@ def thinking_beside_content(message: AssistantMessage, report: Report) -> list[S
 
 def has_thinking_in_content(message: AssistantMessage) -> bool:
     """Whether the content holds signed thinking. Only there its position among the other blocks is known."""
-    return isinstance(message.content, list) and any(
-        isinstance(part, ThinkingBlock | RedactedThinkingBlock) and to_thinking_block(part)
-        for part in message.content
-    )
+    return isinstance(message.content, list) and any(map(is_signed, message.content))
 
 
 def client_ids(message: AssistantMessage) -> list[str]:
     """The ids of the message's tool calls, as the client gave them."""
     ids = [call.id for call in message.tool_calls or ()]
     if isinstance(message.content, list):
-        return [part.id for part in message.content if isinstance(part, ToolUseBlock | ToolCall)] + ids
+        return [cast("ToolUseBlock", part).id for part in message.content if type(part) in _CALLS] + ids
     return ids
 
 
@@ -131,10 +138,11 @@ def answer_keys(ids: Sequence[str], blocks: Iterable[ContentBlockParam]) -> list
     """The keys of a message that calls tools: the smallest of its call ids, `ids`, and if that is not Claude's,
     since some clients replace ids, one that is made of the calls in `blocks`.
     """
-    key = min(ids, default="")
+    key = min(ids) if ids else ""
     if is_own_id(key):
         return [key]
-    return [*filter(None, [key]), content_key(blocks)]
+    content = content_key(blocks)
+    return [key, content] if key else [content]
 
 
 def is_own_id(call_id: str) -> bool:
@@ -145,13 +153,12 @@ def is_own_id(call_id: str) -> bool:
 def content_key(blocks: Iterable[StoredBlock] | Iterable[ContentBlockParam]) -> str:
     """The key of the calls in `blocks`: names and inputs, in order."""
     calls = [[block["name"], block["input"]] for block in blocks if block.get("type") == "tool_use"]
-    text = json.dumps(calls, sort_keys=True, separators=(",", ":"))
-    return f"calls_{sha256(text.encode()).hexdigest()[:32]}"
+    return f"calls_{sha256(_CANONICAL.encode(calls).encode()).hexdigest()[:32]}"
 
 
 def signatures(blocks: Sequence[StoredBlock] | Sequence[ContentBlockParam]) -> list[object]:
     """The signature, or the encrypted data, of each thinking block."""
-    return [block.get("signature") or block.get("data") for block in blocks if block["type"] in _THINKING_TYPES]
+    return [block.get("signature") or block.get("data") for block in blocks if block["type"] in THINKING_TYPES]
 
 
 def restore_answer(

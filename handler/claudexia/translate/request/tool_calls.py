@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from claudexia.errors import shorten
 from claudexia.translate.report import Report, check_extras
 from claudexia.translate.request.numbers import finite
-from claudexia.translate.request.prompt_cache import client_cache_control
+from claudexia.translate.request.prompt_cache import client_cache_control, is_plain
 from claudexia.translate.schema.property_names import PropertyNames, rename_input
 from claudexia.translate.types.anthropic import ToolUseBlockParam
 from claudexia.translate.types.messages import CalledFunction, ToolCall, ToolUseBlock
@@ -75,20 +75,24 @@ class ToolCalls:
         # The last number that was tried for each id that was used more than once.
         self._last_numbers: dict[str, int] = {}
 
+    def from_part(self, part: ToolUseBlock | ToolCall, report: Report) -> Call:
+        """Raises APIError 400 like from_tool_call()."""
+        if type(part) is ToolCall:
+            return part.id, self.from_tool_call(part, report)
+        block = cast("ToolUseBlock", part)
+        return part.id, self._tool_use(part.id, block.name, finite(block.input, report, "input"))
+
     def from_tool_call(self, call: ToolCall, report: Report) -> ToolUseBlockParam:
         """Raises APIError 400 for a call that is neither of a function nor of a custom tool."""
         name, arguments = self._call(call, report)
         block = self._tool_use(call.id, name, arguments)
-        if control := client_cache_control(call, report):
+        if not is_plain(call) and (control := client_cache_control(call, report)):
             block["cache_control"] = control
         return block
 
     def from_function(self, function: CalledFunction, client_id: str, report: Report) -> ToolUseBlockParam:
         check_extras(function, report)
         return self._tool_use(client_id, function.name, self._arguments(function, report, "arguments"))
-
-    def from_block(self, block: ToolUseBlock, report: Report) -> ToolUseBlockParam:
-        return self._tool_use(block.id, block.name, finite(block.input, report, "input"))
 
     def check_repetition(self, call: ToolCall, block: ToolUseBlockParam, report: Report) -> None:
         """For a call that is in the message's content, too, as `block`. Raises APIError 400 if they differ.

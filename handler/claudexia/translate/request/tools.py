@@ -9,7 +9,7 @@ https://platform.openai.com/docs/guides/tools-web-search and
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
@@ -20,7 +20,7 @@ from claudexia.translate.report import Path, Report, check_extras
 from claudexia.translate.request.forced_call import ForcedCall, to_forced_call
 from claudexia.translate.request.host_limits import is_server_run
 from claudexia.translate.request.numbers import reject_non_finite
-from claudexia.translate.request.prompt_cache import client_cache_control
+from claudexia.translate.request.prompt_cache import client_cache_control, is_plain
 from claudexia.translate.request.tool_calls import ToolNames
 from claudexia.translate.request.tool_choice import (
     is_forced,
@@ -31,7 +31,7 @@ from claudexia.translate.request.tool_choice import (
     without_force,
 )
 from claudexia.translate.schema.property_names import NO_NAMES, PropertyNames, rename_input
-from claudexia.translate.schema.tool_input import NO_PARAMETERS, to_input_schema
+from claudexia.translate.schema.tool_input import NO_PARAMETERS, InputSchema, to_input_schema
 from claudexia.translate.types.anthropic import (
     JSONSchema,
     ServerToolParam,
@@ -66,6 +66,9 @@ _TEXT_INPUT: JSONSchema = {
     "properties": {"input": {"type": "string", "description": "The tool's whole input, as plain text."}},
     "required": ["input"],
 }
+_CUSTOM_TOOLS: Collection[type[Params]] = (CustomTool, FlatCustomTool)
+_NO_INPUT = InputSchema(NO_PARAMETERS)
+_ANTHROPIC_KEYS = tuple(AnthropicKeys.__annotations__)
 _CACHE_FIELDS = {"cache_control", "prompt_cache_breakpoint"}
 _WEB_SEARCH: Literal["web_search"] = "web_search"
 _TOOL_FIELDS = {"tools", "functions", "tool_choice", "function_call", "web_search_options"}
@@ -283,7 +286,8 @@ def _replace_force(
 
 def custom_names(params: CompletionCreateParams) -> frozenset[str]:
     """The client's names of its custom tools."""
-    return frozenset(tool.custom.name for tool in params.tools or [] if isinstance(tool, CustomTool))
+    custom = [tool for tool in params.tools or [] if type(tool) in _CUSTOM_TOOLS]
+    return frozenset(cast("CustomTool", tool).custom.name for tool in custom)
 
 
 def reserved_names(params: CompletionCreateParams) -> frozenset[str]:
@@ -320,22 +324,26 @@ def _definitions(params: CompletionCreateParams, names: ToolNames, report: Repor
 def _distinct(definitions: Sequence[Definition], report: Report) -> list[Definition]:
     """Each tool once. Raises APIError 400 for two different tools with one name."""
     by_name: dict[str, Definition] = {}
+    distinct: list[Definition] = []
     for definition in definitions:
-        if definition.name is None:
-            continue
-        first = by_name.setdefault(definition.name, definition)
-        if (first.param, first.is_strict) != (definition.param, definition.is_strict):
+        name = definition.name
+        first = definition if name is None else by_name.setdefault(name, definition)
+        if first is definition:
+            distinct.append(definition)
+        elif (first.param, first.is_strict) != (definition.param, definition.is_strict):
             raise report.at(*definition.name_path).invalid(
-                f"two different tools have the name '{shorten(definition.name)}'"
+                f"two different tools have the name '{shorten(name)}'"
             )
-    return [each for each in definitions if each.name is None or by_name[each.name] is each]
+    return distinct
 
 
 def _from_tool(tool: Tool, names: ToolNames, report: Report) -> Definition:
     """Raises APIError 400 for a tool that Claude does not take."""
-    if isinstance(tool, ServerTool):
+    if type(tool) is not FunctionTool and isinstance(tool, ServerTool):
         return Definition(_server_tool(tool, report), (*report.steps, "name"))
-    check_extras(tool, report)
+    plain = is_plain(tool)
+    if not plain:
+        check_extras(tool, report)
     if isinstance(tool, FunctionTool):
         definition = _from_function_tool(tool, names, report)
     elif isinstance(tool, CustomTool):
@@ -343,13 +351,14 @@ def _from_tool(tool: Tool, names: ToolNames, report: Report) -> Definition:
         definition = _from_custom(tool.custom, names, place)
     else:
         definition = _from_anthropic(tool, names, report)
-    # None of the three is a server tool.
-    param = cast("ToolParam", {**definition.param, **_anthropic_keys(tool)})
+    param = cast("ToolParam", definition.param)  # none of the three is a server tool
+    param.update(cast("ToolParam", _anthropic_keys(tool)))
     if definition.arguments and "input_examples" in param:
         renamed = [rename_input(example, definition.arguments) for example in param["input_examples"]]
         param["input_examples"] = renamed
-    _set_cache_control(param, tool, report)
-    return definition._replace(param=param)
+    if not plain:
+        _set_cache_control(param, tool, report)
+    return definition
 
 
 def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) -> Definition:
@@ -360,19 +369,25 @@ def _from_function_tool(tool: FunctionTool, names: ToolNames, report: Report) ->
         )
     if tool.function is None:
         raise report.at("function").missing()
-    place = report if isinstance(tool, FlatFunctionTool) else report.at("function")
+    place = report if type(tool) is FlatFunctionTool else report.at("function")
     return _from_function(tool.function, names, place)
 
 
 def _from_function(function: FunctionObject, names: ToolNames, report: Report) -> Definition:
     """A function in `tools` or in the legacy `functions`."""
-    check_extras(function, report)
-    reject_non_finite(function.parameters, report.at("parameters"))
-    given = to_input_schema(function.parameters, function.name, report.at("parameters"))
+    plain = is_plain(function)
+    if not plain:
+        check_extras(function, report)
+    given = _NO_INPUT
+    if function.parameters:
+        place = report.at("parameters")
+        reject_non_finite(function.parameters, place)
+        given = to_input_schema(function.parameters, function.name, place)
     param = _tool_param(names.upstream(function.name), given.schema, function.description, given.rule)
-    _set_cache_control(param, function, report)
+    if not plain:
+        _set_cache_control(param, function, report)
     strict_path = (*report.steps, "strict") if function.strict else None
-    return Definition(param, (*report.steps, "name"), strict_path, arguments=given.names)
+    return Definition(param, (*report.steps, "name"), strict_path, False, given.names)
 
 
 def _from_custom(custom: CustomObject, names: ToolNames, report: Report) -> Definition:
@@ -418,15 +433,16 @@ def _server_tool(tool: ServerTool, report: Report) -> ServerToolParam:
 
 def _tool_param(name: str, schema: JSONSchema, *descriptions: str | None) -> ToolParam:
     param: ToolParam = {"name": name, "input_schema": schema}
-    if texts := [text for text in descriptions if text and text.strip()]:
+    texts = [text for text in descriptions if text and text.strip()]
+    if texts:
         param["description"] = "\n\n".join(texts)
     return param
 
 
 def _anthropic_keys(tool: AnthropicKeys) -> dict[str, object]:
-    if tool.model_fields_set.isdisjoint(AnthropicKeys.__annotations__):
+    if tool.__pydantic_fields_set__.isdisjoint(_ANTHROPIC_KEYS):
         return {}  # as almost all tools
-    given = {key: getattr(tool, key) for key in AnthropicKeys.__annotations__}
+    given = {key: getattr(tool, key) for key in _ANTHROPIC_KEYS}
     return {key: value for key, value in given.items() if value not in (None, [])}
 
 

@@ -143,6 +143,17 @@ def test_a_joined_result_failed_if_one_of_them_did() -> None:
     assert [block["text"] for block in joined["content"]] == ["a", "b"]
 
 
+@pytest.mark.parametrize("contents", [("a", [IMAGE], "b", "c"), ([IMAGE], "a", "b", "c")])
+def test_a_joined_result_with_an_image_did_not_fail(contents: Any) -> None:
+    """Claude takes no failed result with an image, whichever of the results holds it."""
+    *first, last = contents
+    turns, warned = sent(assistant(call("{}")), *map(result, first), result(last, is_error=True))
+    (joined,) = turns[2]["content"]
+    assert "is_error" not in joined
+    assert len(joined["content"]) == len(contents)
+    assert warned[-1] == f"messages[{len(contents) + 1}].is_error"
+
+
 CUSTOM = {
     "nested": {"id": "c1", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}},
     "flat": {"id": "c1", "type": "custom", "name": "patch", "input": "*** Begin"},

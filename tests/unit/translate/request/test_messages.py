@@ -205,6 +205,11 @@ TURNS = [
         [("user", text("a")), ("assistant", [use("x")]), ("user", [result("x", "ok")])],
         id="tool-that-did-not-fail",
     ),
+    pytest.param(
+        [user("a"), called("f"), {"role": "function", "content": "1"}],
+        [("user", text("a")), ("assistant", [use("call_fn_1")]), ("user", [result("call_fn_1", "1")])],
+        id="function-without-a-name",
+    ),
 ]
 
 
