@@ -12,8 +12,9 @@ import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
@@ -26,16 +27,23 @@ _MAX_MEMORY = 64 * 1024 * 1024
 # An item has at most 400 KB, including its keys.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 _PART_BYTES = 380 * 1024
+# Bytes. The compression of more takes the event loop milliseconds; in a thread, other requests go on meanwhile.
+_LARGE = 64 * 1024
 _DATA, _PARTS = "data", "parts"  # attribute names
 # Clients send ids of their own. With "#", or longer than a table's key, one could not be looked up safely.
 _ID = re.compile(r"resp_[A-Za-z0-9_.:-]{1,200}")
 
 
-class StoredResponse(NamedTuple):
-    """A whole response, and the items of the conversation that it answers."""
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A whole response, and the items of the conversation that it answers.
+
+    `size` is the bytes of both as JSON, if they were loaded.
+    """
 
     response: Mapping[str, Any]
     input: Sequence[Mapping[str, Any]]
+    size: int = field(default=0, compare=False)
 
 
 class ResponseStore(Protocol):
@@ -66,7 +74,7 @@ class MemoryResponseStore:
         self._entries: OrderedDict[tuple[str, str], tuple[datetime, bytes]] = OrderedDict()
 
     async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
-        data = _encode(stored)
+        data = await _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
             return False
@@ -83,7 +91,7 @@ class MemoryResponseStore:
             await self.delete(key_id, response_id)
             return None
         self._entries.move_to_end((key_id, response_id))
-        return _decode(data)
+        return await _decode(data)
 
     async def delete(self, key_id: str, response_id: str) -> None:
         _, data = self._entries.pop((key_id, response_id), (None, b""))
@@ -105,7 +113,7 @@ class TableResponseStore:
 
     async def save(self, key_id: str, stored: StoredResponse, now: datetime) -> bool:
         """The first part is written last: without it, no other is looked for."""
-        data = _encode(stored)
+        data = await _encode(stored)
         if len(data) > MAX_BYTES:
             self._on_error("too_large")
             return False
@@ -140,7 +148,7 @@ class TableResponseStore:
         if first is None:
             return None
         pieces = [item.get(_DATA) for item in (first, *(others.get(key, {}) for key in keys))]
-        stored = _decode(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+        stored = await _decode(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
         if stored is None:
             self._on_error("unreadable")
         return stored
@@ -171,14 +179,20 @@ def _count(first: Item | None) -> int:
     return int_of(first, _PARTS) if first else 0
 
 
-def _encode(stored: StoredResponse) -> bytes:
-    return zlib.compress(to_json(stored._asdict()))
+async def _encode(stored: StoredResponse) -> bytes:
+    text = to_json({"response": stored.response, "input": stored.input})
+    return zlib.compress(text) if len(text) < _LARGE else await asyncio.to_thread(zlib.compress, text)
 
 
-def _decode(data: bytes) -> StoredResponse | None:
+async def _decode(data: bytes) -> StoredResponse | None:
     """None if `data` is damaged."""
+    return _decoded(data) if len(data) < _LARGE else await asyncio.to_thread(_decoded, data)
+
+
+def _decoded(data: bytes) -> StoredResponse | None:
     try:
-        return StoredResponse(**from_json(zlib.decompress(data)))
+        text = zlib.decompress(data)
+        return StoredResponse(**from_json(text), size=len(text))
     except (zlib.error, ValueError, TypeError):
         return None
 
