@@ -20,6 +20,7 @@ from claudexia.errors import model_not_found, shorten
 
 _DATE_SUFFIX = re.compile(r"-(\d{8}|latest)$")
 _MAX_ID = 200  # characters; no id is near it, and warnings quote the id
+_MAX_NAME = 1000  # the same with what hosts and routers put before and behind it
 # What other hosts and routers put before and behind an id: bedrock/us.anthropic.ID-v1:0,
 # openrouter/anthropic/ID, vertex_ai/ID@20250929, arn:aws:bedrock:...:inference-profile/us.anthropic.ID-v1:0.
 _HOST_PREFIX = re.compile(
@@ -133,6 +134,8 @@ def find_model(name: str, aliases: Mapping[str, str]) -> ClaudeModel:
 
 
 def _find_model(full_name: str, name: str) -> ClaudeModel:
+    if len(full_name) > _MAX_NAME:
+        raise model_not_found(name)
     model_id = claude_id(full_name.lower()).replace(".", "-")
     if len(model_id) > _MAX_ID:
         raise model_not_found(name)

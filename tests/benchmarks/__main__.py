@@ -1,7 +1,7 @@
 """The gateway's cost compared with a plain httpx-to-Starlette pass-through: `uv run python -m tests.benchmarks`.
 
 Both relay the responses of the same fake upstream in the same run, under the same uvicorn. A second table shows the
-time that keys and limits in a table add to the first token, a third the translation of large bodies compared with
+time that keys and limits in a table add to the first token, a third large requests of all APIs compared with
 json.loads, a fourth one process with many requests compared with few, and a fifth what follows for the function's
 memory setting. Compare the ratios: the absolute figures depend on the machine. No figure is checked, but a response
 that lost a word ends the run.
@@ -15,7 +15,7 @@ import tempfile
 
 from tests.benchmarks.access_cells import measure_access
 from tests.benchmarks.access_servers import running_with_keys
-from tests.benchmarks.bodies import SIZES, SMALLEST_SIZES, measure_bodies
+from tests.benchmarks.bodies import SIZES, SMALLEST_SIZES, highest_ratio, measure_bodies
 from tests.benchmarks.cells import FULL, SMALLEST, Pair, Sizes, measure
 from tests.benchmarks.cold_import import ColdImport
 from tests.benchmarks.many import measure_many
@@ -44,7 +44,8 @@ def main() -> None:
         f"import is compared with that of fastapi, httpx and mangum\n\n"
         f"{to_table(relayed, '', 'gateway', 'pass-through')}\n\n"
         f"{to_table(accessed, 'ms to first token, key and limits', 'in a table', 'in settings')}\n\n"
-        f"{to_table(bodies, 'CPU ms per body, by its kind', 'translate', 'json.loads')}\n\n"
+        f"{to_table(bodies, 'CPU ms per request, by its kind', 'gateway', 'json.loads')}\n"
+        f"{highest_ratio(bodies)}\n\n"
         f"{to_table(many, 'one process', 'many', 'few')}\n\n"
         f"{to_memory_table(relayed, max(sizes.events))}\n"
     )

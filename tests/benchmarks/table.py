@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tests.benchmarks.cells import Pair
 
-_WIDTHS = (46, 10, 14, 12, 13, 13)
+_WIDTHS = (64, 10, 14, 12, 13, 13)
 _HEAD = ("difference", "ratio median", "ratio least")
 
 

@@ -23,8 +23,9 @@ ROWS = (
     "cold, first request, five limits",
     "cold, from the start, no limits",
     "cold, from the start, five limits",
-    "user-and-system, 1 kB",
-    "base64-file, 1 kB",
+    "/chat/completions: user-and-system, 1 kB",
+    "/responses: base64-file, 1 kB",
+    "/messages: text-blocks, 1 kB",
     "CPU µs per request, 3 deltas streamed, logged",
     "CPU µs per event, 2 streams at once",
     "resident kB, 2 open streams",
@@ -48,5 +49,6 @@ def test_the_smallest_run_prints_all_rows() -> None:
         figures = re.search(rf"^{row} +(.+)$", process.stdout, re.MULTILINE)
         assert figures, f"no row {row!r} in\n{process.stdout}"
         assert len(figures[1].split()) == 5
+    assert re.search(r"^highest ratio: [\d.]+ \(.+\)$", process.stdout, re.MULTILINE)
     by_memory = re.findall(r"^ *(256|512|1,024|1,769)((?: +[\d.,]+){5})$", process.stdout, re.MULTILINE)
     assert [memory for memory, _ in by_memory] == ["256", "512", "1,024", "1,769"]

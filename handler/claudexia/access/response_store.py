@@ -11,9 +11,10 @@ import asyncio
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
@@ -23,20 +24,26 @@ from claudexia.storage.table import EXPIRES, Item, ItemKey, OnError, Table, Tabl
 # Compressed. The table charges its writes by the kB.
 MAX_BYTES = 4 * 1024 * 1024
 _MAX_MEMORY = 64 * 1024 * 1024
-_LARGE = 256 * 1024
 # An item has at most 400 KB, including its keys.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 _PART_BYTES = 380 * 1024
+# Bytes. The compression of more takes the event loop milliseconds; in a thread, other requests go on meanwhile.
+_LARGE = 64 * 1024
 _DATA, _PARTS = "data", "parts"  # attribute names
 # Clients send ids of their own. With "#", or longer than a table's key, one could not be looked up safely.
 _ID = re.compile(r"resp_[A-Za-z0-9_.:-]{1,200}")
 
 
-class StoredResponse(NamedTuple):
-    """A whole response, and the items of the conversation that it answers."""
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A whole response, and the items of the conversation that it answers.
+
+    `size` is the bytes of both as JSON, if they were loaded.
+    """
 
     response: Mapping[str, Any]
     input: Sequence[Mapping[str, Any]]
+    size: int = field(default=0, compare=False)
 
 
 class ResponseStore(Protocol):
@@ -173,20 +180,21 @@ def _count(first: Item | None) -> int:
 
 
 async def _encode(stored: StoredResponse) -> bytes:
-    return await _in_thread_if_large(zlib.compress, to_json(stored._asdict()))
+    text = to_json({"response": stored.response, "input": stored.input})
+    return zlib.compress(text) if len(text) < _LARGE else await asyncio.to_thread(zlib.compress, text)
 
 
 async def _decode(data: bytes) -> StoredResponse | None:
     """None if `data` is damaged."""
+    return _decoded(data) if len(data) < _LARGE else await asyncio.to_thread(_decoded, data)
+
+
+def _decoded(data: bytes) -> StoredResponse | None:
     try:
-        return StoredResponse(**from_json(await _in_thread_if_large(zlib.decompress, data)))
+        text = zlib.decompress(data)
+        return StoredResponse(**from_json(text), size=len(text))
     except (zlib.error, ValueError, TypeError):
         return None
-
-
-async def _in_thread_if_large(work: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """zlib's work on a MB takes up to 20 ms, in which it lets other threads run."""
-    return await asyncio.to_thread(work, data) if len(data) > _LARGE else work(data)
 
 
 def _partition(key_id: str, response_id: str) -> str:

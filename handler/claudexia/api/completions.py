@@ -66,10 +66,12 @@ class CompletionRequest:
     """A request of any API, as it is translated. An API may add what its response needs.
 
     origin  the client's body, unless it is `params`
+    size    bytes of JSON that `params` were made from, if they are more than the body
     """
 
     params: CompletionCreateParams
     origin: Origin | None = None
+    size: int = 0
 
 
 class ResponseContext(NamedTuple):
@@ -286,6 +288,7 @@ class CompletionHandler:
         body = await in_thread_if_large(size, replace_unpaired_surrogates, body, report)
         async with before_deadline(context.request, context.deadline):
             request = await context.api.read(body, context.caller, report)
+            size = context.usage.body_size = max(size, request.size)
             if request.origin is None:
                 request = replace(request, origin=Origin(request.params, report))
             self._check_choices(request.params.n or 1)

@@ -9,7 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/responses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fastapi import Request
 from pydantic_core import to_json
@@ -60,6 +60,16 @@ class ResponsesRequest(CompletionRequest):
     body_size: int = 0
 
 
+class _Earlier(NamedTuple):
+    """What a request refers to: the items before its own, those that its references stand for by the index of
+    the reference, and the bytes of JSON that were loaded for both.
+    """
+
+    items: Sequence[_Json]
+    referenced: Mapping[int, _Json]
+    size: int
+
+
 class Responses:
     """The API of OpenAI's responses. Without a `store`, no response is kept."""
 
@@ -71,11 +81,14 @@ class Responses:
         if params.store and self._store is None:
             report.at("store").warn("this deployment keeps no responses")
         stored = params.store is not False and self._store is not None
-        located, items = await self._conversation(params, given["input"], caller, report)
-        pieces = await in_thread_if_large(len(body), to_response_pieces, params, located, report)
+        earlier = await self._earlier(params, caller, report)
+        size = len(body) + earlier.size
+        located, items = await in_thread_if_large(size, _conversation, params, given["input"], earlier)
+        pieces = await in_thread_if_large(size, to_response_pieces, params, located, report)
         return ResponsesRequest(
             pieces.params,
             Origin(params, pieces.report),
+            size,
             pieces,
             _settings(given, stored),
             items if stored else (),
@@ -103,44 +116,49 @@ class Responses:
                 return FieldWarning("store", "the response could not be stored")
         return None
 
-    async def _conversation(
-        self, params: ResponseCreateParams, given: str | list[_Json], caller: Caller, report: Report
-    ) -> tuple[list[LocatedItem], list[_Json]]:
-        """The items of the whole conversation: parsed, with their places, and as JSON."""
+    async def _earlier(self, params: ResponseCreateParams, caller: Caller, report: Report) -> "_Earlier":
+        """What the request refers to. Raises APIError if a response or an item is not stored."""
         before: list[_Json] = []
+        size = 0
         if params.previous_response_id:
             previous = await self._load(params.previous_response_id, caller)
             if previous is None:
                 raise _previous_not_found(params.previous_response_id)
-            before = [*previous.input, *previous.response["output"]]
-        located = [LocatedItem(item, ("previous_response_id",)) for item in _parsed(before)]
-        if isinstance(given, str):
-            message: _Json = {"type": "message", "role": "user", "content": given}
-            located += [LocatedItem(item, ("input",)) for item in _parsed([message])]
-            return located, [*before, message]
-        resolved = await self._resolved(params, given, caller, report)
-        parsed = cast("list[ResponseItem]", params.input)
-        for index, item in resolved.items():
-            parsed[index] = _parsed([item])[0]
-        located += [LocatedItem(item, ("input", index)) for index, item in enumerate(parsed)]
-        return located, [*before, *(resolved.get(index, item) for index, item in enumerate(given))]
+            before, size = [*previous.input, *previous.response["output"]], previous.size
+        if isinstance(params.input, str):
+            return _Earlier(before, {}, size)
+        ids = {index: item.id for index, item in enumerate(params.input) if isinstance(item, ItemReference)}
+        if not ids:
+            return _Earlier(before, {}, size)
+        found, found_size = await self._referenced(ids, caller, report)
+        return _Earlier(before, found, size + found_size)
 
-    async def _resolved(
-        self, params: ResponseCreateParams, given: list[_Json], caller: Caller, report: Report
-    ) -> dict[int, _Json]:
-        """The stored items that references stand for, by the index of the reference."""
-        references = {
-            index: item.id for index, item in enumerate(params.input) if isinstance(item, ItemReference)
-        }
+    async def _referenced(
+        self, ids: Mapping[int, str], caller: Caller, report: Report
+    ) -> tuple[dict[int, _Json], int]:
+        """The stored items by the index of the reference to each, and the bytes that were loaded for them.
+
+        The last reference is looked up first: the newest response has the items of the conversation before it.
+        So few responses are loaded, however many references there are.
+        """
+        places = {id_: index for index, id_ in reversed([*ids.items()])}
+        for index, id_ in ids.items():
+            if places[id_] != index:
+                raise _duplicate_item(id_)
         found: dict[str, _Json] = {}
-        for id_ in references.values():
-            if id_ not in found and (response_id := response_id_of(id_)):
-                stored = await self._load(response_id, caller)
-                found |= _by_id(stored) if stored else {}
-        for index, id_ in references.items():
+        size = 0
+        for id_, index in places.items():
+            if id_ in found:
+                continue
+            response_id = response_id_of(id_)
+            stored = await self._load(response_id, caller) if response_id else None
+            if stored:
+                size += stored.size
+                for key, item in _by_id(stored).items():
+                    found.setdefault(key, item)
             if id_ not in found:
                 raise _item_not_found(id_, report.at("input", index, "id"))
-        return {index: found[id_] for index, id_ in references.items()}
+        return {index: found[id_] for index, id_ in ids.items()}, size
 
     async def _load(self, response_id: str, caller: Caller) -> StoredResponse | None:
         return await self._store.load(caller.key_id, response_id, caller.now) if self._store else None
@@ -277,6 +295,24 @@ def _tool(tool: _Json) -> _Json:
 # Stored items
 
 
+def _conversation(
+    params: ResponseCreateParams, given: str | list[_Json], earlier: _Earlier
+) -> tuple[list[LocatedItem], list[_Json]]:
+    """The items of the whole conversation: parsed, with their places, and as JSON."""
+    located = [LocatedItem(item, ("previous_response_id",)) for item in _parsed(earlier.items)]
+    if isinstance(given, str):
+        message: _Json = {"type": "message", "role": "user", "content": given}
+        located += [LocatedItem(item, ("input",)) for item in _parsed([message])]
+        return located, [*earlier.items, message]
+    parsed, items = cast("list[ResponseItem]", params.input), [*earlier.items, *given]
+    referenced = earlier.referenced
+    for index, item in zip(referenced, _parsed([*referenced.values()]), strict=True):
+        parsed[index] = item
+        items[len(earlier.items) + index] = referenced[index]
+    located += [LocatedItem(item, ("input", index)) for index, item in enumerate(parsed)]
+    return located, items
+
+
 def _parsed(items: Sequence[_Json]) -> list[ResponseItem]:
     return _StoredItems.model_validate({"items": items}).items if items else []
 
@@ -334,6 +370,15 @@ def _previous_not_found(id_: str) -> APIError:
         f"Previous response with id '{shorten(id_, 60)}' not found.",
         "previous_response_id",
         "previous_response_not_found",
+    )
+
+
+def _duplicate_item(id_: str) -> APIError:
+    """OpenAI's error, word for word. Each reference would send the whole item once more."""
+    return invalid_request(
+        f"Duplicate item found with id {shorten(id_, 60)}. Remove duplicate items from your input and try "
+        "again.",
+        "input",
     )
 
 

@@ -84,7 +84,7 @@ class RequestUsage:
     """The usage and cost of one request.
 
     answers    those of the request, as they start
-    body_size  bytes of the request's body, as far as it has been read
+    body_size  bytes of the request's body, as far as it has been read, and of what it continues
     """
 
     def __init__(self, billing: Billing, key: Key, record: RequestRecord, now: datetime) -> None:

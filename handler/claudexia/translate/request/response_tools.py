@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from claudexia.errors import shorten
 from claudexia.translate.report import Path, Report, check_extras
 from claudexia.translate.request.tools import web_search_tool
+from claudexia.translate.types.base import changed, construct
 from claudexia.translate.types.params import ApproximateLocation, UserLocation, WebSearchOptions
 from claudexia.translate.types.response_params import (
     AllowedTool,
@@ -39,6 +40,8 @@ from claudexia.translate.types.tools import (
 from claudexia.translate.types.tools import AllowedToolsChoice as NestedAllowedToolsChoice
 
 WEB_SEARCH = "web_search"
+# Characters. If the description of a group is longer in all its tools together, only the first one has it.
+_MAX_DESCRIPTIONS = 100_000
 _DIRECT = ["direct"]
 
 
@@ -86,8 +89,8 @@ def to_tool_choice_piece(choice: ResponseToolChoice, report: Report) -> ToolChoi
     if isinstance(choice, AllowedToolsChoice):
         check_extras(choice, report)
         allowed = [_named(tool, report.at("tools", index)) for index, tool in enumerate(choice.tools)]
-        inner = AllowedTools.model_construct(mode=choice.mode, tools=allowed)
-        return NestedAllowedToolsChoice.model_construct(type=choice.type, allowed_tools=inner)
+        inner = construct(AllowedTools, mode=choice.mode, tools=allowed)
+        return construct(NestedAllowedToolsChoice, type=choice.type, allowed_tools=inner)
     if isinstance(choice, NamedChoice | HostedChoice):
         return _named(choice, report)
     return choice
@@ -97,19 +100,19 @@ def _named(
     choice: NamedChoice | AllowedTool | HostedChoice, report: Report
 ) -> NamedToolChoice | CustomToolChoice:
     if choice.type.startswith(WEB_SEARCH):
-        return NamedToolChoice.model_construct(type="function", function=_tool_name(WEB_SEARCH, None))
+        return construct(NamedToolChoice, type="function", function=_tool_name(WEB_SEARCH, None))
     if isinstance(choice, HostedChoice) or choice.type not in ("function", "custom"):
         raise _hosted(choice, report)
     if choice.name is None:
         raise report.at("name").missing()
     name = _tool_name(choice.name, choice.namespace)
     if choice.type == "custom":
-        return CustomToolChoice.model_construct(type="custom", custom=name)
-    return NamedToolChoice.model_construct(type="function", function=name)
+        return construct(CustomToolChoice, type="custom", custom=name)
+    return construct(NamedToolChoice, type="function", function=name)
 
 
 def _tool_name(name: str, namespace: str | None) -> ToolName:
-    return ToolName.model_construct(name=namespaced_name(name, namespace))
+    return construct(ToolName, name=namespaced_name(name, namespace))
 
 
 def _hosted(tool: HostedTool | HostedChoice | AllowedTool | NamedChoice, report: Report) -> Exception:
@@ -121,27 +124,32 @@ def _hosted(tool: HostedTool | HostedChoice | AllowedTool | NamedChoice, report:
 
 def _add_namespace(group: NamespaceTool, pieces: ToolPieces, report: Report) -> None:
     check_extras(group, report)
+    description = group.description or ""
+    repeats = len(description) * len(group.tools) <= _MAX_DESCRIPTIONS
+    if not repeats:
+        report.at("description").warn("it is long, so only the first tool of the namespace has it")
     for index, tool in enumerate(group.tools):
         place = report.at("tools", index)
         if not isinstance(tool, FunctionTool | CustomTool):
             raise place.at("type").unsupported("a namespace holds functions and custom tools only")
-        named = _in_namespace(tool, group, pieces.namespaces)
+        shown = description if repeats or index == 0 else ""
+        named = _in_namespace(tool, group.name, shown, pieces.namespaces)
         pieces.add(_without_openai_keys(named, place), place.path)
 
 
 def _in_namespace(
-    tool: FunctionTool | CustomTool, group: NamespaceTool, namespaces: dict[str, tuple[str, str]]
+    tool: FunctionTool | CustomTool, group: str, description: str, namespaces: dict[str, tuple[str, str]]
 ) -> FunctionTool | CustomTool:
-    """The tool with its full name, and with the description of its group before its own."""
+    """The tool with its full name, and with the `description` of its group before its own."""
     key = "function" if isinstance(tool, FunctionTool) else "custom"
     definition = tool.function if isinstance(tool, FunctionTool) else tool.custom
     if definition is None:
         return tool  # tools.py reports it
-    name = namespaced_name(definition.name, group.name)
-    namespaces[name] = (group.name, definition.name)
-    texts = [text for text in (group.description, definition.description) if text]
-    update = {"name": name, "description": "\n\n".join(texts) or None}
-    return tool.model_copy(update={key: definition.model_copy(update=update)})
+    name = namespaced_name(definition.name, group)
+    namespaces[name] = (group, definition.name)
+    texts = [text for text in (description, definition.description) if text]
+    described = changed(definition, name=name, description="\n\n".join(texts) or None)
+    return changed(tool, **{key: described})
 
 
 def _without_openai_keys(tool: Tool, report: Report) -> Tool:
@@ -156,7 +164,7 @@ def _without_openai_keys(tool: Tool, report: Report) -> Tool:
     if tool.defer_loading:
         update["defer_loading"] = None
         report.at("defer_loading").warn("the tool was sent at once, since there is no tool search")
-    return tool.model_copy(update=update) if update else tool
+    return changed(tool, **update) if update else tool
 
 
 def _to_server_tool(tool: WebSearchTool, max_calls: int | None, report: Report) -> ServerTool | None:
@@ -166,12 +174,14 @@ def _to_server_tool(tool: WebSearchTool, max_calls: int | None, report: Report) 
         report.at("external_web_access").warn("Claude's web search reads the web, so the tool was left out")
         return None
     location = tool.user_location
-    options = WebSearchOptions.model_construct(
+    options = construct(
+        WebSearchOptions,
         search_context_size=tool.search_context_size,
         user_location=location
-        and UserLocation.model_construct(
+        and construct(
+            UserLocation,
             type="approximate",
-            approximate=ApproximateLocation.model_construct(**location.model_dump(exclude={"type"})),
+            approximate=construct(ApproximateLocation, **location.model_dump(exclude={"type"})),
         ),
     )
     sent: Mapping[str, object] = {**web_search_tool(options, report)}

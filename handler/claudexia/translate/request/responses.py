@@ -12,6 +12,7 @@ each of them to its place in the client's body, for warnings and errors.
 Source: https://platform.openai.com/docs/api-reference/responses/create
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,12 +21,13 @@ from claudexia.errors import invalid_request, shorten
 from claudexia.translate.encrypted_content import from_encrypted_content
 from claudexia.translate.report import Path, Paths, Report, Step, check_extras
 from claudexia.translate.request.media import FILES_NOT_STORED
+from claudexia.translate.request.prompt_cache import is_plain
 from claudexia.translate.request.response_tools import (
     namespaced_name,
     to_tool_choice_piece,
     to_tool_pieces,
 )
-from claudexia.translate.types.base import Cacheable
+from claudexia.translate.types.base import Cacheable, construct
 from claudexia.translate.types.messages import (
     AssistantMessage,
     BareImageURL,
@@ -45,6 +47,7 @@ from claudexia.translate.types.messages import (
     UserMessage,
 )
 from claudexia.translate.types.params import (
+    MAX_MESSAGES,
     CompletionCreateParams,
     JSONSchemaFormat,
     Reasoning,
@@ -130,8 +133,14 @@ def to_response_pieces(
 ) -> ResponsePieces:
     """`items` are the input, after those of the response that it continues; none is an ItemReference.
 
-    Raises APIError 400 for what Claude cannot do.
+    Raises APIError 400 for what Claude cannot do, and for more items than Claude takes messages.
     """
+    if len(items) > MAX_MESSAGES:
+        raise report.at("input").invalid(
+            f"array too long. Expected an array with maximum length {MAX_MESSAGES}, but got an array with "
+            f"length {len(items)} instead",
+            "array_above_max_length",
+        )
     conversation = _Messages(report)
     if params.instructions:
         conversation.add_instructions(params.instructions)
@@ -218,28 +227,32 @@ class _Messages:
         self.paths: dict[Path, Path] = {}
         self._report = report
         self._answer: list[object] | None = None  # the content of an assistant message that may go on
-        self._pending: list[str] = []  # the ids of calls without a result
+        self._call_ids: list[str] = []
+        self._pending = Counter[str]()  # how many calls with this id have no result
 
     def add_instructions(self, text: str) -> None:
-        self._append(SystemMessage.model_construct(role="system", content=text), ("instructions",))
+        self._append(construct(SystemMessage, role="system", content=text), ("instructions",))
 
     def add(self, item: ResponseItem, path: Path) -> None:
-        report = self._report.at(*path)
-        if isinstance(item, OtherItem):
-            self._leave_out(item.type, report)
+        if type(item) is MessageItem and isinstance(item.content, str) and is_plain(item):
+            self._add_text(item.role, item.content, path)  # most items
             return
-        check_extras(item, report)
+        if isinstance(item, OtherItem):
+            self._leave_out(item.type, self._report.at(*path))
+            return
+        if item.__pydantic_extra__:
+            check_extras(item, self._report.at(*path))
         match item:
             case MessageItem(role="assistant"):
-                self._add_answer_text(item, path, report)
+                self._add_answer_text(item, path)
             case MessageItem():
-                self._add_message(item, path, report)
+                self._add_message(item, path)
             case FunctionCallItem() | CustomToolCallItem():
                 self._add_call(item, path)
             case ToolOutputItem():
-                self._add_output(item, path, report)
+                self._add_output(item, path)
             case ReasoningItem():
-                self._add_reasoning(item, path, report)
+                self._add_reasoning(item, path)
             case ItemReference():
                 raise AssertionError("a reference is replaced by its item")
 
@@ -249,48 +262,62 @@ class _Messages:
         if not self.messages:
             raise self._report.at("input").invalid("expected at least one message", "empty_array")
 
-    def _append(self, message: ChatMessage, path: Path) -> int:
+    def _add_text(self, role: str, text: str, path: Path) -> None:
+        if role == "assistant":
+            self._add_to_answer(construct(TextPart, type="text", text=text), path, "content")
+        elif role == "user":
+            self._append(construct(UserMessage, role="user", content=text), path)
+        else:
+            self._append(construct(SystemMessage, role=role, content=text), path)
+
+    def _append(self, message: ChatMessage, path: Path) -> None:
         self._answer = None
         index = len(self.messages)
         self.messages.append(message)
         self.paths["messages", index] = path
         if isinstance(message.content, str) and not isinstance(path[-1], int):
             self.paths["messages", index, "content"] = path  # the text is the whole field
-        return index
 
-    def _add_message(self, item: MessageItem, path: Path, report: Report) -> None:
+    def _add_message(self, item: MessageItem, path: Path) -> None:
         index = len(self.messages)
-        content = self._input_content(item.content, ("messages", index, "content"), report.at("content"))
+        content = self._input_content(item.content, ("messages", index, "content"), (*path, "content"))
         cached = _breakpoint(item)
         if item.role == "user":
-            self._append(UserMessage.model_construct(role="user", content=content, **cached), path)
+            self._append(construct(UserMessage, role="user", content=content, **cached), path)
             return
         if isinstance(content, list) and not all(isinstance(part, TextPart) for part in content):
-            raise report.at("content").unsupported(f"Claude takes only text with the role '{item.role}'")
-        self._append(SystemMessage.model_construct(role=item.role, content=content, **cached), path)
+            report = self._report.at(*path, "content")
+            raise report.unsupported(f"Claude takes only text with the role '{item.role}'")
+        self._append(construct(SystemMessage, role=item.role, content=content, **cached), path)
 
-    def _add_output(self, item: ToolOutputItem, path: Path, report: Report) -> None:
-        if item.call_id not in self._pending:
+    def _add_output(self, item: ToolOutputItem, path: Path) -> None:
+        if not self._pending[item.call_id]:
             raise invalid_request(
                 f"No tool call found for function call output with call_id {shorten(item.call_id, 60)}.",
                 "input",
             )
-        self._pending.remove(item.call_id)
+        self._pending[item.call_id] -= 1
+        if not self._pending[item.call_id]:
+            del self._pending[item.call_id]
         inner: Path = ("messages", len(self.messages), "content")
-        content = self._input_content(item.output, inner, report.at("output"))
-        message = ToolMessage.model_construct(
-            role="tool", tool_call_id=item.call_id, content=content, **_breakpoint(item)
+        content = self._input_content(item.output, inner, (*path, "output"))
+        message = construct(
+            ToolMessage, role="tool", tool_call_id=item.call_id, content=content, **_breakpoint(item)
         )
         self._append(message, path)
         self.paths[inner] = (*path, "output")
 
-    def _add_answer_text(self, item: MessageItem, path: Path, report: Report) -> None:
+    def _add_answer_text(self, item: MessageItem, path: Path) -> None:
         if isinstance(item.content, str):
-            part = TextPart.model_construct(type="text", text=item.content, **_breakpoint(item))
+            part = construct(TextPart, type="text", text=item.content, **_breakpoint(item))
             self._add_to_answer(part, path, "content")
             return
         for index, given in enumerate(item.content or ()):
-            place = report.at("content", index)
+            if type(given) is ResponseTextPart and is_plain(given):
+                part = construct(TextPart, type="text", text=given.text)
+                self._add_to_answer(part, path, "content", index)
+                continue
+            place = self._report.at(*path, "content", index)
             check_extras(given, place)
             if isinstance(given, ResponseImagePart | ResponseFilePart):
                 raise place.at("type").unsupported("Claude takes only text with the role 'assistant'")
@@ -300,16 +327,17 @@ class _Messages:
     def _add_call(self, item: FunctionCallItem | CustomToolCallItem, path: Path) -> None:
         name = namespaced_name(item.name, item.namespace)
         called: dict[str, Any] = (
-            {"function": CalledFunction.model_construct(name=name, arguments=item.arguments)}
+            {"function": construct(CalledFunction, name=name, arguments=item.arguments)}
             if isinstance(item, FunctionCallItem)
-            else {"custom": CalledCustomTool.model_construct(name=name, input=item.input)}
+            else {"custom": construct(CalledCustomTool, name=name, input=item.input)}
         )
-        call = ToolCall.model_construct(id=item.call_id, **called, **_breakpoint(item))
+        call = construct(ToolCall, id=item.call_id, **called, **_breakpoint(item))
         inner = self._add_to_answer(call, path)
         self.paths[*inner, "function"] = self.paths[*inner, "custom"] = path
-        self._pending.append(item.call_id)
+        self._call_ids.append(item.call_id)
+        self._pending[item.call_id] += 1
 
-    def _add_reasoning(self, item: ReasoningItem, path: Path, report: Report) -> None:
+    def _add_reasoning(self, item: ReasoningItem, path: Path) -> None:
         """Without its signed block it is a summary, which the API does not take back."""
         if not item.encrypted_content:
             return
@@ -318,13 +346,13 @@ class _Messages:
         host = signer if isinstance(signer, str) else None
         match block:
             case {"type": "thinking", "thinking": str(text), "signature": str(signature)}:
-                part: object = ThinkingBlock.model_construct(
-                    type="thinking", thinking=text, signature=signature, host=host
+                part: object = construct(
+                    ThinkingBlock, type="thinking", thinking=text, signature=signature, host=host
                 )
             case {"type": "redacted_thinking", "data": str(data)}:
-                part = RedactedThinkingBlock.model_construct(type="redacted_thinking", data=data, host=host)
+                part = construct(RedactedThinkingBlock, type="redacted_thinking", data=data, host=host)
             case _:
-                report.at("encrypted_content").warn("it is not Claude's, so it was left out")
+                self._report.at(*path, "encrypted_content").warn("it is not Claude's, so it was left out")
                 return
         self._add_to_answer(part, path)
 
@@ -333,7 +361,7 @@ class _Messages:
         if self._answer is None:
             self._reject_pending()
             answer: list[object] = []
-            self._append(AssistantMessage.model_construct(role="assistant", content=answer), path)
+            self._append(construct(AssistantMessage, role="assistant", content=answer), path)
             self._answer = answer
         inner: Path = ("messages", len(self.messages) - 1, "content", len(self._answer))
         self._answer.append(part)
@@ -348,13 +376,17 @@ class _Messages:
             report.warn(f"Claude has no '{kind}', so it was left out")
 
     def _input_content(
-        self, content: str | Sequence[ResponsePart] | None, inner: Path, report: Report
+        self, content: str | Sequence[ResponsePart] | None, inner: Path, path: Path
     ) -> str | list[object] | None:
-        """`inner` is where the content will be in the messages."""
+        """`path` leads to the content; `inner` is where it will be in the messages."""
         if content is None or isinstance(content, str):
             return content
+        report = self._report.at(*path)
         parts: list[object] = []
         for index, given in enumerate(content):
+            if type(given) is ResponseTextPart and is_plain(given):
+                parts.append(construct(TextPart, type="text", text=given.text))
+                continue
             place = report.at(index)
             check_extras(given, place)
             parts.append(_input_part(given, place))
@@ -367,8 +399,17 @@ class _Messages:
     def _reject_pending(self) -> None:
         if self._pending:
             raise invalid_request(
-                f"No tool output found for function call {shorten(self._pending[0], 60)}.", "input"
+                f"No tool output found for function call {shorten(self._first_pending(), 60)}.", "input"
             )
+
+    def _first_pending(self) -> str:
+        """The id of the first call without a result: results belong to the first calls with their id."""
+        with_result = Counter(self._call_ids) - self._pending
+        for call_id in self._call_ids:
+            if not with_result[call_id]:
+                return call_id
+            with_result[call_id] -= 1
+        raise AssertionError("no call is pending")
 
 
 def _input_part(given: ResponsePart, report: Report) -> object:
@@ -376,22 +417,23 @@ def _input_part(given: ResponsePart, report: Report) -> object:
         case ResponseTextPart():
             return _text_part(given)
         case RefusalPart(refusal=text):
-            return TextPart.model_construct(type="text", text=text)
+            return construct(TextPart, type="text", text=text)
         case ResponseImagePart():
             return _image_part(given, report)
         case ResponseFilePart():
-            file = FileObject.model_construct(
+            file = construct(
+                FileObject,
                 file_data=given.file_data,
                 file_url=given.file_url,
                 file_id=given.file_id,
                 filename=given.filename,
             )
-            return FilePart.model_construct(type="file", file=file, **_breakpoint(given))
+            return construct(FilePart, type="file", file=file, **_breakpoint(given))
     return given
 
 
 def _text_part(given: ResponseTextPart) -> TextPart:
-    return TextPart.model_construct(type="text", text=given.text, **_breakpoint(given))
+    return construct(TextPart, type="text", text=given.text, **_breakpoint(given))
 
 
 def _image_part(given: ResponseImagePart, report: Report) -> ImagePart:
@@ -399,12 +441,14 @@ def _image_part(given: ResponseImagePart, report: Report) -> ImagePart:
         if given.file_id:
             raise report.at("file_id").unsupported(FILES_NOT_STORED)
         raise report.at("image_url").missing()
-    url = BareImageURL.model_construct(url=given.image_url, detail=given.detail)
-    return ImagePart.model_construct(type="image_url", image_url=url, **_breakpoint(given))
+    url = construct(BareImageURL, url=given.image_url, detail=given.detail)
+    return construct(ImagePart, type="image_url", image_url=url, **_breakpoint(given))
 
 
 def _breakpoint(given: Cacheable) -> dict[str, Any]:
     """The fields of a cache breakpoint, if `given` has one."""
+    if given.cache_control is None and given.prompt_cache_breakpoint is None:
+        return {}
     fields = {
         "cache_control": given.cache_control,
         "prompt_cache_breakpoint": given.prompt_cache_breakpoint,

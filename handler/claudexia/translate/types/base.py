@@ -1,5 +1,7 @@
 """Params, the base of all models of what clients send, and the models of prompt caching."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -44,6 +46,38 @@ class Params(BaseModel):
 
     # Built as a part of CompletionCreateParams, not on its own as well.
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, defer_build=True)
+
+
+_ParamsT = TypeVar("_ParamsT", bound=Params)
+
+
+def construct(model: type[_ParamsT], **fields: object) -> _ParamsT:
+    """model.model_construct(**fields) in a tenth of its time, for the thousands of pieces of one request.
+
+    `fields` are fields of `model`. Their values are not checked.
+    """
+    piece = object.__new__(model)
+    object.__setattr__(piece, "__dict__", {**_defaults(model), **fields})
+    object.__setattr__(piece, "__pydantic_fields_set__", {*fields})
+    object.__setattr__(piece, "__pydantic_extra__", {})
+    object.__setattr__(piece, "__pydantic_private__", None)
+    return piece
+
+
+def changed(given: _ParamsT, **fields: object) -> _ParamsT:
+    """given.model_copy(update=fields) in a fifth of its time."""
+    copy = object.__new__(type(given))
+    object.__setattr__(copy, "__dict__", {**given.__dict__, **fields})
+    object.__setattr__(copy, "__pydantic_fields_set__", {*given.__pydantic_fields_set__, *fields})
+    object.__setattr__(copy, "__pydantic_extra__", given.__pydantic_extra__)
+    object.__setattr__(copy, "__pydantic_private__", None)
+    return copy
+
+
+@cache
+def _defaults(model: type[Params]) -> Mapping[str, object]:
+    """The defaults of the optional fields, which are immutable, in the order of the fields."""
+    return {name: field.default for name, field in model.model_fields.items() if not field.is_required()}
 
 
 class CacheControl(Params):

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag
 
 from claudexia.translate.types.base import CacheControl, Items, LongItems, Params, PromptCacheOptions
 from claudexia.translate.types.params import (
+    MAX_TOOLS,
     ApproximateLocation,
     Composed,
     Effort,
@@ -72,12 +73,15 @@ class WebSearchTool(Params):
 
 
 class NamespaceTool(Params):
-    """A group of functions and custom tools. A call of one names its namespace, too."""
+    """A group of functions and custom tools. A call of one names its namespace, too.
+
+    The name is in those of all its tools, so it is limited; OpenAI allows 64 characters.
+    """
 
     type: Literal["namespace"]
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=256)]
     description: str | None = None
-    tools: Items[Tool]
+    tools: Annotated[Items[Tool], Field(max_length=MAX_TOOLS)]
 
 
 class HostedTool(Params):
@@ -193,7 +197,7 @@ class ResponseCreateParams(Params):
     top_p: Annotated[float | None, Field(ge=0, le=1), Native("top_p", note="temperature wins over it")] = None
     stream: Annotated[bool | None, Composed("server-sent events")] = None
     tools: Annotated[
-        Items[ResponseTool] | None,
+        Annotated[Items[ResponseTool], Field(max_length=MAX_TOOLS)] | None,
         Composed("tools", "functions, namespaces, custom tools, web search, Anthropic's own"),
     ] = None
     tool_choice: Annotated[ResponseToolChoice | None, Composed("tool_choice", "all forms")] = None

@@ -1,7 +1,7 @@
 """Responses requests: items, tools and fields as the Messages API takes them, and where warnings and errors point."""
 
 import json
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import pytest
 from openai.types.responses.response_create_params import (
@@ -255,6 +255,16 @@ def test_tools(tools: list[Any], sent: list[Any], warned: list[str]) -> None:
     assert [warning.param for warning in request.warnings] == warned
 
 
+@pytest.mark.parametrize(("length", "repeats"), [(50_000, True), (50_001, False)])
+def test_a_long_description_of_a_namespace_is_sent_once(length: int, repeats: bool) -> None:
+    """The body upstream would otherwise grow with the square of the client's."""
+    request = translate(tools=[{**NAMESPACE, "description": "d" * length}])
+    spawn, wait = cast("list[Any]", request.params["tools"])
+    assert spawn["description"] == "d" * length + "\n\nStarts one."
+    assert wait.get("description") == ("d" * length if repeats else None)
+    assert [warning.param for warning in request.warnings] == ([] if repeats else ["tools[0].description"])
+
+
 def test_a_custom_tool_takes_text() -> None:
     request = translate(tools=[{"type": "custom", "name": "f", "description": "d"}])
     tool: Any = request.params["tools"][0]
@@ -316,6 +326,9 @@ ERRORS = [
     pytest.param({"input": [USER, OUTPUT]}, "input", "No tool call found for function call output with call_id c1.", id="an-output-alone"),
     pytest.param({"input": [USER, CALL]}, "input", "No tool output found for function call c1.", id="a-call-alone"),
     pytest.param({"input": [USER, CALL, USER, {"role": "assistant", "content": "b"}]}, "input", "No tool output found", id="a-call-left-behind"),
+    pytest.param({"input": [USER, CALL, {**CALL, "call_id": "c2"}, CALL, OUTPUT]}, "input", "No tool output found for function call c2.", id="the-second-of-three-calls"),
+    pytest.param({"input": [USER, CALL, CALL, {**CALL, "call_id": "c2"}, OUTPUT]}, "input", "No tool output found for function call c1.", id="calls-with-one-id"),
+    pytest.param({"tools": [{**NAMESPACE, "name": "n" * 257}]}, "tools[0].name", "at most 256 characters", id="a-long-name-of-a-namespace"),
     pytest.param({"input": [USER, {"type": "compaction", "encrypted_content": "x"}]}, "input[1].type", "only OpenAI can read it", id="compaction"),
     pytest.param({"tools": [{"type": "file_search", "vector_store_ids": []}]}, "tools[0].type", "'file_search'", id="file-search"),
     pytest.param({"tools": [{"type": "mcp", "server_label": "x"}]}, "tools[0].type", "'mcp'", id="mcp"),
