@@ -12,9 +12,10 @@ from tests.campaign.answers import Choice, Failure, MalformedResponseError, Succ
 from tests.campaign.bodies import MARK, Api
 from tests.campaign.damage import Path, paths
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
+from tests.campaign.good_streams import Expected
 from tests.campaign.other_answers import read_api
 from tests.campaign.protocol import contradiction
-from tests.campaign.streams import Case, Expected
+from tests.campaign.streams import Case
 from tests.helpers.recorded_answers import events, text
 from tests.helpers.recorded_answers import tool as tool_block
 

@@ -29,7 +29,7 @@ _STOP = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", 
 
 def read_api(api: Api, seen: Observation, streamed: bool) -> Success | Failure:
     """Raises MalformedResponseError unless the response is complete, or an error in the shape of `api`."""
-    if api == "chat":
+    if api in ("chat", "text"):
         return read(seen, streamed)
     if not seen.status or not seen.complete:
         raise MalformedResponseError("the response did not end")

@@ -144,7 +144,7 @@ def create(*turns: Json, **fields: Json) -> Json:
     return {"max_tokens": 100, "messages": list(turns) or [user(MARK)], **fields}
 
 
-def _native_tool(name: str = "weather", **fields: Json) -> Json:
+def native_tool(name: str = "weather", **fields: Json) -> Json:
     return {"name": name, "description": MARK, "input_schema": SCHEMA, **fields}
 
 
@@ -163,8 +163,8 @@ def _messages() -> dict[str, Json]:
             system=MARK, temperature=0.5, stop_sequences=["x"], metadata={"user_id": MARK}, service_tier="auto", stream=False
         ),
         "conversation": create(user(text(), text("b")), {"role": "assistant", "content": MARK}, user(MARK), system=[text(**_CACHED)]),
-        "tools": create(user(MARK), {"role": "assistant", "content": [text(), use]}, user(result), tools=[_native_tool(**_CACHED)], tool_choice={"type": "auto"}),
-        "thinking": create(user(MARK), {"role": "assistant", "content": [thinking, use]}, user(result), tools=[_native_tool()], thinking={"type": "adaptive"}, stream=True),
+        "tools": create(user(MARK), {"role": "assistant", "content": [text(), use]}, user(result), tools=[native_tool(**_CACHED)], tool_choice={"type": "auto"}),
+        "thinking": create(user(MARK), {"role": "assistant", "content": [thinking, use]}, user(result), tools=[native_tool()], thinking={"type": "adaptive"}, stream=True),
         "images": create(user(text(), image)),
         "pdf": create(user(pdf, text()), stream=True),
         "structured": create(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),

@@ -12,11 +12,20 @@ from typing import Literal
 from tests.campaign import streams
 from tests.campaign.bodies import Api, BodySource, chat_source
 from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
+from tests.campaign.good_streams import streams_of
 from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream, message_reply
 from tests.campaign.other_apis import messages_source, responses_source
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
-Kind = Literal["body", "stream", "responses-body", "messages-body", "responses-stream"]
+Kind = Literal[
+    "body", "stream", "text-stream", "responses-body", "responses-stream", "messages-body", "messages-stream"
+]
+_APIS: Mapping[Kind, Api] = {
+    "stream": "chat",
+    "text-stream": "text",
+    "responses-stream": "responses",
+    "messages-stream": "messages",
+}
 _SOURCES: Mapping[Kind, Callable[[], BodySource]] = {
     "body": chat_source,
     "responses-body": responses_source,
@@ -170,7 +179,7 @@ class _Streams:
     def __init__(self, gateway: Gateway, part: Part) -> None:
         self.part = part
         self._gateway = gateway
-        self._api: Api = "responses" if part.kind == "responses-stream" else "chat"
+        self._api = _APIS[part.kind]
 
     async def start(self) -> None:
         """Nothing to do: the expected results of known-good streams are fixed."""
@@ -212,7 +221,7 @@ class _Streams:
 
     async def _send(self, case: streams.Case) -> Sequence[Observation]:
         """Sends the request buffered and streamed."""
-        choices: int = streams.streams_of(case.api)[case.base].body.get("n", 1)
+        choices: int = streams_of(case.api)[case.base].body.get("n", 1)
 
         def reply(_: bytes, number: int) -> UpstreamReply:
             return case.replies[min(number // choices, len(case.replies) - 1)]
