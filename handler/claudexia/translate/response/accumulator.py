@@ -25,6 +25,7 @@ from pydantic_core import from_json, to_json
 from claudexia.errors import upstream_error
 from claudexia.translate.response.event_shape import (
     check_delta,
+    check_inputs,
     check_stop,
     is_block,
     is_known,
@@ -276,6 +277,7 @@ class MessageAccumulator:
             block, key = self._blocks[text.index], text.key
             block[key] = f"{block.get(key) or ''}{''.join(text.pieces)}"  # type: ignore[literal-required]  # one of the values of _TEXT_KEYS
         self._clear_texts()
+        check_inputs(self.message["content"])
         self.message["usage"] = self.usage
         if not self._resumable:
             self.finished = True

@@ -54,7 +54,7 @@ def is_message(value: object) -> TypeGuard[Message]:
     """Whether `value` is the message of a message_start, its blocks included."""
     if not isinstance(value, dict) or not isinstance(value.get("usage") or {}, dict):
         return False
-    content = value.get("content") or []
+    content = value.get("content")
     return (
         isinstance(value.get("id"), str)
         and isinstance(value.get("model"), str)
@@ -133,9 +133,18 @@ def check_stop(stop_reason: object, content: list[ContentBlock], *, new_calls: b
         raise malformed("a stop_reason tool_use without a tool call")
 
 
+def check_inputs(content: list[ContentBlock]) -> None:
+    """Raises APIError 502 if the input of a complete tool call is no object. It may be cut off, or no JSON: the
+    model wrote it.
+    """
+    for block in content:
+        if block["type"] == "tool_use" and block.get("partial_json", "").lstrip()[:1] not in ("", "{"):
+            raise malformed("the input of a tool call that is no object")
+
+
 def check_whole(message: object) -> Message:
     """`message`, which came as one JSON value. Raises APIError 502 if it is no message with complete blocks."""
-    if not is_message(message) or not isinstance(message.get("content"), list):
+    if not is_message(message):
         raise upstream_error("The upstream's answer is no message.")
     if not all(
         isinstance(block.get(key), kind) for block in message["content"] for key, kind in _whole_keys(block)
