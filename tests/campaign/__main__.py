@@ -20,6 +20,7 @@ COUNTS: dict[Kind, tuple[str, str]] = {
     "text-stream": ("--text-streams", "damaged streams for text completions"),
     "responses-body": ("--responses-bodies", "damaged bodies of the Responses API"),
     "responses-stream": ("--responses-streams", "damaged streams for the Responses API"),
+    "messages-stream": ("--messages-streams", "damaged answers for the Messages API, whole and streamed"),
     "messages-body": ("--messages-bodies", "damaged bodies of the Messages API"),
 }
 

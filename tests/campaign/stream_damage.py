@@ -291,7 +291,7 @@ def _extra(draft: Draft, random: Random) -> None:
 
 
 def _line_endings(draft: Draft, random: Random) -> None:
-    draft.at_bytes.append(lambda data: data.replace(b"\n", b"\r\n"))
+    draft.at_bytes.append(lambda data: data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
 
 def _more_keys(draft: Draft, random: Random) -> None:

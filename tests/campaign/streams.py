@@ -21,7 +21,8 @@ _PATHS = {"responses": RESPONSES, "messages": MESSAGES}
 @dataclass(frozen=True)
 class Case:
     """`replies` are the upstream's, in order; the last one is repeated. `damaged` is the number of the damaged
-    one. `expected` is None if the damage may be fatal.
+    one. `expected` is None if the damage may be fatal. `whole` is the reply to a request without `stream`, if that
+    is another one.
     """
 
     base: str
@@ -30,6 +31,7 @@ class Case:
     expected: Expected | None
     damages: tuple[str, ...] = ()
     api: Api = "chat"
+    whole: UpstreamReply | None = None
 
 
 def request(case: Case, stream: bool) -> Request:

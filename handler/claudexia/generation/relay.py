@@ -17,7 +17,7 @@ from claudexia.json_text import with_line_ends_escaped
 from claudexia.observability.record import RequestRecord
 from claudexia.settings import HostName
 from claudexia.translate.response.accumulator import MessageAccumulator
-from claudexia.translate.response.event_shape import EVENTS, SHAPE_ERRORS, check_whole, malformed
+from claudexia.translate.response.event_shape import EVENTS, SHAPE_ERRORS, check_whole, is_error, malformed
 from claudexia.translate.sse import EventDecoder, WholeEvents, before_event, named_event
 from claudexia.translate.types.anthropic import MessageStreamEvent, Usage
 from claudexia.upstream import RawResponse
@@ -159,7 +159,10 @@ class Relay:
                 if event["type"] == "message_stop":
                     self.finished = True
                 elif event["type"] == "error":
-                    self.failure = self._response.error(event)
+                    failure = self._response.error(event)
+                    if not is_error(event):
+                        raise failure
+                    self.failure = failure
                 read.append(event)
         except SHAPE_ERRORS:
             self._broken = malformed("an event of the wrong shape")

@@ -326,7 +326,9 @@ def _to_param(block: ContentBlock) -> Mapping[str, object]:
 
 
 def _characters(block: ContentBlock) -> int:
-    texts = (block.get("text"), block.get("thinking"), to_json(block.get("input") or "").decode())
+    """Those of its text. Its thinking and its input count as in deltas."""
+    given = block.get("input")
+    texts = (block.get("text"), block.get("thinking"), to_json(given).decode() if given else "")
     return sum(len(text) for text in texts if isinstance(text, str))
 
 

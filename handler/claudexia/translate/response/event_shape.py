@@ -24,13 +24,12 @@ _DELTAS_OF = {
 _KNOWN_DELTAS = frozenset().union(*_DELTAS_OF.values())
 # Keys of a block, by its type: those it must have as a string that is not empty, and those that are strings
 # where they are there.
-_REQUIRED_TEXT = {"tool_use": ("id", "name")}
-_OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+_REQUIRED_TEXT = {"tool_use": ("id", "name"), "redacted_thinking": ("data",)}
+_OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature")}
 # What each block of a whole message has; in a stream, it may come in deltas.
 _WHOLE_KEYS = {
     "text": (("text", str),),
     "thinking": (("thinking", str),),
-    "redacted_thinking": (("data", str),),
     "tool_use": (("input", dict),),
 }
 _CITATION_TEXT = ("type", "url", "title", "cited_text")
@@ -62,6 +61,12 @@ def is_message(value: object) -> TypeGuard[Message]:
         and isinstance(content, list)
         and all(is_block(block) for block in content)
     )
+
+
+def is_error(event: Mapping[str, object]) -> bool:
+    """Whether `event` has the error that a client expects of an error event."""
+    error = event.get("error")
+    return isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("type", "message"))
 
 
 def is_stop(value: Mapping[str, object]) -> bool:
