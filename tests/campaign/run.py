@@ -14,9 +14,9 @@ from tests.campaign import streams
 from tests.campaign.bodies import Api, BodySource, chat_source
 from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
 from tests.campaign.good_streams import streams_of
-from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream, message_reply
+from tests.campaign.judge import body_reply, count_reply, judge_body, judge_same, judge_stream, message_reply
 from tests.campaign.messages_streams import damaged_message, judge_messages_stream, with_whole
-from tests.campaign.other_apis import messages_source, responses_source
+from tests.campaign.other_apis import COUNT_TOKENS, messages_source, responses_source
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
 Kind = Literal[
@@ -131,6 +131,9 @@ class _Bodies:
     async def start(self) -> None:
         """Sends every known-good body once, before the damaged ones."""
         for name in self._source.good:
+            if not self._before and self._source.api == "responses":
+                await self._send(self._source.good_request(name))
+                self._gateway.keep_responses()
             self._before[name] = await self._send(self._source.good_request(name))
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
@@ -171,7 +174,7 @@ class _Bodies:
         return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
 
     async def _send(self, request: Request) -> Observation:
-        return await self._gateway.send(request, self._reply)
+        return await self._gateway.send(request, count_reply if request.path == COUNT_TOKENS else self._reply)
 
     def _damaged_request(self, index: int) -> Request:
         return self._source.damaged_request(self.part.seed, index, self.part.largest)

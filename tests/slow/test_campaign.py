@@ -22,7 +22,9 @@ KINDS: dict[Kind, int] = {
     "stream": 4000,
     "responses-body": 2000,
     "responses-stream": 2000,
-    "messages-body": 1000,
+    "messages-body": 2000,
+    "messages-stream": 2000,
+    "text-stream": 1000,
 }
 PARTS = [
     Part(kind, seed=1, first=first, last=first + 1000)
