@@ -6,6 +6,7 @@ are made from it. So both answers of the gateway have to be errors, or the same 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -26,6 +27,7 @@ from tests.campaign.streams import Case
 Json = Any
 _WHOLE = ((b"content-type", b"application/json"), (b"request-id", b"req_campaign"))
 _KNOWN = ("text", "thinking", "redacted_thinking", "tool_use")
+_ERROR_EVENT = re.compile(rb"event: ?error[\r\n]+data: ?")
 _STOP_KEYS = ("stop_reason", "stop_sequence", "stop_details")
 # By a block's type: the key that comes in a delta, and the delta's type and key.
 _IN_DELTAS = {
@@ -41,7 +43,7 @@ def with_whole(case: Case) -> Case:
     message = _complete(reply)
     whole = replace(reply, headers=(*_WHOLE, *(pair for pair in reply.headers if pair[0] not in dict(_WHOLE))))
     if message is not None:
-        whole = replace(whole, pieces=(dumped(message),), breaks=False)
+        whole = replace(whole, pieces=(dumped(message).replace(b"Infinity", b"1e400"),), breaks=False)
     return replace(case, whole=whole)
 
 
@@ -138,7 +140,7 @@ def judge_messages_stream(case: Case, whole: Observation, streamed: Observation)
         )
     elif not isinstance(one, Failure):
         yield from (f"whole and streamed differ in {key}" for key in _differences(one, other))
-        if _tokens(whole) != _tokens(streamed) and (case.expected or "message" in case.damages):
+        if case.expected and _tokens(whole) != _tokens(streamed):
             yield "whole and streamed usage in the ledger differ"
 
 
@@ -150,8 +152,8 @@ def _answer(seen: Observation, streamed: bool) -> Json:
     if not streamed:
         return as_json(seen.body)
     # What the gateway writes itself are an error at the end and pings.
-    _, found, last = seen.body.replace(b"\r\n", b"\n").rpartition(b"event: error\ndata: ")
-    if found:
+    *_, last = _ERROR_EVENT.split(seen.body)
+    if len(last) < len(seen.body):
         return Failure(200, _error(as_json(last)))
     return message_of(seen.body)
 
@@ -161,7 +163,12 @@ def _error(body: Json) -> Json:
     if not isinstance(body, dict) or not isinstance(error := body.get("error"), dict):
         raise MalformedResponseError("the error is not in Anthropic's envelope")
     return native_error(
-        {"request_id": "of the upstream", **body, "error": {**error, "type": f"{error.get('type')}_error"}}
+        {
+            "request_id": "of the upstream",
+            "type": "error",
+            **body,
+            "error": {**error, "type": f"{error.get('type')}_error"},
+        }
     )
 
 
@@ -171,7 +178,7 @@ def _judge_streamed(case: Case, message: Json, seen: Observation) -> Iterator[st
     if reason and not (is_new and reason == NO_CALL):
         yield f"looks like success: {reason}"
     by_sdk = _read_by_sdk(seen.body)
-    if by_sdk is not None:
+    if by_sdk is not None and not is_new:
         yield from (f"Anthropic's SDK reads another {key}" for key in _differences(message, by_sdk))
 
 

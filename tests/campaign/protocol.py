@@ -173,8 +173,14 @@ class _Sum:
             if self.message and self.message["content"]:
                 raise ProtocolError("a second message_start")
             self.message = {**event["message"], "content": list(event["message"]["content"])}
+            if not all(isinstance(self.message.get(key), str) for key in ("id", "model")):
+                raise ProtocolError("a message without an id or a model")
+            if not isinstance(self.message.get("stop_reason"), str | None):
+                raise ProtocolError("a stop_reason that is no text")
         elif kind == "message_delta":
             self.message |= {key: value for key, value in event["delta"].items() if key.startswith("stop_")}
+            if not isinstance(self.message.get("stop_reason"), str | None):
+                raise ProtocolError("a stop_reason that is no text")
             if isinstance(usage := event.get("usage"), dict):
                 self.message["usage"] = {**(self.message.get("usage") or {}), **usage}
         elif kind in _BLOCK_EVENTS:
@@ -182,8 +188,10 @@ class _Sum:
 
     def _add_to_block(self, event: Any) -> None:
         content, index = self.message["content"], event["index"]
+        if "delta" in event and type(index) is int and event["delta"]["type"] not in _DELTAS:
+            return  # of the future
         if event["type"] == "content_block_start":
-            if index != len(content):
+            if type(index) is not int or index != len(content):
                 raise ProtocolError("a block that is not the next one")
             content.append(dict(event["content_block"]))
             self._open = index
@@ -197,6 +205,11 @@ class _Sum:
             self._open = None
 
     def complete(self) -> Any:
+        for block in self.message["content"]:
+            key, value = {"text": ("text", ""), "thinking": ("thinking", ""), "tool_use": ("input", {})}.get(
+                block["type"], ("type", "")
+            )
+            block.setdefault(key, value)
         for index, piece in self._pieces.items():
             if piece:
                 try:
@@ -214,4 +227,5 @@ def _extend(block: Any, delta: Any, index: int, pieces: dict[int, str]) -> None:
         block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
     elif kind in _DELTAS:
         key = kind.removesuffix("_delta")
-        block[key] = (block.get(key) or "") + delta[key]
+        before = "" if key == "signature" else block.get(key) or ""  # the SDKs take the last signature
+        block[key] = before + delta[key]

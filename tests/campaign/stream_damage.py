@@ -1,6 +1,7 @@
 """Damages of upstream event streams. A harmless one leaves the answer as it is."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -322,6 +323,6 @@ def split(data: bytes, random: Random) -> tuple[bytes, ...]:
     if how < 0.3:
         return (data,)
     if how < 0.6:
-        return tuple(part for part in data.replace(b"\n\n", b"\n\n\0").split(b"\0") if part)
+        return tuple(part for part in re.split(rb"(?<=\n\n)", data) if part)
     endings = sorted(random.sample(range(len(data) + 1), min(len(data), random.choice((1, 3, 20)))))
     return tuple(data[start:end] for start, end in zip([0, *endings], [*endings, len(data)], strict=True))

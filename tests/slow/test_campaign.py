@@ -22,8 +22,8 @@ KINDS: dict[Kind, int] = {
     "stream": 4000,
     "responses-body": 2000,
     "responses-stream": 2000,
-    "messages-body": 2000,
-    "messages-stream": 2000,
+    "messages-body": 1000,
+    "messages-stream": 1000,
     "text-stream": 1000,
 }
 PARTS = [
