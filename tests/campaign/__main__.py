@@ -17,8 +17,10 @@ from tests.campaign.run import CHUNK, Kind, Outcome, Part, reduce_case, run_part
 COUNTS: dict[Kind, tuple[str, str]] = {
     "body": ("--bodies", "damaged bodies of chat and text completions"),
     "stream": ("--streams", "damaged streams for chat completions"),
+    "text-stream": ("--text-streams", "damaged streams for text completions"),
     "responses-body": ("--responses-bodies", "damaged bodies of the Responses API"),
     "responses-stream": ("--responses-streams", "damaged streams for the Responses API"),
+    "messages-stream": ("--messages-streams", "damaged answers for the Messages API, whole and streamed"),
     "messages-body": ("--messages-bodies", "damaged bodies of the Messages API"),
 }
 

@@ -12,7 +12,7 @@ from tests.campaign.damage import damage_bytes, damage_value, dumped, raw
 from tests.campaign.gateway import AUTHORIZED, HeaderPairs, Request
 
 Json = Any
-Api = Literal["chat", "responses", "messages"]
+Api = Literal["chat", "text", "responses", "messages"]
 # Stands in every text of every body, and must not stand in the log.
 MARK = "zq7marked"
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"

@@ -104,10 +104,11 @@ class ReplyingTransport(httpx.AsyncBaseTransport):
 
 
 class _Table(MemoryTable):
-    """Records every update of the ledger; reset() deletes everything."""
+    """Records every update of the ledger; reset() deletes everything that was not there at the last keep()."""
 
     def __init__(self, now: Clock) -> None:
         super().__init__(now)
+        self._kept: dict[ItemKey, Any] = {}
         self.usage: list[dict[str, int]] = []
 
     async def update(self, key: ItemKey, change: Change, condition: Condition = ALWAYS) -> bool:
@@ -115,9 +116,13 @@ class _Table(MemoryTable):
             self.usage.append(dict(change.add))
         return await super().update(key, change, condition)
 
+    def keep(self) -> None:
+        """Keeps the stored responses."""
+        self._kept = {key: item for key, item in self._items.items() if key.partition.startswith("RESPONSE#")}
+
     def reset(self) -> None:
         self.usage = []
-        self._items.clear()
+        self._items = {key: dict(item) for key, item in self._kept.items()}
 
 
 class Gateway:
@@ -156,6 +161,10 @@ class Gateway:
         await self._record_tasks(seen)
         seen.stdout, seen.stderr = self._output.take()
         return seen
+
+    def keep_responses(self) -> None:
+        """The responses that the last request has stored are there for all requests that follow."""
+        self._table.keep()
 
     async def _call(self, request: Request, seen: Observation) -> None:
         messages = iter([{"type": "http.request", "body": request.body, "more_body": False}])

@@ -12,13 +12,16 @@ from tests.campaign.answers import Choice, Failure, MalformedResponseError, Succ
 from tests.campaign.bodies import MARK, Api
 from tests.campaign.damage import Path, paths
 from tests.campaign.gateway import Observation, Request, UpstreamReply, innermost_frame, json_lines
+from tests.campaign.good_streams import Expected
 from tests.campaign.other_answers import read_api
+from tests.campaign.other_apis import COUNT_TOKENS
 from tests.campaign.protocol import contradiction
-from tests.campaign.streams import Case, Expected
+from tests.campaign.streams import Case
 from tests.helpers.recorded_answers import events, text
 from tests.helpers.recorded_answers import tool as tool_block
 
 Json = Any
+COUNTED = b'{"input_tokens": 9}'
 _STATUSES = {200, 400, 401, 403, 404, 413, 429}
 _MAX_MESSAGE = 500  # characters
 _MAX_UPSTREAM_MESSAGE = 2000
@@ -90,6 +93,11 @@ def message_reply(body: bytes, number: int) -> UpstreamReply:
     return UpstreamReply((json.dumps(message).encode(),), headers=((b"content-type", b"application/json"),))
 
 
+def count_reply(body: bytes, number: int) -> UpstreamReply:
+    """The reply to a request for the number of its tokens."""
+    return UpstreamReply((COUNTED,), headers=((b"content-type", b"application/json"),))
+
+
 def demanded_answer(body: bytes) -> Json:
     """The answer without which an upstream request is not fulfilled; None if any text will do.
 
@@ -116,6 +124,10 @@ def judge_body(request: Request, seen: Observation, api: Api = "chat") -> Iterat
     yield from judge_traces(seen)
     if seen.status not in _STATUSES:
         yield f"status {seen.status} for a body"
+    if seen.status == 200 and request.path == COUNT_TOKENS:
+        if seen.body != COUNTED or len(seen.usage) != 1:
+            yield "the count of the tokens is not the upstream's"
+        return
     try:
         streamed = b"text/event-stream" in dict(seen.headers).get(b"content-type", b"")
         answer = read_api(api, seen, streamed)

@@ -29,21 +29,21 @@ _STOP = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "tool_calls", 
 
 def read_api(api: Api, seen: Observation, streamed: bool) -> Success | Failure:
     """Raises MalformedResponseError unless the response is complete, or an error in the shape of `api`."""
-    if api == "chat":
+    if api in ("chat", "text"):
         return read(seen, streamed)
     if not seen.status or not seen.complete:
         raise MalformedResponseError("the response did not end")
     if seen.status >= 400:
         body = as_json(seen.body)
-        return Failure(seen.status, error_of(body) if api == "responses" else _native_error(body))
+        return Failure(seen.status, error_of(body) if api == "responses" else native_error(body))
     if seen.status != 200:
         raise MalformedResponseError(f"status {seen.status}")
     if api == "responses":
-        return _streamed_response(_named_events(seen.body)) if streamed else _response(as_json(seen.body))
-    return _streamed_message(_named_events(seen.body)) if streamed else _message(as_json(seen.body))
+        return _streamed_response(named_events(seen.body)) if streamed else _response(as_json(seen.body))
+    return _streamed_message(named_events(seen.body)) if streamed else _message(as_json(seen.body))
 
 
-def _named_events(data: bytes) -> list[Json]:
+def named_events(data: bytes) -> list[Json]:
     text = data.decode()
     if not text.endswith("\n\n"):
         raise MalformedResponseError("the stream is not made of frames")
@@ -180,7 +180,7 @@ def _check_items(events: Sequence[Json], output: Sequence[Json]) -> None:
 # --- the Messages API ---
 
 
-def _native_error(body: Json) -> Json:
+def native_error(body: Json) -> Json:
     """Anthropic's error object with the keys of OpenAI's."""
     if (
         not isinstance(body, dict)
@@ -188,7 +188,7 @@ def _native_error(body: Json) -> Json:
         or not body.keys() <= {"type", "error", "request_id"}
     ):
         raise MalformedResponseError("the error is not in Anthropic's envelope")
-    error = body["error"]
+    error = body.get("error")
     if not isinstance(error, dict) or not all(
         isinstance(error.get(key), str) and error[key] for key in ("type", "message")
     ):
@@ -207,7 +207,7 @@ def _message(message: Json) -> Success:
 
 def _streamed_message(events: Sequence[Json]) -> Success | Failure:
     if events[-1]["type"] == "error":
-        return Failure(200, _native_error(events[-1]))
+        return Failure(200, native_error(events[-1]))
     if events[-1]["type"] != "message_stop":
         raise MalformedResponseError("neither message_stop nor an error at the end")
     message = {"type": "message", **events[0]["message"], "content": []}

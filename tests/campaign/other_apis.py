@@ -10,6 +10,8 @@ from tests.campaign.damage import dumped
 
 Json = Any
 RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
+STORED_ID = "resp_1"  # of every answer that tests.campaign.judge makes
 _CACHED: Json = {"cache_control": {"type": "ephemeral"}}
 _ARGUMENTS = json.dumps({"city": MARK, "days": [], "unit": None})
 
@@ -99,6 +101,11 @@ def _responses() -> dict[str, Json]:
         ),
         "cache": respond(item("system", [part(**_CACHED)]), item(content=[part(**_CACHED), part()]), tools=[{**flat_tool(), **_CACHED}]),
         "streamed": respond(stream=True),
+        # The first body's response, which is stored before the others are sent.
+        "previous response": respond(previous_response_id=STORED_ID),
+        "previous response and items": respond(
+            item("developer"), item(), call_item(), output_item(), previous_response_id=STORED_ID, tools=[flat_tool()], stream=True
+        ),
     }  # fmt: skip
 
 
@@ -144,7 +151,7 @@ def create(*turns: Json, **fields: Json) -> Json:
     return {"max_tokens": 100, "messages": list(turns) or [user(MARK)], **fields}
 
 
-def _native_tool(name: str = "weather", **fields: Json) -> Json:
+def native_tool(name: str = "weather", **fields: Json) -> Json:
     return {"name": name, "description": MARK, "input_schema": SCHEMA, **fields}
 
 
@@ -163,8 +170,8 @@ def _messages() -> dict[str, Json]:
             system=MARK, temperature=0.5, stop_sequences=["x"], metadata={"user_id": MARK}, service_tier="auto", stream=False
         ),
         "conversation": create(user(text(), text("b")), {"role": "assistant", "content": MARK}, user(MARK), system=[text(**_CACHED)]),
-        "tools": create(user(MARK), {"role": "assistant", "content": [text(), use]}, user(result), tools=[_native_tool(**_CACHED)], tool_choice={"type": "auto"}),
-        "thinking": create(user(MARK), {"role": "assistant", "content": [thinking, use]}, user(result), tools=[_native_tool()], thinking={"type": "adaptive"}, stream=True),
+        "tools": create(user(MARK), {"role": "assistant", "content": [text(), use]}, user(result), tools=[native_tool(**_CACHED)], tool_choice={"type": "auto"}),
+        "thinking": create(user(MARK), {"role": "assistant", "content": [thinking, use]}, user(result), tools=[native_tool()], thinking={"type": "adaptive"}, stream=True),
         "images": create(user(text(), image)),
         "pdf": create(user(pdf, text()), stream=True),
         "structured": create(output_config={"format": {"type": "json_schema", "schema": SCHEMA}}),
@@ -206,4 +213,10 @@ def responses_source() -> BodySource:
 
 @cache
 def messages_source() -> BodySource:
-    return BodySource("messages-body", "messages", _dumped(MESSAGES, _messages()), MESSAGES, _LARGE_MESSAGES)
+    counted = {
+        f"tokens of {name}": {key: value for key, value in body.items() if key not in ("max_tokens", "stream")}
+        for name, body in _messages().items()
+        if name in ("text", "conversation", "tools", "images", "a new field")
+    }
+    bodies = {**_dumped(MESSAGES, _messages()), **_dumped(COUNT_TOKENS, counted)}
+    return BodySource("messages-body", "messages", bodies, MESSAGES, _LARGE_MESSAGES)

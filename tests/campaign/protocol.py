@@ -9,9 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from tests.campaign.gateway import UpstreamReply
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+NO_CALL = "stop_reason tool_use without a call"
+_BLOCK_EVENTS = ("content_block_start", "content_block_delta", "content_block_stop")
 _DELTAS = {"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"}
 
 
@@ -73,7 +77,7 @@ class _Message:
         if not isinstance(self._stop_reason, str) or not self._stop_reason:
             return "no stop_reason"
         if self._stop_reason == "tool_use" and not self._has_call and not self._has_blocks_in_start:
-            return "stop_reason tool_use without a call"
+            return NO_CALL
         return None
 
     def _start(self, message: Any) -> None:
@@ -101,22 +105,127 @@ class _Message:
 
 
 def event_data(data: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects of an event stream. Raises ProtocolError for data that is not JSON."""
+    """The JSON objects of an event stream. Raises ProtocolError for data that is none."""
+    for _, event in _named_data(data):
+        yield event
+
+
+def _named_data(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
     lines: list[bytes] = []
+    event_name = b""
     for line in [*_LINE_END.split(data.removeprefix(b"\xef\xbb\xbf")), b""]:
         name, _, value = line.partition(b":")
         if name == b"data":
             lines.append(value.removeprefix(b" "))
-        elif not line and lines:
+        elif name == b"event":
+            event_name = value.removeprefix(b" ")
+        elif not line:
             joined, lines = b"\n".join(lines), []
             if joined:
-                yield from _parsed(joined)
+                yield event_name, _parsed(joined)
+            event_name = b""
 
 
-def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
+def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise ProtocolError("an event that is not JSON") from None
-    if isinstance(value, dict):
-        yield value
+    if not isinstance(value, dict) or "type" not in value:
+        raise ProtocolError("an event without a type")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def message_of(data: bytes) -> Any:
+    """The message of an event stream, as a client of the Messages API adds it up: by the names of the events.
+
+    Raises ProtocolError if the stream is not complete, or if its parts do not fit together.
+    """
+    sum_ = _Sum()
+    try:
+        for name, event in _named_data(data):
+            kind = event["type"]
+            if not isinstance(kind, str) or name != kind.encode():
+                raise ProtocolError("an event with another name than its type")
+            if kind == "message_stop" and sum_.message:
+                return sum_.complete()
+            sum_.add(event)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        raise ProtocolError("an event of the wrong shape") from None
+    raise ProtocolError("no message_stop")
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.message: Any = None
+        self._open: int | None = None
+        self._pieces: dict[int, str] = {}
+
+    def add(self, event: Any) -> None:
+        kind = event["type"]
+        if kind == "error":
+            raise ProtocolError("an error event")
+        if kind == "message_start":
+            if self.message and self.message["content"]:
+                raise ProtocolError("a second message_start")
+            self.message = {**event["message"], "content": list(event["message"]["content"])}
+            if not all(isinstance(self.message.get(key), str) for key in ("id", "model")):
+                raise ProtocolError("a message without an id or a model")
+            if not isinstance(self.message.get("stop_reason"), str | None):
+                raise ProtocolError("a stop_reason that is no text")
+        elif kind == "message_delta":
+            self.message |= {key: value for key, value in event["delta"].items() if key.startswith("stop_")}
+            if not isinstance(self.message.get("stop_reason"), str | None):
+                raise ProtocolError("a stop_reason that is no text")
+            if isinstance(usage := event.get("usage"), dict):
+                self.message["usage"] = {**(self.message.get("usage") or {}), **usage}
+        elif kind in _BLOCK_EVENTS:
+            self._add_to_block(event)
+
+    def _add_to_block(self, event: Any) -> None:
+        content, index = self.message["content"], event["index"]
+        if "delta" in event and type(index) is int and event["delta"]["type"] not in _DELTAS:
+            return  # of the future
+        if event["type"] == "content_block_start":
+            if type(index) is not int or index != len(content):
+                raise ProtocolError("a block that is not the next one")
+            content.append(dict(event["content_block"]))
+            self._open = index
+        elif type(index) is not int or not 0 <= index < len(content):
+            raise ProtocolError("a delta or the end of a block that has not begun")
+        elif event["type"] == "content_block_delta":
+            if index != self._open:
+                raise ProtocolError("a delta of a block that has ended")
+            _extend(content[index], event["delta"], index, self._pieces)
+        elif index == self._open:
+            self._open = None
+
+    def complete(self) -> Any:
+        for block in self.message["content"]:
+            key, value = {"text": ("text", ""), "thinking": ("thinking", ""), "tool_use": ("input", {})}.get(
+                block["type"], ("type", "")
+            )
+            block.setdefault(key, value)
+        for index, piece in self._pieces.items():
+            if piece:
+                try:
+                    self.message["content"][index]["input"] = from_json(piece, allow_partial=True)
+                except ValueError:
+                    self.message["content"][index]["input"] = piece
+        return self.message
+
+
+def _extend(block: Any, delta: Any, index: int, pieces: dict[int, str]) -> None:
+    kind = delta["type"]
+    if kind == "input_json_delta":
+        pieces[index] = pieces.get(index, "") + delta["partial_json"]
+    elif kind == "citations_delta":
+        block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+    elif kind in _DELTAS:
+        key = kind.removesuffix("_delta")
+        before = "" if key == "signature" else block.get(key) or ""  # the SDKs take the last signature
+        block[key] = before + delta[key]

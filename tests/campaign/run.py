@@ -7,16 +7,27 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Literal
 
 from tests.campaign import streams
 from tests.campaign.bodies import Api, BodySource, chat_source
 from tests.campaign.gateway import Gateway, Observation, Request, UpstreamReply, captured_output
-from tests.campaign.judge import body_reply, judge_body, judge_same, judge_stream, message_reply
-from tests.campaign.other_apis import messages_source, responses_source
+from tests.campaign.good_streams import streams_of
+from tests.campaign.judge import body_reply, count_reply, judge_body, judge_same, judge_stream, message_reply
+from tests.campaign.messages_streams import damaged_message, judge_messages_stream, with_whole
+from tests.campaign.other_apis import COUNT_TOKENS, messages_source, responses_source
 from tests.campaign.reduce import Budget, reduce_reply, reduce_request
 
-Kind = Literal["body", "stream", "responses-body", "messages-body", "responses-stream"]
+Kind = Literal[
+    "body", "stream", "text-stream", "responses-body", "responses-stream", "messages-body", "messages-stream"
+]
+_APIS: Mapping[Kind, Api] = {
+    "stream": "chat",
+    "text-stream": "text",
+    "responses-stream": "responses",
+    "messages-stream": "messages",
+}
 _SOURCES: Mapping[Kind, Callable[[], BodySource]] = {
     "body": chat_source,
     "responses-body": responses_source,
@@ -120,6 +131,9 @@ class _Bodies:
     async def start(self) -> None:
         """Sends every known-good body once, before the damaged ones."""
         for name in self._source.good:
+            if not self._before and self._source.api == "responses":
+                await self._send(self._source.good_request(name))
+                self._gateway.keep_responses()
             self._before[name] = await self._send(self._source.good_request(name))
 
     async def rules(self, index: int, outcome: Outcome) -> list[str]:
@@ -160,7 +174,7 @@ class _Bodies:
         return f"POST {smallest.path} {shown(smallest.body)}\n-> {seen.status} {shown(seen.body)}"
 
     async def _send(self, request: Request) -> Observation:
-        return await self._gateway.send(request, self._reply)
+        return await self._gateway.send(request, count_reply if request.path == COUNT_TOKENS else self._reply)
 
     def _damaged_request(self, index: int) -> Request:
         return self._source.damaged_request(self.part.seed, index, self.part.largest)
@@ -170,7 +184,8 @@ class _Streams:
     def __init__(self, gateway: Gateway, part: Part) -> None:
         self.part = part
         self._gateway = gateway
-        self._api: Api = "responses" if part.kind == "responses-stream" else "chat"
+        self._api = _APIS[part.kind]
+        self._judge = judge_messages_stream if self._api == "messages" else judge_stream
 
     async def start(self) -> None:
         """Nothing to do: the expected results of known-good streams are fixed."""
@@ -183,14 +198,14 @@ class _Streams:
         outcome.counts[
             f"{self.part.kind}{' control' if name else ''} buffered {buffered.status}, streamed {status}"
         ] += 1
-        return list(judge_stream(case, buffered, streamed))
+        return list(self._judge(case, buffered, streamed))
 
     async def reduced(self, index: int, rule: str) -> str:
         case = self._case(index)
 
         async def fails(reply: UpstreamReply) -> bool:
             smaller = _with_reply(case, reply)
-            return rule in judge_stream(smaller, *await self._send(smaller))
+            return rule in self._judge(smaller, *await self._send(smaller))
 
         if not await fails(case.replies[case.damaged]):
             return "alone, this case does not fail: its state is that of the cases before it"
@@ -206,18 +221,30 @@ class _Streams:
 
     def _case(self, index: int) -> streams.Case:
         name = streams.control_name(index, self._api)
-        return (
+        case = (
             streams.control(name, self._api) if name else streams.damaged_case(self.part.seed, index, self._api)
         )
+        if self._api != "messages":
+            return case
+        random = Random(f"message {self.part.seed} {index}")  # noqa: S311  # reproducible on purpose
+        if name or random.random() < 0.6:
+            return with_whole(case)
+        return damaged_message(streams.control(case.base, self._api), random)
 
     async def _send(self, case: streams.Case) -> Sequence[Observation]:
         """Sends the request buffered and streamed."""
-        choices: int = streams.streams_of(case.api)[case.base].body.get("n", 1)
+        choices: int = streams_of(case.api)[case.base].body.get("n", 1)
 
         def reply(_: bytes, number: int) -> UpstreamReply:
             return case.replies[min(number // choices, len(case.replies) - 1)]
 
-        return [await self._gateway.send(streams.request(case, stream), reply) for stream in (False, True)]
+        whole = case.whole
+        return [
+            await self._gateway.send(
+                streams.request(case, False), (lambda _, number: whole) if whole else reply
+            ),
+            await self._gateway.send(streams.request(case, True), reply),
+        ]
 
 
 def _outcome(streamed: Observation) -> str:
@@ -226,7 +253,7 @@ def _outcome(streamed: Observation) -> str:
         return str(streamed.status)
     last = streamed.body.removesuffix(b"\n\n").rpartition(b"\n\n")[2]
     complete = last == b"data: [DONE]" or last.startswith(
-        (b"event: response.completed", b"event: response.incomplete")
+        (b"event: response.completed", b"event: response.incomplete", b"event: message_stop")
     )
     return f"200 {'complete' if complete else 'failed'}"
 
@@ -234,7 +261,8 @@ def _outcome(streamed: Observation) -> str:
 def _with_reply(case: streams.Case, reply: UpstreamReply) -> streams.Case:
     replies = list(case.replies)
     replies[case.damaged] = reply
-    return replace(case, replies=tuple(replies))
+    smaller = replace(case, replies=tuple(replies))
+    return smaller if case.whole is None else with_whole(smaller)
 
 
 def _seconds_of_json(body: bytes) -> float:

@@ -1,51 +1,28 @@
-"""Upstream responses: known-good event streams, and damaged ones."""
+"""The cases of upstream event streams: known-good ones, and damaged ones."""
 
 import json
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from tests.campaign.bodies import MARK, Api, chat, function, tool, user
-from tests.campaign.damage import damage_bytes, damage_value, dumped, node, paths, some_value
-from tests.campaign.gateway import AUTHORIZED, EVENT_STREAM, HeaderPairs, Request, UpstreamReply
-from tests.campaign.other_apis import RESPONSES, flat_tool, respond
-from tests.helpers.recorded_answers import block, events, source, text, thinking
-from tests.helpers.recorded_answers import tool as tool_block
+from tests.campaign.bodies import CHAT, TEXT, Api
+from tests.campaign.damage import dumped
+from tests.campaign.gateway import AUTHORIZED, Request, UpstreamReply
+from tests.campaign.good_streams import Expected, streams_of
+from tests.campaign.other_apis import MESSAGES, RESPONSES
+from tests.campaign.stream_damage import FATAL, HARMLESS, LAST, Draft, damaged_reply, framed
 
 Json = Any
 _CONTROL_EVERY = 8
 _MODEL = "claude-sonnet-5-5"
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The expected completion: text, finish_reason, calls as name and arguments, reasoning, refusal and tokens."""
-
-    content: str
-    finish_reason: str
-    calls: tuple[tuple[str, str], ...] = ()
-    reasoning: str = ""
-    refusal: bool = False
-    tokens: tuple[int, int] = (10, 5)
-
-
-@dataclass(frozen=True)
-class GoodStream:
-    """A request, and the events of each upstream response: several if a turn is paused and resumed."""
-
-    body: Json
-    answers: tuple[tuple[Json, ...], ...]
-    expected: Expected
-    headers: HeaderPairs = ()
+_PATHS = {"responses": RESPONSES, "messages": MESSAGES}
 
 
 @dataclass(frozen=True)
 class Case:
     """`replies` are the upstream's, in order; the last one is repeated. `damaged` is the number of the damaged
-    one. `expected` is None if the damage may be fatal.
+    one. `expected` is None if the damage may be fatal. `whole` is the reply to a request without `stream`, if that
+    is another one.
     """
 
     base: str
@@ -54,113 +31,7 @@ class Case:
     expected: Expected | None
     damages: tuple[str, ...] = ()
     api: Api = "chat"
-
-
-def _plain(
-    *answers: list[Any], fields: Json | None = None, headers: HeaderPairs = (), **expected: Any
-) -> GoodStream:
-    return GoodStream(
-        chat(user(MARK), **(fields or {})), tuple(map(tuple, answers)), Expected(**expected), headers
-    )
-
-
-@cache
-def good_streams() -> dict[str, GoodStream]:
-    search = block(
-        "server_tool_use",
-        {"type": "input_json_delta", "partial_json": '{"query": "a"}'},
-        id="srvtoolu_1",
-        name="web_search",
-        input={},
-    )
-    found = [
-        {
-            "type": "web_search_result",
-            "url": "https://a.example",
-            "title": "A",
-            "encrypted_content": "x",
-            "page_age": None,
-        }
-    ]
-    results = block("web_search_tool_result", tool_use_id="srvtoolu_1", content=found)
-    tools: Json = {"tools": [tool(), tool("other")]}
-    custom: Json = {
-        "tools": [
-            {"type": "custom", "custom": {"name": "run", "description": MARK, "format": {"type": "text"}}}
-        ]
-    }
-    web: Json = {"web_search_options": {}}
-    blocks = ((b"x-claudexia-thinking-blocks", b"true"),)
-    call = tool_block("weather", '{"city": ', '"a"}')
-    second = tool_block("other", "{}", id_="toolu_1")
-    return {
-        "text": _plain(events(text("Hello", " there", f" {MARK}")), content=f"Hello there {MARK}", finish_reason="stop"),
-        "text blocks": _plain(events(text("One. "), text("Two.")), content="One. Two.", finish_reason="stop"),
-        "no text": _plain(events(text()), content="", finish_reason="stop"),
-        "thinking": _plain(
-            events(thinking("Let", " me", signature="c2ln"), text("Yes.")), headers=blocks,
-            fields={"reasoning_effort": "low"}, content="Yes.", reasoning="Let me", finish_reason="stop",
-        ),
-        "redacted": _plain(events(block("redacted_thinking", data="abc"), text("Yes.")), headers=blocks, content="Yes.", finish_reason="stop"),
-        "call": _plain(events(call, stop_reason="tool_use"), fields=tools, content="", calls=(("weather", '{"city": "a"}'),), finish_reason="tool_calls"),
-        "calls": _plain(
-            events(thinking("Hm", signature="c2ln"), text("I look."), call, second, stop_reason="tool_use"), fields=tools,
-            content="I look.", calls=(("weather", '{"city": "a"}'), ("other", "{}")), reasoning="Hm", finish_reason="tool_calls",
-        ),
-        "function": _plain(
-            events(call, stop_reason="tool_use"), fields={"functions": [function()]}, content="",
-            calls=(("weather", '{"city": "a"}'),), finish_reason="function_call",
-        ),
-        "custom": _plain(
-            events(tool_block("run", '{"input": "a', 'b"}'), stop_reason="tool_use"), fields=custom, content="",
-            calls=(("run", "ab"),), finish_reason="tool_calls",
-        ),
-        "citations": _plain(
-            events(text("See "), text("this", sources=[source("https://a.example"), source("https://b.example", None)])),
-            content="See this", finish_reason="stop",
-        ),
-        "web search": _plain(
-            events(text("I search."), search, results, text("Found", sources=[source("https://a.example")])), fields=web,
-            content="I search.Found", finish_reason="stop",
-        ),
-        "pause": _plain(
-            events(text("I search."), search, results, stop_reason="pause_turn"), events(text("Found")), fields=web,
-            content="I search.Found", finish_reason="stop", tokens=(20, 10),
-        ),
-        "refusal": _plain(events(text("No"), stop_reason="refusal"), content="No", refusal=True, finish_reason="content_filter"),
-        "length": _plain(events(text("Cut of"), stop_reason="max_tokens"), content="Cut of", finish_reason="length"),
-        "stop sequence": _plain(events(text("Up to"), stop_reason="stop_sequence"), fields={"stop": ["x"]}, content="Up to", finish_reason="stop"),
-        "json": _plain(
-            events(text("```json\n{", '"a": 1}\n```')), fields={"response_format": {"type": "json_object"}},
-            content='{"a": 1}', finish_reason="stop",
-        ),
-        "choices": _plain(events(text("Two")), fields={"n": 2}, content="Two", finish_reason="stop", tokens=(20, 10)),
-    }  # fmt: skip
-
-
-@cache
-def responses_streams() -> dict[str, GoodStream]:
-    """The good streams that a request of the Responses API can have."""
-    tools: Json = {"tools": [flat_tool(), flat_tool("other")]}
-    summary: Json = {"reasoning": {"effort": "low", "summary": "auto"}}
-    web: Json = {"tools": [{"type": "web_search"}], "include": ["web_search_call.action.sources"]}
-    requested: dict[str, Json] = {
-        "text": {}, "text blocks": {}, "no text": {"store": False}, "citations": {}, "refusal": {}, "length": {},
-        "thinking": {**summary, "include": ["reasoning.encrypted_content"]},
-        "redacted": {"include": ["reasoning.encrypted_content"]},
-        "call": tools, "calls": {**tools, **summary},
-        "custom": {"tools": [{"type": "custom", "name": "run", "description": MARK}]},
-        "web search": web, "pause": web,
-        "json": {"text": {"format": {"type": "json_object"}}},
-    }  # fmt: skip
-    return {
-        name: replace(good_streams()[name], body=respond(**fields), headers=())
-        for name, fields in requested.items()
-    }
-
-
-def streams_of(api: Api) -> dict[str, GoodStream]:
-    return responses_streams() if api == "responses" else good_streams()
+    whole: UpstreamReply | None = None
 
 
 def request(case: Case, stream: bool) -> Request:
@@ -169,305 +40,11 @@ def request(case: Case, stream: bool) -> Request:
     requested = {"model": _MODEL, **good.body}
     if stream:
         requested["stream"] = True
-    if case.api == "responses":
-        return Request(dumped(requested), RESPONSES)
+    if case.api in _PATHS:
+        return Request(dumped(requested), _PATHS[case.api])
     if stream:
         requested["stream_options"] = {"include_usage": True}
-    return Request(dumped(requested), headers=(*AUTHORIZED, *good.headers))
-
-
-def framed(event: Json) -> bytes:
-    """An event as Anthropic writes it; bytes as they are."""
-    if isinstance(event, bytes):
-        return event
-    kind = event.get("type") if isinstance(event, dict) else None
-    name = kind if isinstance(kind, str) and kind.isprintable() and kind.isascii() else "x"
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), dumped(event))
-
-
-# --- damages of events. A harmless one leaves the answer as it is. ---
-
-
-@dataclass
-class _Draft:
-    """An upstream response while it is damaged. `events` holds values and, for junk, bytes."""
-
-    events: list[Json]
-    status: int = 200
-    headers: HeaderPairs = EVENT_STREAM
-    breaks: bool = False
-    at_bytes: list[Callable[[bytes], bytes]] = field(default_factory=list)
-
-
-Damage = Callable[[_Draft, Random], None]
-
-
-def _at(draft: _Draft, random: Random) -> int:
-    return random.randrange(len(draft.events) or 1)
-
-
-def _values(draft: _Draft) -> list[Json]:
-    return [event for event in draft.events if isinstance(event, dict)]
-
-
-def _drop(draft: _Draft, random: Random) -> None:
-    at = _at(draft, random)
-    del draft.events[at : at + random.choice((1, 1, 1, 2, 3))]
-
-
-def _double(draft: _Draft, random: Random) -> None:
-    at = _at(draft, random)
-    draft.events[at:at] = draft.events[at : at + random.choice((1, 1, 2, 4))]
-
-
-def _swap(draft: _Draft, random: Random) -> None:
-    one, other = _at(draft, random), _at(draft, random)
-    if draft.events:
-        draft.events[one], draft.events[other] = draft.events[other], draft.events[one]
-
-
-def _end_early(draft: _Draft, random: Random) -> None:
-    del draft.events[_at(draft, random) :]
-    draft.breaks = random.random() < 0.5
-
-
-def _spoil_event(draft: _Draft, random: Random) -> None:
-    if values := _values(draft):
-        damage_value(random.choice(values), random)
-
-
-def _spoil_key(draft: _Draft, random: Random) -> None:
-    """A wrong value for, or no, key that matters."""
-    names = (
-        "index",
-        "type",
-        "delta",
-        "content_block",
-        "message",
-        "usage",
-        "id",
-        "name",
-        "text",
-        "partial_json",
-        "stop_reason",
-        "model",
-        "content",
-        "input",
-        "thinking",
-        "signature",
-        "citation",
-        "url",
-        "title",
-        "stop_details",
-        "input_tokens",
-        "output_tokens",
-        "output_tokens_details",
-    )
-    name = random.choice(names)
-    places = [(event, path) for event in _values(draft) for path in paths(event) if path[-1] == name]
-    if places:
-        event, path = random.choice(places)
-        parent = node(event, path[:-1])
-        if random.random() < 0.25:
-            del parent[name]
-        else:
-            parent[name] = some_value(random)
-
-
-def _wrong_index(draft: _Draft, random: Random) -> None:
-    if indexed := [event for event in _values(draft) if "index" in event]:
-        random.choice(indexed)["index"] = random.choice(
-            (-1, 0, 1, 2, 7, 10**30, 0.0, 1.5, "0", None, True, [], {})
-        )
-
-
-def _stop_reason(draft: _Draft, random: Random) -> None:
-    for event in _values(draft):
-        if event.get("type") == "message_delta" and isinstance(event.get("delta"), dict):
-            reasons: Sequence[Json] = (
-                "tool_use",
-                "pause_turn",
-                "refusal",
-                "end_turn",
-                "max_tokens",
-                "none_at_all",
-                None,
-                "",
-                1,
-                [],
-                {},
-                True,
-            )
-            event["delta"]["stop_reason"] = random.choice(reasons)
-
-
-def _usage(draft: _Draft, random: Random) -> None:
-    wrong: Sequence[Json] = (None, "7", -5, 1.5, True, [], {}, {"a": 1}, 10**40, some_value(random))
-    for event in _values(draft):
-        place = event.get("message") if event.get("type") == "message_start" else event
-        if isinstance(place, dict) and isinstance(place.get("usage"), dict) and random.random() < 0.6:
-            name = random.choice(
-                (
-                    "input_tokens",
-                    "output_tokens",
-                    "cache_read_input_tokens",
-                    "output_tokens_details",
-                    "cache_creation",
-                    "server_tool_use",
-                )
-            )
-            place["usage"][name] = deepcopy(random.choice(wrong))
-        elif isinstance(place, dict) and "usage" in place and random.random() < 0.2:
-            place["usage"] = deepcopy(random.choice(wrong))
-
-
-def _error_event(draft: _Draft, random: Random) -> None:
-    kinds: Sequence[Json] = (
-        "overloaded_error",
-        "api_error",
-        "invalid_request_error",
-        "rate_limit_error",
-        "new_error",
-        None,
-        7,
-        {},
-    )
-    error: Json = random.choice(
-        ({"type": random.choice(kinds), "message": MARK}, {"type": "api_error"}, None, "x", [], {"message": {}})
-    )
-    draft.events.insert(_at(draft, random), {"type": "error", "error": error})
-
-
-def _restart(draft: _Draft, random: Random) -> None:
-    draft.events.insert(_at(draft, random), json.loads(dumped(events(text("Again"))[0])))
-
-
-def _junk_event(draft: _Draft, random: Random) -> None:
-    junk: Sequence[Json] = (
-        b"data: {\n\n", b"data: 7\n\n", b"data: [1]\n\n", b"data: null\n\n", b"data: {}\n\n", b'data: {"type": 7}\n\n', b'data: {"type": null}\n\n',
-        b'data: "message_stop"\n\n', b"data: [DONE]\n\n", b"data:\n\n", b"\xff\xfe\n\n", b"<html>\n\n", b"data: " + b"[" * 5000 + b"\n\n",
-        b"data: " + b'{"a":' * 900 + b"1" + b"}" * 900 + b"\n\n", b"data: NaN\n\n", b'data: {"type": {"a": 1}}\n\n', b'data: {"type": []}\n\n',
-        {"type": "content_block_delta"}, {"type": "content_block_start"}, {"type": "message_delta"}, {"type": "message_start"},
-        {"type": "content_block_start", "index": 9, "content_block": {"type": "tool_use"}}, {"type": "message_stop"},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": "x"}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": 7}},
-        {"type": "content_block_delta", "index": 0, "delta": None}, {"type": "content_block_start", "index": 0, "content_block": None},
-    )  # fmt: skip
-    draft.events.insert(_at(draft, random), random.choice(junk))
-
-
-def _bytes(draft: _Draft, random: Random) -> None:
-    seed = random.random()
-    draft.at_bytes.append(lambda data: damage_bytes(data, Random(seed)))  # noqa: S311  # reproducible on purpose
-
-
-def _carriage_returns(draft: _Draft, random: Random) -> None:
-    """Allowed but not used by servers; the end of the last line is ambiguous until more data arrives."""
-    draft.at_bytes.append(lambda data: data.replace(b"\n", b"\r"))
-
-
-def _no_event_stream(draft: _Draft, random: Random) -> None:
-    page = b"<!doctype html><html><body>" + MARK.encode() + b"</body></html>"
-    error = dumped({"type": "error", "error": {"type": "api_error", "message": MARK}})
-    odd = dumped(
-        {
-            "error": random.choice(
-                (None, "x", [], {"type": [], "message": {}}, {"type": "api_error", "message": "a" * 9000})
-            )
-        }
-    )
-    draft.status = random.choice(
-        (
-            200,
-            204,
-            201,
-            206,
-            301,
-            302,
-            304,
-            307,
-            400,
-            401,
-            403,
-            404,
-            408,
-            413,
-            418,
-            429,
-            500,
-            502,
-            503,
-            529,
-            599,
-        )
-    )
-    draft.events = [
-        random.choice(
-            (page, error, odd, b"", b"\x1f\x8b\x08", b"[]", b"null", b"7", b"[" * 5000, b"\xff", page * 400)
-        )
-    ]
-    if random.random() < 0.3:
-        draft.events = list(map(framed, events(text("Hello"))))
-    kind = random.choice((b"text/html", b"application/json", b"", b"\xff"))
-    draft.headers = ((b"content-type", kind), (b"location", b"https://a.example/"), (b"request-id", b"req_x"))
-
-
-def _headers(draft: _Draft, random: Random) -> None:
-    odd = (
-        (b"request-id", b"r" * 70_000), (b"request-id", b"\xff\xfe"), (b"request-id", b""), (b"request-id", MARK.encode() + b" x"),
-        (b"anthropic-ratelimit-requests-limit", b"9" * 9000), (b"anthropic-ratelimit-tokens-reset", b"no time"),
-        (b"anthropic-ratelimit-tokens-reset", b"9999-12-31T23:59:59Z"), (b"anthropic-ratelimit-requests-reset", b"0001-01-01T00:00:00+14:00"),
-        (b"anthropic-ratelimit-requests-remaining", b"\x80"), (b"retry-after", b"nan"), (b"retry-after", b"1e999"), (b"retry-after", b"x" * 9000),
-        (b"transfer-encoding", b"x"), (b"content-length", b"5"), (b"set-cookie", b"a=b"),
-    )  # fmt: skip
-    draft.headers = (*draft.headers, *random.sample(odd, random.choice((1, 1, 2, 4))))
-
-
-def _encoding(draft: _Draft, random: Random) -> None:
-    draft.headers = (
-        *draft.headers,
-        (b"content-encoding", random.choice((b"gzip", b"deflate", b"br", b"zstd", b"x"))),
-    )
-
-
-_FATAL: tuple[Damage, ...] = (
-    _drop, _drop, _drop, _double, _swap, _end_early, _spoil_event, _spoil_event, _spoil_key, _spoil_key, _spoil_key, _wrong_index,
-    _stop_reason, _usage, _error_event, _restart, _junk_event, _bytes, _no_event_stream, _encoding, _carriage_returns,
-)  # fmt: skip
-
-
-def _pings(draft: _Draft, random: Random) -> None:
-    draft.events.insert(_at(draft, random), {"type": "ping"})
-
-
-def _unknown(draft: _Draft, random: Random) -> None:
-    new: Sequence[Json] = (
-        {"type": "a_new_event", "index": 0, "delta": {"type": "text_delta", "text": "x"}}, {"type": "a_new_event"}, b": comment\n\n",
-        b"event: x\nid: 1\nretry: 5\n\n", b"data\n\n", {"type": "content_block_delta", "index": 0, "delta": {"type": "a_new_delta"}},
-    )  # fmt: skip
-    if len(draft.events) > 2:
-        draft.events.insert(2, random.choice(new))  # after the first block has begun
-
-
-def _extra(draft: _Draft, random: Random) -> None:
-    extra = (b"data: {\n\n", b"junk", {"type": "message_stop"}, {"type": "error", "error": {"type": "api_error", "message": "x"}}, {"type": "ping"}, b"\n" * 100, events(text("a"))[1])  # fmt: skip
-    draft.events.append(random.choice(extra))
-
-
-def _line_endings(draft: _Draft, random: Random) -> None:
-    draft.at_bytes.append(lambda data: data.replace(b"\n", b"\r\n"))
-
-
-def _more_keys(draft: _Draft, random: Random) -> None:
-    for event in _values(draft):
-        event["a_new_key"] = random.choice((None, True, -7, 1.5, "x", [1], {"type": "text"}))
-
-
-def _break_after(draft: _Draft, random: Random) -> None:
-    draft.breaks = True
-
-
-_HARMLESS: tuple[Damage, ...] = (_pings, _unknown, _extra, _line_endings, _more_keys, _headers, _break_after)
+    return Request(dumped(requested), TEXT if case.api == "text" else CHAT, (*AUTHORIZED, *good.headers))
 
 
 def control_name(index: int, api: Api = "chat") -> str | None:
@@ -487,15 +64,15 @@ def damaged_case(seed: int, index: int, api: Api = "chat") -> Case:
     name = random.choice(list(streams_of(api)))
     good, case = streams_of(api)[name], control(name, api)
     damaged = random.randrange(len(good.answers))
-    draft = _Draft(json.loads(dumped(list(good.answers[damaged]))))
+    draft = Draft(json.loads(dumped(list(good.answers[damaged]))))
     harmless = random.random() < 0.15
-    chosen = [random.choice(_HARMLESS if harmless else _FATAL) for _ in range(random.choice((1, 1, 1, 2, 3)))]
+    chosen = [random.choice(HARMLESS if harmless else FATAL) for _ in range(random.choice((1, 1, 1, 2, 3)))]
     if not harmless and random.random() < 0.1:
-        chosen.append(random.choice(_HARMLESS))
-    for each in sorted(chosen, key=lambda damage: damage in (_extra, _break_after)):
+        chosen.append(random.choice(HARMLESS))
+    for each in sorted(chosen, key=lambda damage: damage in LAST):
         each(draft, random)
     replies = list(case.replies)
-    replies[damaged] = _reply(draft, random)
+    replies[damaged] = damaged_reply(draft, random)
     expected = case.expected if harmless else None
     return replace(
         case,
@@ -504,21 +81,3 @@ def damaged_case(seed: int, index: int, api: Api = "chat") -> Case:
         expected=expected,
         damages=tuple(each.__name__[1:] for each in chosen),
     )
-
-
-def _reply(draft: _Draft, random: Random) -> UpstreamReply:
-    data = b"".join(map(framed, draft.events))
-    for damage in draft.at_bytes:
-        data = damage(data)
-    return UpstreamReply(split(data, random), draft.status, draft.headers, draft.breaks)
-
-
-def split(data: bytes, random: Random) -> tuple[bytes, ...]:
-    """In one piece, by event, or at any byte."""
-    how = random.random()
-    if how < 0.3:
-        return (data,)
-    if how < 0.6:
-        return tuple(part for part in data.replace(b"\n\n", b"\n\n\0").split(b"\0") if part)
-    endings = sorted(random.sample(range(len(data) + 1), min(len(data), random.choice((1, 3, 20)))))
-    return tuple(data[start:end] for start, end in zip([0, *endings], [*endings, len(data)], strict=True))

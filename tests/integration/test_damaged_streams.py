@@ -7,7 +7,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.helpers.serving import KEY, Reply, Upstream, gateway, sse, start, text_events, tool_events
+from tests.helpers.serving import (
+    KEY,
+    Reply,
+    Upstream,
+    gateway,
+    message_body,
+    sse,
+    start,
+    text_events,
+    tool_events,
+)
 from tests.helpers.waiting import PATIENCE
 
 Event = dict[str, Any]
@@ -49,7 +59,7 @@ def with_new_delta(index: object) -> list[Event]:
     return [*TEXT[:3], {**TEXT[3], "index": index, "delta": {"type": "new_delta"}}, *TEXT[3:]]
 
 
-LATE = [
+LATE: list[tuple[str, list[Any]]] = [
     ("the start of the text block is lost", without_type(TEXT, "content_block_start")),
     ("the start of the tool call is lost", without_type(CALL, "content_block_start")),
     ("the tool call is lost", [event for event in CALL if "content_block" not in event["type"]]),
@@ -86,6 +96,12 @@ LATE = [
     ("the citation is text", with_delta({"type": "citations_delta", "citation": "page 7"})),
     ("a web search citation without a URL", with_delta({"type": "citations_delta", "citation": {"type": "web_search_result_location"}})),
     ("a delta after the end of its block", [*TEXT[:5], TEXT[5], TEXT[3], *TEXT[6:]]),
+    ("the first block has the second index", [{**event, "index": 1} if "index" in event else event for event in TEXT]),
+    ("a block is lost", [*TEXT[:-2], *({**event, "index": 2} for event in TEXT if "index" in event), *TEXT[-2:]]),
+    ("the tool input is another JSON value", with_values(CALL, "content_block_delta", delta={"type": "input_json_delta", "partial_json": "[7]"})),
+    ("redacted thinking without data", with_values(TEXT[:2] + TEXT[5:], "content_block_start", content_block={"type": "redacted_thinking"})),
+    ("an event is null", [*TEXT[:3], b"event: content_block_delta\ndata: null\n\n", *TEXT[3:]]),
+    ("an event has no type", [*TEXT[:3], b'event: content_block_delta\ndata: {"index": 0}\n\n', *TEXT[3:]]),
     ("two blocks with one index", [*TEXT[:6], *TEXT[1:2], *TEXT[6:]]),
     ("a stop_reason's details are text", with_values(TEXT, "message_delta", delta={"stop_reason": "refusal", "stop_details": "no"})),
     ("the event's type is a number", [*TEXT[:3], {"type": 7}, *TEXT[3:]]),
@@ -98,6 +114,7 @@ EARLY = [
     ("the message is text", [{"type": "message_start", "message": "Hello"}, *TEXT[1:]]),
     ("the message's content is text", [{"type": "message_start", "message": {**start(), "content": "Hello"}}, *TEXT[1:]]),
     ("a block of the message's content is null", [{"type": "message_start", "message": {**start(), "content": [None]}}, *TEXT[1:]]),
+    ("the message's content is null", [{"type": "message_start", "message": {**start(), "content": None}}, *TEXT[1:]]),
     ("the message's id is a number", [{"type": "message_start", "message": {**start(), "id": 7}}, *TEXT[1:]]),
     ("the message's model is null", [{"type": "message_start", "message": {**start(), "model": None}}, *TEXT[1:]]),
     ("no events but a ping", [{"type": "ping"}]),
@@ -117,34 +134,61 @@ def client(upstream: Upstream) -> Iterator[httpx.Client]:
         yield client
 
 
-def send_request(client: httpx.Client, upstream: Upstream, reply: Reply, *, stream: bool) -> httpx.Response:
+FLAT_TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
+NATIVE_TOOLS = [{"name": "weather", "input_schema": {"type": "object"}}]
+# Path and body of each API that answers from a stream of events: the Messages API only streamed.
+DOORS: dict[str, tuple[str, Event]] = {
+    "chat": ("/chat/completions", {**BODY, "tools": TOOLS}),
+    "choices": ("/chat/completions", {**BODY, "tools": TOOLS, "n": 2}),
+    "text": ("/completions", {"model": BODY["model"], "prompt": "Hello"}),
+    "responses": ("/responses", {"model": BODY["model"], "input": "Hello", "tools": FLAT_TOOLS}),
+    "messages": ("/messages", {**BODY, "max_tokens": 50, "tools": NATIVE_TOOLS}),
+}
+SENT = [(door, stream) for door in DOORS for stream in (False, True) if stream or door != "messages"]
+SENT_IDS = [f"{door}-{'streamed' if stream else 'buffered'}" for door, stream in SENT]
+
+
+def send_request(
+    client: httpx.Client, upstream: Upstream, reply: Reply, *, stream: bool, door: str = "chat"
+) -> httpx.Response:
     upstream.replies.clear()
     upstream.replies.append(reply)
-    return client.post("/chat/completions", json={**BODY, "tools": TOOLS, "stream": stream})
+    path, body = DOORS[door]
+    return client.post(path, json={**body, "stream": stream})
 
 
-def assert_is_error(response: httpx.Response, *, stream: bool) -> None:
-    """A 502 before the response has begun, otherwise an error frame at the end, without [DONE]."""
+def assert_is_error(response: httpx.Response, *, stream: bool, door: str = "chat") -> None:
+    """A 502 before the response has begun, otherwise an error frame at the end, without a sign of completeness."""
     if response.status_code == 200:
         assert stream
-        last = response.text.rstrip().rpartition("data: ")[2]
-        error = json.loads(last)["error"]
-        assert "[DONE]" not in response.text
-        assert '"finish_reason":"' not in response.text
+        last = json.loads(response.text.rstrip().rpartition("data: ")[2])
+        error = last["response"]["error"] if door == "responses" else last["error"]
+        for end in (
+            "[DONE]",
+            '"finish_reason":"',
+            "response.completed",
+            "response.incomplete",
+            "event: message_stop",
+        ):
+            assert end not in response.text
     else:
         assert response.status_code == 502
         error = response.json()["error"]
-    assert error["type"] == "server_error"
+    assert error.get("type", error.get("code")) in ("server_error", "api_error")
     assert "upstream" in error["message"].lower()
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+# tests/campaign sends damaged streams to the others, too.
+@pytest.mark.parametrize(
+    ("door", "stream"), [(door, stream) for door, stream in SENT if door not in ("choices", "text")]
+)
 @pytest.mark.parametrize(("name", "events"), LATE + EARLY, ids=[name for name, _ in LATE + EARLY])
 def test_damaged_stream_is_an_upstream_error(
-    client: httpx.Client, upstream: Upstream, name: str, events: list[Event], stream: bool
+    client: httpx.Client, upstream: Upstream, name: str, events: list[Any], door: str, stream: bool
 ) -> None:
-    response = send_request(client, upstream, Reply([sse(*events)]), stream=stream)
-    assert_is_error(response, stream=stream)
+    frames = b"".join(event if isinstance(event, bytes) else sse(event) for event in events)
+    response = send_request(client, upstream, Reply([frames]), stream=stream, door=door)
+    assert_is_error(response, stream=stream, door=door)
     if (name, events) in EARLY:
         assert response.status_code == 502
 
@@ -187,22 +231,27 @@ ANSWERS: list[tuple[str, Reply]] = [
     ("302 with a page", Reply([b"<html>moved</html>"], 302, {"content-type": "text/html"})),
     ("304", Reply(status=304)),
     ("an HTML page", Reply([b"<!doctype html><p>Hello</p>"], 200, {"content-type": "text/html"})),
+    ("JSON that is a message", Reply([message_body()], 200, {"content-type": "application/json"})),
     ("JSON that is no message", Reply([b'{"ok": true}'], 200, {"content-type": "application/json"})),
     ("nothing", Reply()),
     ("bytes that are not UTF-8", Reply([b"data: \xff\xfe\n\n"])),
+    (
+        "compressed bytes that are damaged",
+        Reply([b"\x1f\x8b\x08\x00damage"], 200, {"content-encoding": "gzip"}),
+    ),
     ("data that is not JSON", Reply([b"data: {not json}\n\n"])),
     ("data that is a list", Reply([b'data: ["message_start"]\n\n'])),
 ]
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+@pytest.mark.parametrize(("door", "stream"), SENT, ids=SENT_IDS)
 @pytest.mark.parametrize("reply", [row[1] for row in ANSWERS], ids=[row[0] for row in ANSWERS])
 def test_answer_that_is_no_event_stream_is_a_502(
-    client: httpx.Client, upstream: Upstream, reply: Reply, stream: bool
+    client: httpx.Client, upstream: Upstream, reply: Reply, door: str, stream: bool
 ) -> None:
-    response = send_request(client, upstream, reply, stream=stream)
+    response = send_request(client, upstream, reply, stream=stream, door=door)
     assert response.status_code == 502
-    assert response.json()["error"]["type"] == "server_error"
+    assert response.json()["error"]["type"] == ("api_error" if door == "messages" else "server_error")
 
 
 VALID: list[tuple[str, Callable[[], list[Event]], str]] = [

@@ -36,6 +36,7 @@ BODY: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Hi"}],
 }
 WHOLE = Reply([message_body()], headers=WHOLE_JSON)
+COUNTED = Reply([b'{"input_tokens": 9}'], headers=WHOLE_JSON)
 STREAM = Reply([sse(*text_events())])
 
 
@@ -141,7 +142,7 @@ SPELLINGS = [
 @pytest.mark.parametrize(("name", "model"), SPELLINGS)
 @pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
 def test_the_body_is_sent_as_it_came_but_for_the_model(name: str, model: str, path: str) -> None:
-    upstream = Upstream(WHOLE)
+    upstream = Upstream(WHOLE if path == "/messages" else COUNTED)
     with gateway(upstream, model_aliases={"fast": "claude-haiku-4-5"}) as url:
         assert post(url, ODD % json.dumps(name).encode(), path).status_code == 200
     assert upstream.contents == [ODD % json.dumps(model).encode()]
@@ -200,8 +201,9 @@ RECEIVED = {
 )
 def test_the_headers_and_the_bytes_that_reach_the_client(reply: Reply) -> None:
     private = {"anthropic-organization-id": "org", "set-cookie": "a=b", "x-other": "c"}
+    stream = "json" not in reply.headers.get("content-type", "")
     with gateway(Upstream(replace(reply, headers={**reply.headers, **private}))) as url:
-        response = post(url, json.dumps({**BODY, "stream": True}).encode())
+        response = post(url, json.dumps({**BODY, "stream": stream}).encode())
     assert response.status_code == reply.status
     assert response.content == reply.pieces[0]
     assert {name: response.headers[name] for name in RECEIVED} == RECEIVED
@@ -284,9 +286,9 @@ def test_pings_pass_unchanged_and_silence_is_filled_with_more() -> None:
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
 @pytest.mark.parametrize("step", [1, 7, 10_000])
 def test_the_bytes_of_a_stream_are_the_upstreams(ending: bytes, step: int) -> None:
-    frames = (sse(*text_events()) + b": comment\n\n" + sse({"type": "new_event", "data": [1]})).replace(
-        b"\n", ending
-    )
+    events = text_events()
+    novelties = b": comment\n\n" + sse({"type": "new_event", "data": [1]})
+    frames = (sse(*events[:-1]) + novelties + sse(events[-1])).replace(b"\n", ending)
     pieces = [frames[start : start + step] for start in range(0, len(frames), step)]
     with gateway(Upstream(Reply(pieces))) as url:
         response = post(url, json.dumps({**BODY, "stream": True}).encode())
@@ -361,8 +363,7 @@ def test_a_key_is_held_to_its_models_and_its_largest_answer() -> None:
 
 
 def test_counting_tokens_counts_as_a_request() -> None:
-    upstream = Upstream(Reply([b'{"input_tokens": 9}'], headers=WHOLE_JSON))
-    with deployment(upstream) as deployed:
+    with deployment(Upstream(COUNTED)) as deployed:
         headers = {"x-api-key": deployed.key(limits=Limits(requests_per_minute=2))}
         url = f"{deployed.url}/messages/count_tokens"
         replies = [httpx.post(url, json=BODY, headers=headers, timeout=PATIENCE) for _ in range(3)]
@@ -418,25 +419,161 @@ def test_claude_codes_probe_and_unknown_addresses() -> None:
         assert chat.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
-DAMAGED: list[Any] = [
-    pytest.param({"type": "content_block_delta", "index": 0, "delta": None}, id="a delta of nothing"),
-    pytest.param({"type": "content_block_delta", "index": 9, "delta": {"type": "text_delta", "text": 7}}, id="a number for text"),
-    pytest.param({"type": "content_block_start"}, id="no block"),
-    pytest.param({"type": 7}, id="a number for a type"),
-    pytest.param({"type": "novel_event", "data": [1]}, id="an unknown event"),
-]  # fmt: skip
+NEW_CALL = [
+    text_events()[0],
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "novel_tool_use", "id": "call_1"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "novel_delta", "text": 7}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+]
+NOVEL: list[Any] = [
+    pytest.param([{"type": "novel_event", "data": [1]}, *text_events()], id="an event first"),
+    pytest.param(
+        [*text_events()[:4], {"type": "novel_event", "index": "x"}, *text_events()[4:]], id="an event"
+    ),
+    pytest.param(NEW_CALL, id="a block that is a call"),
+    pytest.param([*text_events(), {"type": "novel_event"}], id="an event after the end"),
+]
 
 
-@pytest.mark.parametrize("event", DAMAGED)
-@pytest.mark.parametrize("place", [0, 3])
-def test_what_the_gateway_cannot_read_is_relayed(event: dict[str, Any], place: int) -> None:
+@pytest.mark.parametrize("events", NOVEL)
+def test_what_a_newer_api_sends_is_relayed(events: list[dict[str, Any]]) -> None:
     """With limits, which read every event."""
-    events = text_events()
-    frames = sse(*events[:place], event, *events[place:])
-    with deployment(Upstream(Reply([frames]))) as deployed:
+    with deployment(Upstream(Reply([sse(*events)]))) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10**7))
         response = post(
             deployed.url, json.dumps({**BODY, "stream": True}).encode(), authorization=f"Bearer {secret}"
         )
-        assert response.content == frames
+        assert response.content == sse(*events)
         assert deployed.ledger_counts() == (1, 0, 7, 2)
+
+
+DELTA: dict[str, Any] = text_events()[3]
+DAMAGED: list[Any] = [
+    pytest.param(sse({**DELTA, "delta": None}), id="a delta of nothing"),
+    pytest.param(sse({**DELTA, "index": 9}), id="a delta of no block"),
+    pytest.param(sse({"type": "content_block_start"}), id="no block"),
+    pytest.param(sse({"type": 7}), id="a number for a type"),
+    pytest.param(sse(DELTA).replace(b"event: content_block_delta\n", b""), id="an event without a name"),
+    pytest.param(sse(DELTA).replace(b"event: content_", b"event: x_content_"), id="an event with another name"),
+    pytest.param(sse(DELTA).replace(b'"type": "content_block_delta", ', b""), id="an event without a type"),
+    pytest.param(b"event: content_block_delta\ndata: null\n\n", id="null for an event"),
+    pytest.param(b"event: content_block_delta\ndata: {nonsense\n\n", id="no JSON"),
+    pytest.param(b'event: content_block_delta\ndata: {"type":"content_block_delta","index":NaN}\n\n', id="NaN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces", [1, 3], ids=["in one piece", "in pieces"])
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_an_error_event_is_in_the_place_of_a_damaged_one(damage: bytes, ending: bytes, pieces: int) -> None:
+    parts = [part.replace(b"\n", ending) for part in (sse(*text_events()[:4]), damage, sse(*text_events()[4:]))]
+    reply = Reply([b"".join(parts)] if pieces == 1 else [each for part in parts for each in (part, 1)])
+    with gateway(Upstream(reply)) as url:
+        response = post(url, json.dumps({**BODY, "stream": True}).encode())
+    assert response.content.startswith(parts[0] + b"event: error\n")
+    last = response.content.removeprefix(parts[0])
+    assert last.count(b"event: ") == 1
+    assert json.loads(last.partition(b"data: ")[2])["error"]["type"] == "api_error"
+
+
+AFTER_THE_END: list[Any] = [
+    pytest.param(sse(*text_events("Another answer")), id="another message"),
+    pytest.param(sse(json.loads(error_body("overloaded_error", "x"))), id="an error"),
+    pytest.param(sse({"type": "ping"})[:-1], id="half an event"),
+    pytest.param(b"event: message_delta\ndata: {nonsense\n\n", id="no JSON"),
+    pytest.param(b"junk", id="junk"),
+]
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("extra", AFTER_THE_END)
+def test_nothing_known_follows_a_complete_message(extra: bytes, pieces: int) -> None:
+    frames = sse(*text_events())
+    reply = Reply([frames + extra] if pieces == 1 else [frames, 1, extra])
+    with gateway(Upstream(reply)) as url:
+        response = post(url, json.dumps({**BODY, "stream": True}).encode())
+    assert response.content == frames
+
+
+CALL = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+WHOLE_DAMAGE: list[tuple[str, dict[str, Any]]] = [
+    ("no stop_reason", {"stop_reason": None}),
+    ("a number for a stop_reason", {"stop_reason": 7}),
+    ("a call that is missing", {"stop_reason": "tool_use"}),
+    ("no content", {"content": None}),
+    ("text for content", {"content": "Hello"}),
+    ("a block of null", {"content": [None]}),
+    ("a block without a type", {"content": [{"text": "Hello"}]}),
+    ("a text block without text", {"content": [{"type": "text"}]}),
+    ("thinking without text", {"content": [{"type": "thinking", "signature": "x"}]}),
+    ("a call without an id", {"content": [{**CALL, "id": None}]}),
+    ("a call with a number for a name", {"content": [{**CALL, "name": 7}]}),
+    ("a call with text for its input", {"content": [{**CALL, "input": "Paris"}]}),
+    ("a call without input", {"content": [{key: value for key, value in CALL.items() if key != "input"}]}),
+    ("a number for an id", {"id": 7}),
+    ("no model", {"model": None}),
+    ("NaN", {"a_new_field": float("nan")}),
+    ("a citation that is text", {"content": [{"type": "text", "text": "a", "citations": ["page 7"]}]}),
+]  # fmt: skip
+WHOLE_BODIES = {
+    **{name: json.dumps({**json.loads(message_body()), **change}).encode() for name, change in WHOLE_DAMAGE},
+    "an error with status 200": error_body("overloaded_error", "x"),
+    "an object": b'{"ok": true}',
+    "a list": b"[]",
+    "null": b"null",
+    "nothing": b"",
+    "half a message": message_body()[:-40],
+    "two messages": message_body() * 2,
+    "events": sse(*text_events()),
+    "an HTML page": b"<!doctype html><p>Hello</p>",
+}
+
+
+@pytest.mark.parametrize("path", ["/messages", "/messages/count_tokens"])
+@pytest.mark.parametrize("body", WHOLE_BODIES.values(), ids=WHOLE_BODIES)
+def test_a_damaged_whole_answer_is_a_502(body: bytes, path: str) -> None:
+    with gateway(Upstream(Reply([body], headers=WHOLE_JSON))) as url:
+        response = post(url, json.dumps(BODY).encode(), path)
+    assert (response.status_code, response.json()["error"]["type"]) == (502, "api_error")
+
+
+@pytest.mark.parametrize("count", [b"null", b'"9"', b"-1", b"1.5", b"true", b"[9]"])
+def test_a_damaged_token_count_is_a_502(count: bytes) -> None:
+    with gateway(Upstream(Reply([b'{"input_tokens": %b}' % count], headers=WHOLE_JSON))) as url:
+        response = post(url, json.dumps(BODY).encode(), "/messages/count_tokens")
+    assert (response.status_code, response.json()["error"]["type"]) == (502, "api_error")
+
+
+WHOLE_NOVELTIES: list[dict[str, Any]] = [
+    {"a_new_field": {"a": 1}},
+    {"content": [{"type": "novel_block", "input": "x"}], "stop_reason": "novel_reason"},
+    {"content": [{"type": "novel_tool_use", "id": 7}], "stop_reason": "tool_use"},
+    {"content": []},
+]
+
+
+@pytest.mark.parametrize("change", WHOLE_NOVELTIES)
+def test_what_a_newer_api_answers_is_relayed(change: dict[str, Any]) -> None:
+    body = json.dumps({**json.loads(message_body()), **change}).encode()
+    with gateway(Upstream(Reply([body], headers=WHOLE_JSON))) as url:
+        response = post(url, json.dumps(BODY).encode())
+    assert (response.status_code, response.content) == (200, body)
+
+
+@pytest.mark.parametrize("usage", [{}, {"usage": {"output_tokens": "many"}}, {"usage": {"output_tokens": -1}}])
+def test_the_tokens_of_a_whole_message_without_a_count_are_estimated(usage: dict[str, Any]) -> None:
+    message = {key: value for key, value in json.loads(message_body("a" * 400)).items() if key != "usage"}
+    with deployment(Upstream(Reply([json.dumps(message | usage).encode()], headers=WHOLE_JSON))) as deployed:
+        assert post(
+            deployed.url, json.dumps(BODY).encode(), authorization=f"Bearer {deployed.key()}"
+        ).is_success
+        assert deployed.ledger_counts() == (1, 0, 0, 100)
+
+
+def test_a_stream_that_was_asked_for_is_no_whole_message() -> None:
+    """Anthropic's SDKs would read no event in it, and end without an error."""
+    with gateway(Upstream(WHOLE)) as url:
+        response = post(url, json.dumps({**BODY, "stream": True}).encode())
+    assert (response.status_code, response.json()["error"]["type"]) == (502, "api_error")

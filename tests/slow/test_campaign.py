@@ -14,6 +14,7 @@ from tests.campaign.judge import body_reply, judge_body, judge_stream, names_par
 from tests.campaign.protocol import contradiction
 from tests.campaign.reduce import Budget, reduce_request
 from tests.campaign.run import Kind, Part, run_part
+from tests.campaign.stream_damage import framed
 from tests.helpers.recorded_answers import events, text
 
 KINDS: dict[Kind, int] = {
@@ -22,6 +23,8 @@ KINDS: dict[Kind, int] = {
     "responses-body": 2000,
     "responses-stream": 2000,
     "messages-body": 1000,
+    "messages-stream": 1000,
+    "text-stream": 1000,
 }
 PARTS = [
     Part(kind, seed=1, first=first, last=first + 1000)
@@ -111,7 +114,7 @@ TEXT: list[Any] = list(events(text("Hello")))
     ],
 )  # fmt: skip
 def test_protocol_violations(parts: list[Any], reason: str | None) -> None:
-    assert contradiction(UpstreamReply(tuple(map(streams.framed, parts)))) == reason
+    assert contradiction(UpstreamReply(tuple(map(framed, parts)))) == reason
 
 
 def test_a_truncated_response_that_looks_like_success_is_found() -> None:

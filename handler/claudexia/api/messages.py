@@ -228,7 +228,8 @@ async def _relay(host: HostClient, request: _ModelRequest, context: _Context) ->
     """The answer of `host`, which has started. Raises APIError."""
     usage = context.usage
     response = await host.send(request.raw, context.record.failed_upstreams)
-    relay = Relay(response, usage.on_events if usage.limited else None)
+    on_events = usage.on_events if usage.limited else None
+    relay = Relay(response, on_events, counts_tokens=request.raw.path == COUNT_TOKENS)
     try:
         await relay.start()
     except BaseException:

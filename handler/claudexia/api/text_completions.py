@@ -83,14 +83,18 @@ class TextCompletions:
 class TextCompletionEncoder(ChatCompletionEncoder):
     """Encodes one streamed response as TextCompletionChunks, which are a subset of the chat's chunks."""
 
-    @staticmethod
-    def _frame(chunk: ChatCompletionChunk) -> bytes:
-        text_chunk = to_text_chunk(chunk)
+    def __init__(self, messages: Sequence[Message], context: ResponseContext) -> None:
+        super().__init__(messages, context)
+        self._with_text: set[int] = set()
+        self._frame = self._text_frame
+
+    def _text_frame(self, chunk: ChatCompletionChunk) -> bytes:
+        text_chunk = to_text_chunk(chunk, self._with_text)
         return encode(text_chunk) if text_chunk else b""
 
     @staticmethod
     def _empty_frame(chunk: ChatCompletionChunk) -> bytes:
-        return encode(to_text_chunk(chunk, keep_empty=True))
+        return encode(to_text_chunk(chunk, set(), keep_empty=True))
 
 
 def rejected_fields() -> Sequence[str]:
@@ -123,7 +127,7 @@ def to_chat_body(body: bytes) -> bytes:
 
 
 def to_text_completion(completion: ChatCompletion) -> TextCompletion:
-    """A refusal, for which this API has no field, becomes the text."""
+    """A refusal, for which this API has no field, becomes the text where there is none."""
     return {
         "id": _text_id(completion["id"]),
         "object": "text_completion",
@@ -141,15 +145,20 @@ def to_text_completion(completion: ChatCompletion) -> TextCompletion:
     }
 
 
-def to_text_chunk(chunk: ChatCompletionChunk, *, keep_empty: bool = False) -> TextCompletionChunk | None:
+def to_text_chunk(
+    chunk: ChatCompletionChunk, with_text: set[int], *, keep_empty: bool = False
+) -> TextCompletionChunk | None:
     """None if nothing of the chunk has a place in a text completion, as for the role alone.
 
-    With `keep_empty`, such a chunk has an empty text.
+    `with_text` are the indices of the choices that have text, to which those of this chunk are added. A refusal
+    becomes the text of the others. With `keep_empty`, such a chunk has an empty text.
     """
     choices: list[TextChoice] = []
     for choice in chunk["choices"]:
         delta, reason = choice["delta"], choice["finish_reason"]
-        text = delta.get("content") or delta.get("refusal") or ""
+        text = delta.get("content") or ("" if choice["index"] in with_text else delta.get("refusal") or "")
+        if text:
+            with_text.add(choice["index"])
         if text or reason or keep_empty:
             choices.append(_text_choice(text, choice["index"], reason))
     if not choices and not chunk.get("usage"):

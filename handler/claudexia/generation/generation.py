@@ -20,7 +20,7 @@ from claudexia.translate.request.prompt_cache import estimate_tokens
 from claudexia.translate.request.thinking import MIN_BUDGET
 from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator
-from claudexia.translate.response.event_shape import malformed, valid_usage
+from claudexia.translate.response.event_shape import SHAPE_ERRORS, malformed, valid_usage
 from claudexia.translate.response.forced_call import CallEvents
 from claudexia.translate.response.usage import add_usage
 from claudexia.translate.types.anthropic import (
@@ -191,12 +191,7 @@ class Generation:
                 if event["type"] == "message_stop":  # what follows is not part of the message
                     self._stopped = True
                     break
-        except (
-            KeyError,
-            TypeError,
-            AttributeError,
-            ValueError,
-        ):  # the event lacks a key, or has it in another type
+        except SHAPE_ERRORS:
             self._stopped, self._failure = True, malformed("an event of the wrong shape")
         except APIError as error:
             self._stopped, self._failure = True, error

@@ -1,11 +1,13 @@
 """Server-sent events, bytes to values and back.
 
 Decoding follows https://html.spec.whatwg.org/multipage/server-sent-events.html as far as JSON data needs it:
-all line endings; comments and other fields are skipped, and `event:` is ignored since Anthropic repeats it as
-the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
+all line endings; comments and other fields are skipped, and `event:` is not needed since Anthropic repeats it
+as the data's `type`. One difference: at the end of the stream, an event does not need its blank line.
 """
 
+import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 from pydantic_core import from_json
 
@@ -16,18 +18,24 @@ from claudexia.translate.types.anthropic import MessageStreamEvent
 DONE = b"data: [DONE]\n\n"
 # Bytes. The largest request is as large, and no answer has more.
 MAX_EVENT = 32 * 2**20
-# The end of a line and an empty line, which end an event; the second is also the end of CR LF CR LF.
-_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+# The end of a line and an empty line, which end an event; the second is also the end of CR LF CR LF. How many
+# bytes have to follow: a carriage return at the end of the data may be half of a line ending.
+_BLANK_LINES = ((b"\n\n", 0), (b"\n\r\n", 0), (b"\r\r", 1))
 _LONGEST_BLANK = 2  # bytes of a blank line before its last one
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
 class EventDecoder:
     """feed() takes bytes split at any position; close() ends the stream. Both return events.
 
     The work is linear in the bytes, however they are split. An event has at most MAX_EVENT bytes.
+
+    With `named`, the name of an event (`event:`) has to be its type: Anthropic's SDKs read the name, and skip
+    an event without one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool = False) -> None:
+        self._named = named
         # The pieces of an event without its end, and their size; no piece is empty.
         self._pieces: list[bytes] = []
         self._size = 0
@@ -35,10 +43,16 @@ class EventDecoder:
         self._held = b""
         self._failure: APIError | None = None
 
+    @property
+    def failure(self) -> APIError | None:
+        """What the next feed() or close() raises."""
+        return self._failure
+
     def feed(self, data: bytes) -> list[MessageStreamEvent]:
         """The events completed by `data`.
 
-        Raises APIError 502 for an event that is too large or not JSON, once the events before it are returned.
+        Raises APIError 502 for an event that is too large, not JSON or without a type, once the events before
+        it are returned.
         """
         if self._failure:
             raise self._failure
@@ -91,12 +105,17 @@ class EventDecoder:
                 if not data:
                     continue
             try:
-                event = from_json(data)
+                event = from_json(data, allow_inf_nan=False)
             except ValueError:
                 self._failure = upstream_error("The upstream sent an event that is not JSON.")
                 break
-            if isinstance(event, dict) and "type" in event:
-                events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
+            if not isinstance(event, dict) or "type" not in event:
+                self._failure = upstream_error("The upstream sent an event without a type.")
+                break
+            if self._named and not _is_named(before, block, event["type"]):
+                self._failure = upstream_error("The upstream sent an event whose name is not its type.")
+                break
+            events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
         return events
 
 
@@ -115,7 +134,7 @@ class WholeEvents:
         if not self._held and data.endswith(b"\n\n"):  # how the API's events arrive
             return data
         text = self._tail + data
-        end = max(text.rfind(blank) + len(blank) if blank in text else 0 for blank in _BLANK_LINES)
+        end = max(_end_of_last(blank, text, len(text) - following) for blank, following in _BLANK_LINES)
         if not end:
             self._held.append(data)
             self._tail = text[-_LONGEST_BLANK:]
@@ -128,6 +147,36 @@ class WholeEvents:
     def rest(self) -> bytes:
         """What is still held back."""
         return b"".join(self._held)
+
+
+def _end_of_last(blank: bytes, text: bytes, end: int) -> int:
+    """The position after the last `blank` in `text[:end]`; 0 if there is none."""
+    found = text.rfind(blank, 0, max(0, end))
+    return found + len(blank) if found >= 0 else 0
+
+
+def before_event(data: bytes, number: int) -> bytes:
+    """`data`, whole events, up to the one that an EventDecoder cannot decode or returns as its event `number`,
+    counted from 0.
+    """
+    ends = [0, *(found.end() for found in _EVENT_END.finditer(data))]
+    for start, end in pairwise(ends):
+        decoder = EventDecoder()
+        try:
+            number -= len(decoder.feed(data[start:end]) + decoder.close())
+        except APIError:
+            number = -1
+        if number < 0:
+            return data[:start]
+    return data
+
+
+def _is_named(before: bytes, block: bytes, kind: object) -> bool:
+    """Whether the name of an event is its type. `before` is the line before the data, if `block` has two."""
+    if isinstance(kind, str) and before == b"event: " + kind.encode():
+        return True
+    names = [line[6:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"event:")]
+    return isinstance(kind, str) and names[-1:] == [kind.encode()]
 
 
 def _too_large() -> APIError:

@@ -33,7 +33,7 @@ from claudexia.json_text import dump
 from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
 from claudexia.observability.record import UPSTREAM_HEADER
 from claudexia.settings import HostName, Settings
-from claudexia.translate.response.event_shape import is_message
+from claudexia.translate.response.event_shape import EVENTS, is_message
 from claudexia.translate.sse import EventDecoder
 from claudexia.translate.types.anthropic import (
     Message,
@@ -54,11 +54,6 @@ _CONNECT_RETRIES = 2
 _MAX_RETRY_WAIT = 2.0  # seconds, before one retry of an overloaded host
 _JITTER = 0.5  # seconds
 _FINISH_TIMEOUT = 1.0  # seconds
-# The first event that is one of these begins the response. Pings and event types of the future may precede it.
-_EVENTS = (
-    "error", "message_start", "content_block_start", "content_block_delta", "content_block_stop",
-    "message_delta", "message_stop",
-)  # fmt: skip
 _MODEL_FIELD = re.compile(rb'"model"\s*:\s*("[^"\\]*")')
 
 
@@ -258,8 +253,7 @@ class HTTPRawResponse(_HTTPResponse):
             **native_headers(self._received),
             UPSTREAM_HEADER: host,
         }
-        is_json = "json" in self._received.get("content-type", "").lower()
-        self.is_stream = request.params.get("stream") is True and not is_json
+        self.is_stream = request.path == "/messages" and request.params.get("stream") is True
         self._reads = self._read()
 
     def _failure_headers(self) -> dict[str, str]:
@@ -304,14 +298,14 @@ class HTTPMessageStream(_HTTPResponse):
         """Waits for message_start. Raises APIError for another status, no event, or another first event."""
         await super().start()
         opening: list[MessageStreamEvent] = []
-        first: MessageStreamEvent | None = None
+        first: MessageStreamEvent | None = None  # pings and event types of the future may precede it
         while first is None:
             try:
                 events = await anext(self._reads)
             except StopAsyncIteration:
                 raise upstream_error("The upstream answered with no events.") from None
             opening += events
-            first = next((event for event in events if event["type"] in _EVENTS), None)
+            first = next((event for event in events if event["type"] in EVENTS), None)
         self.opening = opening
         if first["type"] == "error":
             raise self.error(first)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from claudexia.errors import (
     ANTHROPIC_TYPES,
@@ -20,6 +20,7 @@ from claudexia.errors import (
     shorten,
     upstream_error,
 )
+from claudexia.json_text import dump
 
 # Why a host did not answer, if it is the host's fault and not the request's:
 #   unreachable  no connection could be made
@@ -182,13 +183,16 @@ def error_from_event(event: Mapping[str, object], model: str, headers: Mapping[s
     api_error = _api_error(
         _classify(error, 500), error, model, headers, "The upstream failed in the middle of its answer."
     )
-    original = OriginalError(_STATUS_OF.get(str(error.get("type")), 500), to_json(event))
+    original = OriginalError(_STATUS_OF.get(str(error.get("type")), 500), dump(event))
     return _with_original(api_error, error, original)
 
 
 def _with_original(api_error: APIError, error: Mapping[str, object], original: OriginalError) -> APIError:
-    """`api_error` with `original`, unless that has another envelope or concerns the gateway itself."""
-    if isinstance(error.get("type"), str) and api_error.code != _CREDENTIAL.code:
+    """`api_error` with `original`, unless that has another shape or concerns the gateway itself."""
+    if (
+        all(isinstance(error.get(key), str) for key in ("type", "message"))
+        and api_error.code != _CREDENTIAL.code
+    ):
         api_error.original = original
     return api_error
 

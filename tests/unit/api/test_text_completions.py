@@ -66,12 +66,13 @@ def answers(events: list[dict[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
     """The buffered completion of these events, and what their chunks add up to."""
     accumulator, stream = MessageAccumulator(), ChatCompletionStream(created=7, include_usage=True)
     chunks: list[Any] = []
+    with_text: set[int] = set()
     for event in events:
         given: Any = event
         if event["type"] != "ping":
             accumulator.feed(given)
-            chunks += [to_text_chunk(chunk) for chunk in stream.feed(given)]
-    chunks.append(to_text_chunk(stream.usage_chunk(accumulator.usage)))
+            chunks += [to_text_chunk(chunk, with_text) for chunk in stream.feed(given)]
+    chunks.append(to_text_chunk(stream.usage_chunk(accumulator.usage), with_text))
     return dict(to_text_completion(to_chat_completion([accumulator.message], created=7))), chunks
 
 
@@ -98,8 +99,9 @@ def test_answers(events: list[dict[str, Any]], text: str, reason: str) -> None:
     assert {(chunk["id"], chunk["object"]) for chunk in streamed} == {("cmpl-test", "text_completion")}
 
 
-def test_a_refusal_is_returned_as_text() -> None:
-    buffered, chunks = answers(text_events("", "refusal"))
+@pytest.mark.parametrize("text", ["", "I will"], ids=["without text", "after text"])
+def test_a_refusal_is_returned_as_text_if_there_is_none(text: str) -> None:
+    buffered, chunks = answers(text_events(text, "refusal"))
     assert buffered["choices"][0]["finish_reason"] == "content_filter"
     streamed = "".join(choice["text"] for chunk in chunks if chunk for choice in chunk["choices"])
-    assert buffered["choices"][0]["text"] == streamed != ""
+    assert buffered["choices"][0]["text"] == streamed == (text or "Claude declined to answer this request.")

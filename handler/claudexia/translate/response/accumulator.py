@@ -20,11 +20,12 @@ Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reas
 from collections.abc import Mapping, Sequence
 from typing import TypeVar, cast
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from claudexia.errors import upstream_error
 from claudexia.translate.response.event_shape import (
     check_delta,
+    check_inputs,
     check_stop,
     is_block,
     is_known,
@@ -96,9 +97,11 @@ class MessageAccumulator:
 
     With `must_call`, an answer that ends without a tool call sets `lacks_call` instead of `finished`: feed the
     events of another answer.
+
+    With `new_calls`, a block of unknown type may be the call of the stop_reason `tool_use`.
     """
 
-    def __init__(self, *, resumable: bool = False, must_call: bool = False) -> None:
+    def __init__(self, *, resumable: bool = False, must_call: bool = False, new_calls: bool = False) -> None:
         self.started = False
         self.finished = False
         self.paused = False
@@ -108,6 +111,7 @@ class MessageAccumulator:
         self._resumable = resumable or must_call
         self._pauses = resumable
         self._must_call = must_call
+        self._new_calls = new_calls
         self._resumed = False
         self._index_shift = 0  # the number of blocks in the messages before the current one
         self._blocks: dict[int, ContentBlock] = {}
@@ -118,6 +122,7 @@ class MessageAccumulator:
         self._earlier_usage: Usage = {}  # of the messages before the current one
         self._usage: Usage = {}  # of the current message
         self._has_final_usage = False
+        self._start_bytes = 0  # of the current message's content when it started
 
     def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
         """Returns the events for the encoder. Raises APIError 502 if a message restarts after a block began."""
@@ -165,7 +170,7 @@ class MessageAccumulator:
         if self._has_final_usage:
             return reported
         received = (piece for text in self._texts.values() if text.key != "signature" for piece in text.pieces)
-        return max(reported, sum(map(utf8_length, received)) // BYTES_PER_TOKEN)
+        return max(reported, (sum(map(utf8_length, received)) + self._start_bytes) // BYTES_PER_TOKEN)
 
     def _start(self, event: MessageStartEvent) -> Sequence[MessageStreamEvent]:
         message = event["message"]
@@ -175,10 +180,12 @@ class MessageAccumulator:
             self._resume()
         elif len(self.message["content"]) > self._index_shift:
             raise upstream_error("The upstream restarted its answer after part of it had been received.")
-        self._usage, self._has_final_usage = valid_usage(message), False
-        self.started = True
         content = [block.copy() for block in message.get("content") or []]
-        self._blocks.clear()
+        self._usage = valid_usage(message)
+        self._has_final_usage = bool(content) and "output_tokens" in self._usage
+        self._start_bytes = sum(map(_text_bytes, content))
+        self.started = True
+        self._blocks = dict(enumerate(content, self._index_shift))
         self._open_index = None
         self._clear_deltas()
         if not self._resumed:
@@ -209,8 +216,9 @@ class MessageAccumulator:
                 raise malformed("a content_block_start without a block")
             event = self._in_turn(event)
             block = event["content_block"].copy()
-            if self._blocks.setdefault(event["index"], block) is not block:
-                raise malformed("two blocks with one index")
+            if event["index"] != len(self.message["content"]):
+                raise malformed("a block whose index is not the next one")
+            self._blocks[event["index"]] = block
             self._open_index, self._text = event["index"], _NO_TEXT
             self.message["content"].append(block)
         elif event["type"] == "content_block_stop":
@@ -265,7 +273,7 @@ class MessageAccumulator:
         return () if self._resumable else (event,)
 
     def _stop(self, event: MessageStopEvent) -> Sequence[MessageStreamEvent]:
-        check_stop(self.message.get("stop_reason"), self.message["content"])
+        check_stop(self.message.get("stop_reason"), self.message["content"], new_calls=self._new_calls)
         self._usage, self._has_final_usage = {**self._usage, "output_tokens": self._output_tokens()}, True
         for text in self._texts.values():
             block, key = self._blocks[text.index], text.key
@@ -273,6 +281,7 @@ class MessageAccumulator:
         for index, citations in self._citations.items():
             self._blocks[index]["citations"] = [*(self._blocks[index].get("citations") or ()), *citations]
         self._clear_deltas()
+        check_inputs(self.message["content"])
         self.message["usage"] = self.usage
         if not self._resumable:
             self.finished = True
@@ -318,6 +327,13 @@ def _to_param(block: ContentBlock) -> Mapping[str, object]:
         value = None
     param = {key: value for key, value in block.items() if key != "partial_json"}
     return {**param, "input": value if isinstance(value, dict) else {}}
+
+
+def _text_bytes(block: ContentBlock) -> int:
+    """The bytes of its text. Its thinking and its input count as in deltas."""
+    given = block.get("input")
+    texts = (text for key in ("text", "thinking") if isinstance(text := block.get(key), str))
+    return sum(map(utf8_length, texts)) + (len(to_json(given)) if given else 0)
 
 
 def _update_block(block: ContentBlock, delta: ContentDelta) -> None:

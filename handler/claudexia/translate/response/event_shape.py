@@ -8,11 +8,11 @@ Sources: https://platform.claude.com/docs/en/build-with-claude/streaming and
 https://platform.claude.com/docs/en/api/versioning
 """
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import TypeGuard, cast
 
 from claudexia.errors import APIError, upstream_error
-from claudexia.translate.types.anthropic import ContentBlock, ContentDelta, Usage
+from claudexia.translate.types.anthropic import ContentBlock, ContentDelta, Message, Usage
 
 # The types of delta that blocks of a known type take.
 _DELTAS_OF = {
@@ -24,9 +24,22 @@ _DELTAS_OF = {
 _KNOWN_DELTAS = frozenset().union(*_DELTAS_OF.values())
 # Keys of a block, by its type: those it must have as a string that is not empty, and those that are strings
 # where they are there.
-_REQUIRED_TEXT = {"tool_use": ("id", "name")}
-_OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature"), "redacted_thinking": ("data",)}
+_REQUIRED_TEXT = {"tool_use": ("id", "name"), "redacted_thinking": ("data",)}
+_OPTIONAL_TEXT = {"text": ("text",), "thinking": ("thinking", "signature")}
+# What each block of a whole message has; in a stream, it may come in deltas.
+_WHOLE_KEYS = {
+    "text": (("text", str),),
+    "thinking": (("thinking", str),),
+    "tool_use": (("input", dict),),
+}
 _CITATION_TEXT = ("type", "url", "title", "cited_text")
+# The types of the events that every answer consists of, and its failure.
+EVENTS = (
+    "error", "message_start", "content_block_start", "content_block_delta", "content_block_stop",
+    "message_delta", "message_stop",
+)  # fmt: skip
+# What reading an event raises if it lacks a key, or has one in another type.
+SHAPE_ERRORS = (KeyError, TypeError, AttributeError, ValueError)
 _MAX_COUNT = 2**53  # JSON readers take larger integers for floats
 _USAGE_OBJECTS = {"cache_creation", "output_tokens_details", "server_tool_use"}
 
@@ -36,11 +49,11 @@ def malformed(problem: str) -> APIError:
     return upstream_error(f"The upstream sent a malformed stream: {problem}.")
 
 
-def is_message(value: object) -> bool:
+def is_message(value: object) -> TypeGuard[Message]:
     """Whether `value` is the message of a message_start, its blocks included."""
     if not isinstance(value, dict) or not isinstance(value.get("usage") or {}, dict):
         return False
-    content = value.get("content") or []
+    content = value.get("content")
     return (
         isinstance(value.get("id"), str)
         and isinstance(value.get("model"), str)
@@ -48,6 +61,12 @@ def is_message(value: object) -> bool:
         and isinstance(content, list)
         and all(is_block(block) for block in content)
     )
+
+
+def is_error(event: Mapping[str, object]) -> bool:
+    """Whether `event` has the error that a client expects of an error event."""
+    error = event.get("error")
+    return isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("type", "message"))
 
 
 def is_stop(value: Mapping[str, object]) -> bool:
@@ -106,12 +125,41 @@ def check_delta(delta: ContentDelta, block: ContentBlock) -> None:
         raise malformed("a citation of the wrong shape")
 
 
-def check_stop(stop_reason: object, content: list[ContentBlock]) -> None:
-    """Raises APIError 502 if the message, with `content`, cannot have ended for `stop_reason`."""
+def check_stop(stop_reason: object, content: list[ContentBlock], *, new_calls: bool = False) -> None:
+    """Raises APIError 502 if the message, with `content`, cannot have ended for `stop_reason`.
+
+    With `new_calls`, a block of unknown type counts as a tool call.
+    """
     if not isinstance(stop_reason, str) or not stop_reason:
         raise malformed("a message that ends without a stop_reason")
-    if stop_reason == "tool_use" and not any(block["type"] == "tool_use" for block in content):
+    if stop_reason == "tool_use" and not any(
+        block["type"] == "tool_use" or (new_calls and not is_known(block)) for block in content
+    ):
         raise malformed("a stop_reason tool_use without a tool call")
+
+
+def check_inputs(content: list[ContentBlock]) -> None:
+    """Raises APIError 502 if the input of a complete tool call is no object. It may be cut off, or no JSON: the
+    model wrote it.
+    """
+    for block in content:
+        if block["type"] == "tool_use" and block.get("partial_json", "").lstrip()[:1] not in ("", "{"):
+            raise malformed("the input of a tool call that is no object")
+
+
+def check_whole(message: object) -> Message:
+    """`message`, which came as one JSON value. Raises APIError 502 if it is no message with complete blocks."""
+    if not is_message(message):
+        raise upstream_error("The upstream's answer is no message.")
+    if not all(
+        isinstance(block.get(key), kind) for block in message["content"] for key, kind in _whole_keys(block)
+    ):
+        raise upstream_error("The upstream's answer has an incomplete block.")
+    return message
+
+
+def _whole_keys(block: ContentBlock) -> Iterable[tuple[str, type]]:
+    return _WHOLE_KEYS.get(block["type"], ())
 
 
 def valid_usage(source: object) -> Usage:

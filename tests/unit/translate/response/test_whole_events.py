@@ -1,4 +1,7 @@
-"""WholeEvents changes no byte, and what it returns ends between two events."""
+"""WholeEvents changes no byte, and what it returns ends between two events.
+
+A carriage return at the end may be half of a line ending, so it ends no event.
+"""
 
 import pytest
 
@@ -12,6 +15,10 @@ STREAMS = {
     "more empty lines": EVENTS.replace("\n\n", "\n\n\n"),
     "the beginning of an event at the end": f'{EVENTS}data: {{"type"',
 }
+HELD = {
+    STREAMS["CR"]: 'data: {"type":\rdata: "é"}'.encode(),
+    STREAMS["the beginning of an event at the end"]: b'data: {"type"',
+}
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 1000])
@@ -21,7 +28,7 @@ def test_pieces_of_any_size(stream: str, step: int) -> None:
     events = WholeEvents()
     returned = [events.feed(data[start : start + step]) for start in range(0, len(data), step)]
     assert b"".join(returned) + events.rest() == data
-    assert events.rest().strip() == (b'data: {"type"' if stream.endswith('"type"') else b"")
+    assert events.rest().strip() == HELD.get(stream, b"")
     for count in range(len(returned)):
         so_far = b"".join(returned[:count])
         assert not so_far or so_far.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
