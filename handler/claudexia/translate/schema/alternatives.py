@@ -38,6 +38,8 @@ MAX_MERGED = 4096
 # To compile a pattern takes thousands of times as long as to read it. In characters: of one pattern, of all
 # different ones together, and what each costs besides. Those beyond are not enforced.
 MAX_PATTERN, MAX_PATTERNS, _COST_OF_PATTERN = 2000, 3000, 20
+# Python compiles a class of such characters to a table.
+_COST_BEYOND_LATIN = 10
 # The cost of all visits, in characters: this much, or this many times the size of the schema.
 MIN_BUDGET, VISITS = 50_000, 3
 # How many pairs of options, and of properties in them, are compared for all oneOf of a schema.
@@ -84,7 +86,8 @@ class Allowance:
     def is_supported_pattern(self, pattern: str) -> bool:
         """Whether Claude can be held to it, as far as patterns may still be compiled to find out."""
         if pattern not in self._patterns:
-            cost = len(pattern) + _COST_OF_PATTERN
+            beyond_latin = len(pattern) - len(pattern.encode("latin-1", "ignore"))
+            cost = _COST_OF_PATTERN + len(pattern) + _COST_BEYOND_LATIN * beyond_latin
             compiled = len(pattern) <= MAX_PATTERN and cost <= self.patterns
             self.patterns -= cost if compiled else 0
             self._patterns[pattern] = compiled and is_supported_pattern(pattern)
@@ -276,8 +279,9 @@ def common_types(conjuncts: Conjunction) -> list[str] | None:
 
 def _intersection(left: list[str], right: list[str]) -> list[str]:
     """The types in both lists. Every integer is a number."""
-    both = [name for name in left if name in right or (name == "integer" and "number" in right)]
-    return [*both, "integer"] if "number" in left and "integer" in right else both
+    others = {*right, "integer"} if "number" in right else {*right}
+    both = [name for name in left if name in others]
+    return [*both, "integer"] if "number" in left and "integer" in others else both
 
 
 def _implied_types(conjuncts: Conjunction) -> list[str]:

@@ -167,11 +167,11 @@ def _nullable(schema: Schema) -> Schema:
 
 
 def types(schema: Schema) -> list[str]:
-    """The types in the keyword `type`; empty without it."""
+    """The types in the keyword `type`, each once; empty without it."""
     value = schema.get("type")
     if isinstance(value, str):
         return [value]
-    return strings(value)
+    return list(dict.fromkeys(strings(value)))
 
 
 def strings(value: object) -> list[str]:
