@@ -1,14 +1,12 @@
-"""The work for a request is linear in the size of its body, and that for an upstream event in the size of the event.
+"""Steps of the translation that are linear in their input: errors, warnings, places in a body, upstream events.
 
-The tests count executed lines of Python and calls into C, which are the same on every machine. Work inside a C call
-is not counted: the sizes of its results are checked instead, and `tests.benchmarks` measures its time.
+tests/integration/test_request_costs.py has the whole requests.
 """
 
 import gc
 import json
 import tracemalloc
 from functools import partial
-from itertools import pairwise
 
 import pytest
 from pydantic import ValidationError
@@ -21,35 +19,8 @@ from claudexia.translate.request.parse import with_existing_param
 from claudexia.translate.request.surrogates import replace_unpaired_surrogates
 from claudexia.translate.sse import MAX_EVENT, EventDecoder
 from claudexia.translate.types.params import CompletionCreateParams
-from tests.helpers.large_bodies import BODIES, translate, upstream_body
+from tests.helpers.large_bodies import BODIES, translate
 from tests.helpers.steps import count_steps
-
-# One unit is about a kilobyte.
-UNITS = (4, 8, 16, 32)
-# The cost per byte may grow by this factor when the size doubles; quadratic work tends to a factor of two.
-GROWTH = 1.12
-
-
-@pytest.mark.parametrize("name", BODIES)
-def test_the_work_for_a_body_is_linear_in_its_size(name: str) -> None:
-    translate(BODIES[name](1))  # so that lazy imports are not counted
-    costs: list[float] = []
-    for units in UNITS:
-        body = BODIES[name](units)
-        costs.append(count_steps(partial(translate, body)) / len(body))
-    assert all(larger < GROWTH * smaller for smaller, larger in pairwise(costs)), costs
-
-
-@pytest.mark.parametrize("name", BODIES)
-def test_no_body_is_a_500_or_grows_in_translation(name: str) -> None:
-    body = BODIES[name](64)
-    try:
-        sent = upstream_body(body)
-    except APIError as error:
-        assert error.status == 400
-        return
-    # The union at the top of a tool's schema goes into its description as well, and references into a copy.
-    assert len(sent) < 4 * len(body) + 50_000
 
 
 @pytest.mark.parametrize(
