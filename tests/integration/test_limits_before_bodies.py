@@ -70,7 +70,7 @@ def test_a_reached_limit_is_refused_whatever_the_body(path: str) -> None:
 
 
 @each_route
-def test_a_refused_request_takes_the_same_steps_whatever_its_large_body(path: str) -> None:
+def test_a_refused_request_takes_the_same_steps_whatever_its_body(path: str) -> None:
     with in_process_gateway(Limits(requests_per_minute=1)) as gateway:
         assert gateway.send(path, REQUESTS[path]) == 200
         # All large, so that each is decoded in a thread.
