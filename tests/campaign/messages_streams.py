@@ -103,12 +103,19 @@ def _events(message: Json) -> Iterator[Json]:
 
 def _complete(reply: UpstreamReply) -> Json | None:
     """The message of an event stream; None if there is none."""
-    if contradiction(reply):
+    reason = contradiction(reply)
+    if reason not in (None, NO_CALL):
         return None
     try:
-        return message_of(reply.body)
+        message = message_of(reply.body)
     except ProtocolError:
         return None
+    return message if reason is None or _has_new_block(message) else None
+
+
+def _has_new_block(message: Json) -> bool:
+    """Whether a block has an unknown type, which may be that of a call."""
+    return any(block["type"] not in _KNOWN for block in message["content"])
 
 
 # --- the rules ---
@@ -166,7 +173,7 @@ def _error(body: Json) -> Json:
         {
             "request_id": "of the upstream",
             "type": "error",
-            **body,
+            **{key: value for key, value in body.items() if key in ("request_id", "type")},
             "error": {**error, "type": f"{error.get('type')}_error"},
         }
     )
@@ -174,7 +181,7 @@ def _error(body: Json) -> Json:
 
 def _judge_streamed(case: Case, message: Json, seen: Observation) -> Iterator[str]:
     reason = contradiction(case.replies[0])
-    is_new = any(block["type"] not in _KNOWN for block in message["content"])
+    is_new = _has_new_block(message)
     if reason and not (is_new and reason == NO_CALL):
         yield f"looks like success: {reason}"
     by_sdk = _read_by_sdk(seen.body)

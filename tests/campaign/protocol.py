@@ -16,6 +16,7 @@ from tests.campaign.gateway import UpstreamReply
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 NO_CALL = "stop_reason tool_use without a call"
 _BLOCK_EVENTS = ("content_block_start", "content_block_delta", "content_block_stop")
+_TEXTS = {"text": ("text",), "thinking": ("thinking", "signature")}  # of a block, by its type
 _DELTAS = {"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"}
 
 
@@ -193,7 +194,10 @@ class _Sum:
         if event["type"] == "content_block_start":
             if type(index) is not int or index != len(content):
                 raise ProtocolError("a block that is not the next one")
-            content.append(dict(event["content_block"]))
+            block = dict(event["content_block"])
+            if not all(isinstance(block.get(key), str | None) for key in _TEXTS.get(block["type"], ())):
+                raise ProtocolError("a text that is no string")
+            content.append(block)
             self._open = index
         elif type(index) is not int or not 0 <= index < len(content):
             raise ProtocolError("a delta or the end of a block that has not begun")
@@ -209,7 +213,8 @@ class _Sum:
             key, value = {"text": ("text", ""), "thinking": ("thinking", ""), "tool_use": ("input", {})}.get(
                 block["type"], ("type", "")
             )
-            block.setdefault(key, value)
+            if block.get(key) is None:
+                block[key] = value
         for index, piece in self._pieces.items():
             if piece:
                 try:

@@ -51,7 +51,7 @@ def with_delta(value: object) -> list[Event]:
 
 
 # False equals the index 0, which the block has.
-WRONG_INDICES: list[object] = [[], {}, None, "0", 0.5, False]
+WRONG_INDICES: list[object] = [[], {}, None, "0", 0.5, 0.0, False]
 
 
 def with_new_delta(index: object) -> list[Event]:
@@ -85,6 +85,7 @@ LATE: list[tuple[str, list[Any]]] = [
     ("the block's index is missing", [{k: v for k, v in e.items() if k != "index"} for e in TEXT]),
     ("the delta's index is a list", with_values(TEXT, "content_block_delta", index=[0])),
     *((f"the index of a delta of the future is {index}", with_new_delta(index)) for index in WRONG_INDICES),
+    *((f"the index of a later delta is {index}", [*TEXT[:4], {**TEXT[3], "index": index}, *TEXT[4:]]) for index in WRONG_INDICES),
     *((f"the index of a block's end is {index}", with_values(TEXT, "content_block_stop", index=index)) for index in WRONG_INDICES),
     ("the delta is null", with_delta(None)),
     ("the delta is text", with_delta("Hello")),

@@ -143,7 +143,7 @@ class MessageAccumulator:
             event = self._in_turn(event)
             index = event["index"]
         kind, text = delta.get("type"), self._text
-        if text.kind == kind and text.index == index:
+        if text.kind == kind and text.index == index and type(index) is int:
             text.add(delta.get(text.key))
             return event
         return self._switch_text(event)
