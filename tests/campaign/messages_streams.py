@@ -198,9 +198,9 @@ def _differences(one: Json, other: Json) -> list[str]:
 
 
 def _plain(value: Json) -> Json:
-    """Without keys that are null: the SDK adds them."""
+    """Without keys that are null, which the SDK adds, or empty texts, which it leaves out."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+        return {key: _plain(inner) for key, inner in value.items() if inner not in (None, "")}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 

@@ -190,6 +190,8 @@ class _Sum:
     def _add_to_block(self, event: Any) -> None:
         content, index = self.message["content"], event["index"]
         if "delta" in event and type(index) is int and event["delta"]["type"] not in _DELTAS:
+            if not isinstance(event["delta"]["type"], str):
+                raise ProtocolError("a delta without a type")
             return  # of the future
         if event["type"] == "content_block_start":
             if type(index) is not int or index != len(content):
@@ -219,8 +221,8 @@ class _Sum:
             if piece:
                 try:
                     self.message["content"][index]["input"] = from_json(piece, allow_partial=True)
-                except ValueError:
-                    self.message["content"][index]["input"] = piece
+                except ValueError:  # as Claude may write it; the client sees the text
+                    self.message["content"][index]["input"] = {}
         return self.message
 
 

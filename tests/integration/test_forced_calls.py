@@ -342,6 +342,35 @@ def test_parallel_calls_split_anywhere(size: int, streamed: bool) -> None:
     assert [call.id for call in choice.message.tool_calls] == ["call_test", "call_test_2", "call_test_3"]
 
 
+CITY_EVENTS = text_events('{"city": "a"}')
+DELTA = next(index for index, event in enumerate(CITY_EVENTS) if event["type"] == "content_block_delta")
+DAMAGED: dict[str, list[Any]] = {
+    "the-start-is-lost": [event for event in CITY_EVENTS if event["type"] != "content_block_start"],
+    "a-delta-of-another-block": [
+        *CITY_EVENTS[:DELTA],
+        {**CITY_EVENTS[DELTA], "index": 7},
+        *CITY_EVENTS[DELTA:],
+    ],
+    "an-index-that-is-false": [
+        *CITY_EVENTS[:DELTA],
+        {**CITY_EVENTS[DELTA], "index": False},
+        *CITY_EVENTS[DELTA + 1 :],
+    ],
+    "a-delta-after-the-end": [*CITY_EVENTS[:-2], CITY_EVENTS[DELTA], *CITY_EVENTS[-2:]],
+    "the-end-of-another-block": [
+        {**event, "index": 7} if event["type"] == "content_block_stop" else event for event in CITY_EVENTS
+    ],
+}
+
+
+@STREAMED
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_in_the_text_of_a_call_is_an_upstream_error(name: str, streamed: bool) -> None:
+    with pytest.raises(APIError) as caught:
+        answer(Upstream(Reply([sse(*DAMAGED[name])])), streamed, tools=TWO, tool_choice=named("get_time"))
+    assert "malformed stream" in caught.value.message
+
+
 def test_arguments_are_streamed_as_they_come() -> None:
     words = '{"city": "a long name of a city"}'
     upstream = Upstream(Reply([sse(*text_events(words))]))

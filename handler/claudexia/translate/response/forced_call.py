@@ -19,6 +19,7 @@ from typing import cast
 from pydantic_core import from_json
 
 from claudexia.translate.report import CallFormat
+from claudexia.translate.response.event_shape import is_known_delta, malformed
 from claudexia.translate.response.text_filters import ObjectText
 from claudexia.translate.types.anthropic import (
     ContentBlock,
@@ -45,6 +46,7 @@ class CallEvents:
         self._shown: dict[int, int] = {}  # the index that was sent for a block that is not text
         self._calls = 0
         self._text: _CallText | None = None  # while a text block is open
+        self._texts: list[int] = []  # the indices of the text blocks so far
         self._open = False  # whether a block made of text is open
 
     def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
@@ -55,6 +57,8 @@ class CallEvents:
         if event["type"] == "content_block_stop":
             if event["index"] in self._shown:
                 return [{**event, "index": self._shown[event["index"]]}]
+            if event["index"] not in self._texts:
+                raise malformed("the end of a block that has not begun")
             return [*self._close()]
         if event["type"] == "message_start":
             message = event["message"]
@@ -74,6 +78,7 @@ class CallEvents:
     def _on_block(self, index: int, block: ContentBlock) -> Iterator[MessageStreamEvent]:
         if block["type"] == "text":
             self._text = _CallText(self._format)
+            self._texts.append(index)
             yield from self._read(block.get("text") or "")
             return
         self._index += 1
@@ -81,11 +86,13 @@ class CallEvents:
         yield {"type": "content_block_start", "index": self._index, "content_block": block}
 
     def _on_delta(self, event: ContentBlockDeltaEvent) -> Sequence[MessageStreamEvent]:
-        delta = event["delta"]
-        if self._text and delta.get("type") == "text_delta":
-            return [*self._read(delta["text"])]
-        if event["index"] in self._shown:
-            return [{**event, "index": self._shown[event["index"]]}]
+        delta, index = event["delta"], event["index"]
+        if self._text and index == self._texts[-1] and type(index) is int:
+            return [*self._read(delta["text"])] if delta.get("type") == "text_delta" else []
+        if index in self._shown:
+            return [{**event, "index": self._shown[index]}]
+        if is_known_delta(delta):
+            raise malformed("a delta of a block that has not begun, or has ended")
         return []
 
     def _read(self, text: str) -> Iterator[MessageStreamEvent]:
