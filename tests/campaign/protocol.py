@@ -107,14 +107,14 @@ class _Message:
 
 def event_data(data: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects of an event stream. Raises ProtocolError for data that is none."""
-    for _, event in _named_data(data):
+    for _, event in _named_data(data.removeprefix(b"\xef\xbb\xbf")):
         yield event
 
 
 def _named_data(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
     lines: list[bytes] = []
     event_name = b""
-    for line in [*_LINE_END.split(data.removeprefix(b"\xef\xbb\xbf")), b""]:
+    for line in [*_LINE_END.split(data), b""]:
         name, _, value = line.partition(b":")
         if name == b"data":
             lines.append(value.removeprefix(b" "))
@@ -130,6 +130,7 @@ def _named_data(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # not half a character
     except (ValueError, RecursionError):
         raise ProtocolError("an event that is not JSON") from None
     if not isinstance(value, dict) or "type" not in value:
@@ -171,13 +172,7 @@ class _Sum:
         if kind == "error":
             raise ProtocolError("an error event")
         if kind == "message_start":
-            if self.message and self.message["content"]:
-                raise ProtocolError("a second message_start")
-            self.message = {**event["message"], "content": list(event["message"]["content"])}
-            if not all(isinstance(self.message.get(key), str) for key in ("id", "model")):
-                raise ProtocolError("a message without an id or a model")
-            if not isinstance(self.message.get("stop_reason"), str | None):
-                raise ProtocolError("a stop_reason that is no text")
+            self._start(event["message"])
         elif kind == "message_delta":
             self.message |= {key: value for key, value in event["delta"].items() if key.startswith("stop_")}
             if not isinstance(self.message.get("stop_reason"), str | None):
@@ -186,6 +181,18 @@ class _Sum:
                 self.message["usage"] = {**(self.message.get("usage") or {}), **usage}
         elif kind in _BLOCK_EVENTS:
             self._add_to_block(event)
+
+    def _start(self, message: Any) -> None:
+        if self.message and self.message["content"]:
+            raise ProtocolError("a second message_start")
+        if not all(isinstance(message.get(key), str) for key in ("id", "model")):
+            raise ProtocolError("a message without an id or a model")
+        if not isinstance(message.get("stop_reason"), str | None):
+            raise ProtocolError("a stop_reason that is no text")
+        self.message = self.message or {
+            **message,
+            "content": list(message["content"]),
+        }  # the first, as in the SDKs
 
     def _add_to_block(self, event: Any) -> None:
         content, index = self.message["content"], event["index"]
