@@ -41,7 +41,8 @@ from claudexia.observability.record import Outcome, RequestRecord
 from claudexia.settings import UnpricedModels
 from claudexia.translate.report import FieldWarning
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, utf8_length
+from claudexia.translate.response.usage import add_usage
+from claudexia.translate.tokens import BYTES_PER_TOKEN, utf8_length
 from claudexia.translate.types.anthropic import MessageCreateParams, MessageStreamEvent, Usage
 
 _NO_MODEL = "unknown"

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, Step, check_extras
+from claudexia.translate.tokens import BYTES_PER_TOKEN, utf8_length
 from claudexia.translate.types.anthropic import CacheControlParam, ContentBlockParam, MessageCreateParams
 from claudexia.translate.types.base import CacheControl, Params, PromptCacheBreakpoint
 from claudexia.translate.types.params import CompletionCreateParams
@@ -50,7 +51,6 @@ _TTLS: Mapping[str, TTL] = {"5m": "5m", "30m": "1h", "1h": "1h"}
 _RETENTION_TTLS: Mapping[str, TTL] = {**_TTLS, "in_memory": "5m", "in-memory": "5m"}
 _LONGEST_TTL: TTL = "1h"
 
-_BYTES_PER_TOKEN = 4
 _PLAIN_TEXT_BYTES = len("typetexttext")
 _CONTAINERS = frozenset({dict, list, tuple})
 _WITH_TEXT = _CONTAINERS | {str}
@@ -62,12 +62,12 @@ _TOKENS = {"image": 300, "document": 1500, "thinking": 0, "redacted_thinking": 0
 
 def estimate_tokens(parts: object) -> int:
     """A rough number of tokens in `parts`, any JSON."""
-    return _text_bytes(parts, _UNLIMITED) // _BYTES_PER_TOKEN
+    return _text_bytes(parts, _UNLIMITED) // BYTES_PER_TOKEN
 
 
 def _has_tokens(parts: object, minimum: int) -> bool:
     """Whether `parts`, any JSON, have about `minimum` tokens or more; reads little more than needed."""
-    limit = minimum * _BYTES_PER_TOKEN
+    limit = minimum * BYTES_PER_TOKEN
     return _text_bytes(parts, limit) >= limit
 
 
@@ -82,11 +82,11 @@ def _text_bytes(parts: object, limit: int) -> int:
         if type(container) is dict:
             block_type = container.get("type")
             if block_type == "text" and type(text := container.get("text")) is str and len(container) == 2:
-                total += _PLAIN_TEXT_BYTES + _encoded_length(text)
+                total += _PLAIN_TEXT_BYTES + utf8_length(text)
                 continue
             if type(block_type) is str and block_type in _TOKENS:
                 container, tokens = _block_text(container, block_type)
-                total += tokens * _BYTES_PER_TOKEN
+                total += tokens * BYTES_PER_TOKEN
             else:
                 total += len("".join(container))
                 container = container.values()
@@ -95,14 +95,10 @@ def _text_bytes(parts: object, limit: int) -> int:
         for item in container:
             kind = type(item)
             if kind is str:
-                total += len(item) if item.isascii() else _encoded_length(item)
+                total += len(item) if item.isascii() else utf8_length(item)
             elif item and kind in _CONTAINERS:
                 pending.append(item)
     return total
-
-
-def _encoded_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _block_text(block: Mapping[str, object], block_type: str) -> tuple[Sequence[object], int]:

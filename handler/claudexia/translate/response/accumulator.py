@@ -35,7 +35,8 @@ from claudexia.translate.response.event_shape import (
     malformed,
     valid_usage,
 )
-from claudexia.translate.response.usage import BYTES_PER_TOKEN, add_usage, update_usage, utf8_length
+from claudexia.translate.response.usage import add_usage, update_usage
+from claudexia.translate.tokens import BYTES_PER_TOKEN, utf8_length
 from claudexia.translate.types.anthropic import (
     Citation,
     ContentBlock,

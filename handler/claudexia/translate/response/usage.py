@@ -6,13 +6,6 @@ from typing import cast
 from claudexia.translate.types.anthropic import Usage
 from claudexia.translate.types.openai import CompletionUsage
 
-BYTES_PER_TOKEN = 4  # of UTF-8, approximately, as for a request's input
-
-
-def utf8_length(text: str) -> int:
-    """The bytes of `text`. Characters would not do: in Chinese, each is about a token."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
 
 def update_usage(known: Usage, newer: Usage) -> None:
     """Updates `known`, in place, with `newer` without its nulls.
