@@ -28,7 +28,7 @@ LEVELS = (
     {"translate"},
     {"translate.request", "translate.response"},
     {"translate.schema"},
-    {"translate.report", "translate.sse", "translate.encrypted_content"},
+    {"translate.report", "translate.sse", "translate.encrypted_content", "translate.tokens"},
     {"translate.types"},
     {"settings"},
     {"models"},
