@@ -16,6 +16,7 @@ from tests.campaign.gateway import UpstreamReply
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 NO_CALL = "stop_reason tool_use without a call"
 _BLOCK_EVENTS = ("content_block_start", "content_block_delta", "content_block_stop")
+_EVENTS = ("message_start", *_BLOCK_EVENTS, "message_delta", "message_stop", "error")
 _TEXTS = {"text": ("text",), "thinking": ("thinking", "signature")}  # of a block, by its type
 _DELTAS = {"text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta"}
 
@@ -122,8 +123,11 @@ def _named_data(data: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
             event_name = value.removeprefix(b" ")
         elif not line:
             joined, lines = b"\n".join(lines), []
-            if joined:
-                yield event_name, _parsed(joined)
+            value = _parsed(joined) if joined else {}
+            if "type" in value:
+                yield event_name, value
+            elif joined and event_name.decode(errors="replace") in ("", *_EVENTS):
+                raise ProtocolError("an event without a type")  # under another name, clients skip it
             event_name = b""
 
 
@@ -133,9 +137,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
         json.dumps(value, ensure_ascii=False).encode()  # not half a character
     except (ValueError, RecursionError):
         raise ProtocolError("an event that is not JSON") from None
-    if not isinstance(value, dict) or "type" not in value:
-        raise ProtocolError("an event without a type")
-    return value
+    return value if isinstance(value, dict) else {}
 
 
 def _no_constant(name: str) -> None:
@@ -151,7 +153,9 @@ def message_of(data: bytes) -> Any:
     try:
         for name, event in _named_data(data):
             kind = event["type"]
-            if not isinstance(kind, str) or name != kind.encode():
+            if not isinstance(kind, str):
+                raise ProtocolError("an event without a type")
+            if name != kind.encode() and (kind in _EVENTS or name.decode(errors="replace") in _EVENTS):
                 raise ProtocolError("an event with another name than its type")
             if kind == "message_stop" and sum_.message:
                 return sum_.complete()

@@ -38,6 +38,10 @@ def with_values(events: list[Event], kind: str, **values: object) -> list[Event]
     return [*events[:index], {**events[index], **values}, *events[index + 1 :]]
 
 
+def to_frames(events: list[Any]) -> bytes:
+    return b"".join(event if isinstance(event, bytes) else sse(event) for event in events)
+
+
 def with_tool_block(**values: object) -> list[Event]:
     return with_values(CALL, "content_block_start", content_block={**CALL[1]["content_block"], **values})
 
@@ -187,8 +191,7 @@ def assert_is_error(response: httpx.Response, *, stream: bool, door: str = "chat
 def test_damaged_stream_is_an_upstream_error(
     client: httpx.Client, upstream: Upstream, name: str, events: list[Any], door: str, stream: bool
 ) -> None:
-    frames = b"".join(event if isinstance(event, bytes) else sse(event) for event in events)
-    response = send_request(client, upstream, Reply([frames]), stream=stream, door=door)
+    response = send_request(client, upstream, Reply([to_frames(events)]), stream=stream, door=door)
     assert_is_error(response, stream=stream, door=door)
     if (name, events) in EARLY:
         assert response.status_code == 502
@@ -255,7 +258,7 @@ def test_answer_that_is_no_event_stream_is_a_502(
     assert response.json()["error"]["type"] == ("api_error" if door == "messages" else "server_error")
 
 
-VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
+VALID: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("text", lambda: TEXT, "stop"),
     ("a tool call", lambda: CALL, "tool_calls"),
     ("a stop reason of the future", lambda: with_stop_reason("new_reason"), "stop"),
@@ -271,6 +274,15 @@ VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
         {"type": "content_block_stop", "index": 1},
         *TEXT[-2:],
     ], "stop"),
+    ("a block of the future with settings for citations", lambda: [
+        *TEXT[:-2],
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "document", "citations": {"enabled": True}}},
+        {"type": "content_block_stop", "index": 1},
+        *TEXT[-2:],
+    ], "stop"),
+    ("a citation of the future", lambda: with_delta({"type": "citations_delta", "citation": {"type": "new_location", "title": {}}}), "stop"),
+    ("an event of the future without a type", lambda: [*TEXT[:4], b'event: new_event\ndata: {"index": 0}\n\n', *TEXT[4:]], "stop"),
+    ("a tool input that is no JSON", lambda: with_values(CALL, "content_block_delta", delta={"type": "input_json_delta", "partial_json": "city: Paris"}), "tool_calls"),
     ("no content_block_stop", lambda: without_type(TEXT, "content_block_stop"), "stop"),
 ]  # fmt: skip
 
@@ -278,9 +290,9 @@ VALID: list[tuple[str, Callable[[], list[Event]], str]] = [
 @pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 @pytest.mark.parametrize(("events", "reason"), [row[1:] for row in VALID], ids=[row[0] for row in VALID])
 def test_unusual_stream_is_an_answer(
-    client: httpx.Client, upstream: Upstream, events: Callable[[], list[Event]], reason: str, stream: bool
+    client: httpx.Client, upstream: Upstream, events: Callable[[], list[Any]], reason: str, stream: bool
 ) -> None:
-    response = send_request(client, upstream, Reply([sse(*events())]), stream=stream)
+    response = send_request(client, upstream, Reply([to_frames(events())]), stream=stream)
     assert response.status_code == 200
     assert f'"finish_reason":"{reason}"' in response.text
     assert not stream or response.text.endswith("data: [DONE]\n\n")

@@ -427,6 +427,24 @@ NEW_CALL = [
     {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
     {"type": "message_stop"},
 ]
+OTHER_PING = b'event: vertex_event\ndata: {"type": "ping"}\n\n'
+UNNAMED_PING = b'data: {"type": "ping"}\n\n'
+UNTYPED = b'event: novel_event\ndata: {"index": 0}\n\n'
+NEW_CITATION = {"type": "citations_delta", "citation": {"type": "novel_location", "title": {"a": 1}}}
+DOCUMENT = {"type": "document", "citations": {"enabled": True}}
+
+
+def with_bytes(added: bytes) -> bytes:
+    return sse(*text_events()[:4]) + added + sse(*text_events()[4:])
+
+
+def with_changes(*changes: tuple[int, dict[str, Any]]) -> bytes:
+    events = [*text_events()]
+    for place, change in changes:
+        events[place] = events[place] | change
+    return sse(*events)
+
+
 NOVEL: list[Any] = [
     pytest.param([{"type": "novel_event", "data": [1]}, *text_events()], id="an event first"),
     pytest.param(
@@ -434,18 +452,23 @@ NOVEL: list[Any] = [
     ),
     pytest.param(NEW_CALL, id="a block that is a call"),
     pytest.param([*text_events(), {"type": "novel_event"}], id="an event after the end"),
+    pytest.param(with_bytes(OTHER_PING), id="a ping with another name"),
+    pytest.param(with_bytes(UNNAMED_PING), id="a ping without a name"),
+    pytest.param(with_bytes(UNTYPED), id="an event with a name, but no type"),
+    pytest.param(with_changes((4, {"delta": NEW_CITATION})), id="a citation"),
 ]
 
 
 @pytest.mark.parametrize("events", NOVEL)
-def test_what_a_newer_api_sends_is_relayed(events: list[dict[str, Any]]) -> None:
+def test_what_a_newer_api_sends_is_relayed(events: list[dict[str, Any]] | bytes) -> None:
     """With limits, which read every event."""
-    with deployment(Upstream(Reply([sse(*events)]))) as deployed:
+    frames = events if isinstance(events, bytes) else sse(*events)
+    with deployment(Upstream(Reply([frames]))) as deployed:
         secret = deployed.key(limits=Limits(usd_per_day_micros=10**7))
         response = post(
             deployed.url, json.dumps({**BODY, "stream": True}).encode(), authorization=f"Bearer {secret}"
         )
-        assert response.content == sse(*events)
+        assert response.content == frames
         assert deployed.ledger_counts() == (1, 0, 7, 2)
 
 
@@ -550,6 +573,8 @@ WHOLE_NOVELTIES: list[dict[str, Any]] = [
     {"a_new_field": {"a": 1}},
     {"content": [{"type": "novel_block", "input": "x"}], "stop_reason": "novel_reason"},
     {"content": [{"type": "novel_tool_use", "id": 7}], "stop_reason": "tool_use"},
+    {"content": [DOCUMENT]},
+    {"content": [{"type": "text", "text": "a", "citations": [NEW_CITATION["citation"]]}]},
     {"content": []},
 ]
 

@@ -17,8 +17,8 @@ from claudexia.json_text import with_line_ends_escaped
 from claudexia.observability.record import RequestRecord
 from claudexia.settings import HostName
 from claudexia.translate.response.accumulator import MessageAccumulator
-from claudexia.translate.response.event_shape import EVENTS, SHAPE_ERRORS, check_whole, is_error, malformed
-from claudexia.translate.sse import EventDecoder, WholeEvents, before_event, named_event
+from claudexia.translate.response.event_shape import SHAPE_ERRORS, check_whole, is_error, malformed
+from claudexia.translate.sse import EVENTS, EventDecoder, WholeEvents, before_event, named_event
 from claudexia.translate.types.anthropic import MessageStreamEvent, Usage
 from claudexia.upstream import RawResponse
 

@@ -16,6 +16,11 @@ from claudexia.json_text import dump
 from claudexia.translate.types.anthropic import MessageStreamEvent
 
 DONE = b"data: [DONE]\n\n"
+# The types of the events that every answer consists of, and its failure.
+EVENTS = (
+    "error", "message_start", "content_block_start", "content_block_delta", "content_block_stop",
+    "message_delta", "message_stop",
+)  # fmt: skip
 # Bytes. The largest request is as large, and no answer has more.
 MAX_EVENT = 32 * 2**20
 # The end of a line and an empty line, which end an event; the second is also the end of CR LF CR LF. How many
@@ -30,8 +35,8 @@ class EventDecoder:
 
     The work is linear in the bytes, however they are split. An event has at most MAX_EVENT bytes.
 
-    With `named`, the name of an event (`event:`) has to be its type: Anthropic's SDKs read the name, and skip
-    an event without one.
+    With `named`, the name (`event:`) and the type of each of EVENTS have to be the same: Anthropic's SDKs read
+    the name, and skip an event without one or with an unknown one, such as another server's ping.
     """
 
     def __init__(self, *, named: bool = False) -> None:
@@ -110,9 +115,11 @@ class EventDecoder:
                 self._failure = upstream_error("The upstream sent an event that is not JSON.")
                 break
             if not isinstance(event, dict) or "type" not in event:
+                if _name(block) not in ("", *EVENTS):
+                    continue  # an event of the future; SDKs skip it by its name
                 self._failure = upstream_error("The upstream sent an event without a type.")
                 break
-            if self._named and not _is_named(before, block, event["type"]):
+            if self._named and not _is_named(event["type"], before, block):
                 self._failure = upstream_error("The upstream sent an event whose name is not its type.")
                 break
             events.append(event)  # type: ignore[arg-type]  # readers skip unknown types
@@ -171,12 +178,21 @@ def before_event(data: bytes, number: int) -> bytes:
     return data
 
 
-def _is_named(before: bytes, block: bytes, kind: object) -> bool:
-    """Whether the name of an event is its type. `before` is the line before the data, if `block` has two."""
+def _is_named(kind: object, before: bytes, block: bytes) -> bool:
+    """Whether an event that an answer consists of has its type for a name, and any other event none of theirs.
+
+    `before` is the line before the data, if `block` has two.
+    """
     if isinstance(kind, str) and before == b"event: " + kind.encode():
         return True
+    name = _name(block)
+    return name == kind or (name not in EVENTS and kind not in EVENTS)
+
+
+def _name(block: bytes) -> str:
+    """The name of an event; empty without one."""
     names = [line[6:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"event:")]
-    return isinstance(kind, str) and names[-1:] == [kind.encode()]
+    return names[-1].decode(errors="replace") if names else ""
 
 
 def _too_large() -> APIError:

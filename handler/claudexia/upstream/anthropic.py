@@ -33,8 +33,8 @@ from claudexia.json_text import dump
 from claudexia.models import SERVED, ClaudeModel, claude_id, find_model
 from claudexia.observability.record import UPSTREAM_HEADER
 from claudexia.settings import HostName, Settings
-from claudexia.translate.response.event_shape import EVENTS, is_message
-from claudexia.translate.sse import EventDecoder
+from claudexia.translate.response.event_shape import is_message
+from claudexia.translate.sse import EVENTS, EventDecoder
 from claudexia.translate.types.anthropic import (
     Message,
     MessageCreateParams,

@@ -11,6 +11,8 @@ https://platform.claude.com/docs/en/api/versioning
 from collections.abc import Iterable, Mapping
 from typing import TypeGuard, cast
 
+from pydantic_core import from_json
+
 from claudexia.errors import APIError, upstream_error
 from claudexia.translate.types.anthropic import ContentBlock, ContentDelta, Message, Usage
 
@@ -32,12 +34,11 @@ _WHOLE_KEYS = {
     "thinking": (("thinking", str),),
     "tool_use": (("input", dict),),
 }
-_CITATION_TEXT = ("type", "url", "title", "cited_text")
-# The types of the events that every answer consists of, and its failure.
-EVENTS = (
-    "error", "message_start", "content_block_start", "content_block_delta", "content_block_stop",
-    "message_delta", "message_stop",
-)  # fmt: skip
+_CITATION_TEXT = ("url", "title", "cited_text")
+_CITATIONS = {
+    "char_location", "page_location", "content_block_location", "search_result_location",
+    "web_search_result_location",
+}  # fmt: skip
 # What reading an event raises if it lacks a key, or has one in another type.
 SHAPE_ERRORS = (KeyError, TypeError, AttributeError, ValueError)
 _MAX_COUNT = 2**53  # JSON readers take larger integers for floats
@@ -86,7 +87,7 @@ def is_block(value: object) -> bool:
         all(value.get(key) and isinstance(value[key], str) for key in _REQUIRED_TEXT.get(kind, ()))
         and all(isinstance(value.get(key), str | None) for key in _OPTIONAL_TEXT.get(kind, ()))
         and (kind != "tool_use" or isinstance(value.get("input"), dict | None))
-        and (citations is None or _are_citations(citations))
+        and (kind != "text" or citations is None or _are_citations(citations))
     )
 
 
@@ -95,11 +96,12 @@ def _are_citations(values: object) -> bool:
 
 
 def _is_citation(value: object) -> bool:
-    if not isinstance(value, dict) or (
-        value.get("type") == "web_search_result_location" and not value.get("url")
-    ):
+    """Whether `value` is a citation: of a known type with the keys it needs, or of an unknown type."""
+    if not isinstance(value, dict) or not isinstance(kind := value.get("type"), str | None):
         return False
-    return all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
+    if kind == "web_search_result_location" and not value.get("url"):
+        return False
+    return kind not in _CITATIONS or all(isinstance(value.get(key), str | None) for key in _CITATION_TEXT)
 
 
 def is_known(block: ContentBlock) -> bool:
@@ -139,12 +141,22 @@ def check_stop(stop_reason: object, content: list[ContentBlock], *, new_calls: b
 
 
 def check_inputs(content: list[ContentBlock]) -> None:
-    """Raises APIError 502 if the input of a complete tool call is no object. It may be cut off, or no JSON: the
-    model wrote it.
+    """Raises APIError 502 if the input of a tool call is JSON, but no object. It may be cut off, or no JSON:
+    the model wrote it.
     """
     for block in content:
-        if block["type"] == "tool_use" and block.get("partial_json", "").lstrip()[:1] not in ("", "{"):
+        if block["type"] == "tool_use" and _is_other_value(block.get("partial_json", "").lstrip()):
             raise malformed("the input of a tool call that is no object")
+
+
+def _is_other_value(text: str) -> bool:
+    if text[:1] in ("", "{"):
+        return False
+    try:
+        from_json(text, allow_partial=True)
+    except ValueError:
+        return False
+    return True
 
 
 def check_whole(message: object) -> Message:
