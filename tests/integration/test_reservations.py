@@ -202,8 +202,15 @@ TURNS = [
         None,
         {"max_tokens": 1600, "thinking": {"type": "enabled", "budget_tokens": 1300}},
         [1600, 1400, 1200],
-        [1300, 1300, 1199],
+        [1300, 1100, 1024],
         id="a thinking budget",
+    ),
+    pytest.param(
+        None,
+        {"max_tokens": 2300, "thinking": {"type": "enabled", "budget_tokens": 1150}},
+        [2300, 2100, 1900, 1700, 1500, 1300, 1100],
+        [1150, 1076, *[1024] * 5],
+        id="a thinking budget beside which an answer fits",
     ),
 ]
 

@@ -17,7 +17,7 @@ from claudexia.settings import HostName
 from claudexia.translate.report import SELECTED, Report
 from claudexia.translate.request.forced_call import ForcedCall, refuses_schema
 from claudexia.translate.request.prompt_cache import estimate_tokens
-from claudexia.translate.request.thinking import MIN_BUDGET
+from claudexia.translate.request.thinking import ANSWER_TOKENS, MIN_BUDGET
 from claudexia.translate.request.thinking_replay import REFUSED_THINKING, without_refused
 from claudexia.translate.response.accumulator import MessageAccumulator
 from claudexia.translate.response.event_shape import SHAPE_ERRORS, malformed, valid_usage
@@ -87,7 +87,8 @@ class GenerationRequest(NamedTuple):
         messages = [*self.params["messages"], message]
         params: MessageCreateParams = {**self.params, "max_tokens": left, "messages": messages}
         if thinking and budget:
-            params["thinking"] = {**thinking, "budget_tokens": min(budget, left - 1)}
+            answer = min(ANSWER_TOKENS, self.params["max_tokens"] - budget)  # which the first request left
+            params["thinking"] = {**thinking, "budget_tokens": min(budget, max(MIN_BUDGET, left - answer))}
         return self._replace(params=params)
 
     def with_selected_call(self, forced_call: ForcedCall) -> "GenerationRequest":

@@ -37,12 +37,12 @@ from claudexia.translate.types.params import (
 BUDGETS: Mapping[str, int] = {"low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_000, "max": 32_000}
 MIN_BUDGET = 1024  # the API's
 # Output tokens that stay for the answer beside a budget that the gateway chose.
-_ANSWER_TOKENS = 1024
+ANSWER_TOKENS = 1024
 # OpenAI's limit includes reasoning, but a client that sets 50 wants 50 tokens of text. Claude could spend them
 # all on thinking and return no text, so a limit below the first number is raised by that of the thinking type.
 # It is never raised above the largest limit of the model and the API key. If that is below the first number and
 # below the raised limit, the request cannot have thinking.
-_SMALL_LIMIT = MIN_BUDGET + _ANSWER_TOKENS
+_SMALL_LIMIT = MIN_BUDGET + ANSWER_TOKENS
 _LIMIT_INCREASE: Mapping[ThinkingType, int] = {"enabled": MIN_BUDGET, "adaptive": 2048}
 
 # The types that turn thinking off, in order of preference.
@@ -336,7 +336,7 @@ class _TokenLimit:
         if config.budget and self._fits(config.budget):
             return config.budget
         requested = config.budget or BUDGETS[config.effort or "medium"]
-        budget = max(MIN_BUDGET, min(requested, self.max_tokens - _ANSWER_TOKENS))
+        budget = max(MIN_BUDGET, min(requested, self.max_tokens - ANSWER_TOKENS))
         self.raise_small("enabled")
         if config.budget not in (None, budget) and config.amount_field:
             config.amount_field.warn(f"set to {budget}: at least {MIN_BUDGET}, and less than max_tokens")
