@@ -157,7 +157,9 @@ def message_of(data: bytes) -> Any:
                 raise ProtocolError("an event without a type")
             if name != kind.encode() and (kind in _EVENTS or name.decode(errors="replace") in _EVENTS):
                 raise ProtocolError("an event with another name than its type")
-            if kind == "message_stop" and sum_.message:
+            if kind == "message_stop":
+                if not sum_.message:
+                    raise ProtocolError("no message_start")  # the SDKs raise it, too
                 return sum_.complete()
             sum_.add(event)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError):
