@@ -50,7 +50,7 @@ _NONE: Schema = {}
 # How many strict tools are adapted, some of which may not fit.
 _MAX_TRIED = 3 * MAX_STRICT_TOOLS
 # Of all strict tools of one request together.
-_MAX_STEPS_OF_TOOLS = 2 * MAX_STEPS
+_MAX_STEPS_OF_TOOLS = 3 * MAX_STEPS
 
 
 @dataclass(frozen=True, slots=True)
