@@ -374,7 +374,7 @@ def _previous_not_found(id_: str) -> APIError:
 
 
 def _duplicate_item(id_: str) -> APIError:
-    """OpenAI's error, word for word. Each reference would send the whole item once more."""
+    """As OpenAI answers. Each reference would send the whole item once more."""
     return invalid_request(
         f"Duplicate item found with id {shorten(id_, 60)}. Remove duplicate items from your input and try "
         "again.",
