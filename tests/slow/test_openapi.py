@@ -41,7 +41,8 @@ def upstream_reply(body: bytes, number: int) -> UpstreamReply:
         return UpstreamReply((MODELS,))
     if json.loads(body).get("stream") is True:
         return body_reply(body, number)
-    return UpstreamReply((message_body(),))  # only requests of the Messages API are not streamed
+    # Only requests of the Messages API are not streamed: for a message, or for the count of its tokens.
+    return UpstreamReply((json.dumps({**json.loads(message_body()), "input_tokens": 7}).encode(),))
 
 
 APP = create_app(
