@@ -116,8 +116,6 @@ def _complete(reply: UpstreamReply) -> Json | None:
     reason = contradiction(reply)
     if reason not in (None, NO_CALL):
         return None
-    if reply.breaks and reply.body.endswith(b"\r"):  # the end of the last event, or half of it
-        return None
     try:
         message = message_of(reply.body)
     except ProtocolError:
@@ -134,6 +132,12 @@ def _has_new_block(message: Json) -> bool:
 
 
 def judge_messages_stream(case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
+    reply = case.replies[0]
+    if not (reply.breaks and reply.body.endswith(b"\r")):  # the end of the last event, or half of it
+        yield from _judge(case, whole, streamed)
+
+
+def _judge(case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
     answers: list[Json] = []
     for seen, mode in ((whole, "whole"), (streamed, "streamed")):
         yield from judge_traces(seen)
@@ -150,7 +154,14 @@ def judge_messages_stream(case: Case, whole: Observation, streamed: Observation)
                 yield f"{mode}: a complete upstream message became an error"
         elif mode == "streamed":
             yield from _judge_streamed(case, answer, streamed)
-    one, other = answers
+    yield from _judge_both(answers[0], answers[1], case, whole, streamed)
+
+
+def _judge_both(one: Json, other: Json, case: Case, whole: Observation, streamed: Observation) -> Iterator[str]:
+    if case.replies[0].breaks and case.replies[0].body.endswith(
+        b"\r"
+    ):  # the end of the last event, or half of it
+        return
     if isinstance(one, Failure) is not isinstance(other, Failure):
         yield (
             "whole is an error, streamed a message"

@@ -108,7 +108,7 @@ class _Message:
 
 def event_data(data: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects of an event stream. Raises ProtocolError for data that is none."""
-    for _, event in _named_data(data.removeprefix(b"\xef\xbb\xbf")):
+    for _, event in _named_data(data):
         yield event
 
 

@@ -298,6 +298,20 @@ def test_unusual_stream_is_an_answer(
     assert not stream or response.text.endswith("data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("door", ["chat", "responses"])
+def test_a_start_that_is_repeated_keeps_the_first_id(
+    client: httpx.Client, upstream: Upstream, door: str, stream: bool
+) -> None:
+    again = {**TEXT[0], "message": {**TEXT[0]["message"], "id": "msg_again"}}
+    response = send_request(
+        client, upstream, Reply([to_frames([TEXT[0], again, *TEXT[1:]])]), stream=stream, door=door
+    )
+    assert response.status_code == 200
+    assert TEXT[0]["message"]["id"].removeprefix("msg_") in response.text
+    assert "again" not in response.text
+
+
 SOURCE = {"type": "web_search_result_location", "url": "https://a.example", "title": "A", "cited_text": "Hi"}
 
 

@@ -239,6 +239,17 @@ def test_one_host_alone_is_tried_twice_and_its_attempts_are_named(api: Api) -> N
     assert (answer.status_code >= 500, len(upstream.bodies)) == (True, 2)
 
 
+@each_api
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "-1", "1e400", "soon"])
+def test_a_wait_that_is_no_time_is_not_waited_for(wait: str, api: Api) -> None:
+    headers = {"retry-after": wait, "retry-after-ms": wait}
+    overloaded, other = Upstream(Reply([error_body("overloaded_error", "m")], 529, headers)), Upstream(ANSWER)
+    with hosts_gateway({"anthropic": overloaded, "aws": other}, upstream_retry=True) as url:
+        answer = ask(url, api, stream=True)
+    assert (answer.status_code, answer.headers["x-claudexia-upstream"]) == (200, "aws")
+    assert len(overloaded.bodies) == 1
+
+
 # Another model
 
 

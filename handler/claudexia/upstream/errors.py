@@ -4,6 +4,7 @@ Source: https://platform.claude.com/docs/en/api/errors. Anthropic recommends bra
 `error.details.error_code`; the message's wording decides only where a cause has neither.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -268,9 +269,11 @@ def _wait(headers: Mapping[str, str]) -> float | None:
     """The seconds that the host asks to wait."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return float(headers[name]) * unit
+            seconds = float(headers[name]) * unit
         except (KeyError, ValueError):
             continue
+        if 0 <= seconds < math.inf:  # not NaN
+            return seconds
     return None
 
 

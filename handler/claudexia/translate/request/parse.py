@@ -136,8 +136,9 @@ def _part(detail: ErrorDetails) -> tuple[Step, ...]:
 
 
 def _path(detail: ErrorDetails, document: object) -> tuple[Step, ...]:
-    path = _existing_steps(detail["loc"], document)
-    if detail["type"] == "missing":
+    is_missing = detail["type"] == "missing"
+    path = _existing_steps(detail["loc"][:-1] if is_missing else detail["loc"], document)
+    if is_missing:
         path.append(detail["loc"][-1])
     if detail["type"].startswith("union_tag_"):
         path.append(detail["ctx"]["discriminator"].strip("'"))

@@ -174,6 +174,8 @@ def _to_server_tool(tool: WebSearchTool, max_calls: int | None, report: Report) 
         report.at("external_web_access").warn("Claude's web search reads the web, so the tool was left out")
         return None
     location = tool.user_location
+    if location:
+        check_extras(location, report.at("user_location"))
     options = construct(
         WebSearchOptions,
         search_context_size=tool.search_context_size,
@@ -181,7 +183,9 @@ def _to_server_tool(tool: WebSearchTool, max_calls: int | None, report: Report) 
         and construct(
             UserLocation,
             type="approximate",
-            approximate=construct(ApproximateLocation, **location.model_dump(exclude={"type"})),
+            approximate=construct(
+                ApproximateLocation, **location.model_dump(include={*ApproximateLocation.model_fields})
+            ),
         ),
     )
     sent: Mapping[str, object] = {**web_search_tool(options, report)}

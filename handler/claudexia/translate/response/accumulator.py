@@ -190,7 +190,9 @@ class MessageAccumulator:
         self._open_index = None
         self._clear_deltas()
         if not self._resumed:
-            self.message = {**message, "content": content, "usage": self._usage}
+            # A start that is repeated before the first block keeps the id that the client may have.
+            id_ = self.message["id"] or message["id"]
+            self.message = {**message, "id": id_, "content": content, "usage": self._usage}
             return (event,)
         self.message["content"] += content
         stop = {key: value for key, value in message.items() if key in _STOP_KEYS}

@@ -51,7 +51,7 @@ class Params(BaseModel):
 _ParamsT = TypeVar("_ParamsT", bound=Params)
 
 
-def construct(model: type[_ParamsT], **fields: object) -> _ParamsT:
+def construct(model: type[_ParamsT], /, **fields: object) -> _ParamsT:
     """model.model_construct(**fields) in a tenth of its time, for the thousands of pieces of one request.
 
     `fields` are fields of `model`. Their values are not checked.
@@ -64,7 +64,7 @@ def construct(model: type[_ParamsT], **fields: object) -> _ParamsT:
     return piece
 
 
-def changed(given: _ParamsT, **fields: object) -> _ParamsT:
+def changed(given: _ParamsT, /, **fields: object) -> _ParamsT:
     """given.model_copy(update=fields) in a fifth of its time."""
     copy = object.__new__(type(given))
     object.__setattr__(copy, "__dict__", {**given.__dict__, **fields})

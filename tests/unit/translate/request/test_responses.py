@@ -242,6 +242,12 @@ TOOLS = [
         [],
         id="web-search-with-filters",
     ),
+    pytest.param(
+        [{"type": "web_search", "user_location": {"type": "approximate", "city": "Bern", "model": "a", "_fields_set": "b"}}],
+        [{**SEARCH, "user_location": {"type": "approximate", "city": "Bern"}}],
+        ["tools[0].user_location.model", "tools[0].user_location._fields_set"],
+        id="web-search-with-unknown-fields",
+    ),
     pytest.param([FUNCTION, {"type": "web_search", "external_web_access": False}], [{"name": "f", "input_schema": FUNCTION["parameters"]}], ["tools[1].external_web_access"], id="no-web-access"),
     pytest.param([{"type": "bash_20250124", "name": "bash"}], [{"type": "bash_20250124", "name": "bash"}], [], id="anthropics-own"),
     pytest.param([{**FUNCTION, "allowed_callers": ["programmatic"], "defer_loading": True}], [{"name": "f", "input_schema": FUNCTION["parameters"]}], ["tools[0].allowed_callers", "tools[0].defer_loading"], id="openais-keys"),
@@ -253,6 +259,13 @@ def test_tools(tools: list[Any], sent: list[Any], warned: list[str]) -> None:
     request = translate(tools=tools)
     assert request.params["tools"] == sent
     assert [warning.param for warning in request.warnings] == warned
+
+
+@pytest.mark.parametrize("tool", [{"type": "function", "name": "f", "function": {}}], ids=["beside-a-name"])
+def test_a_missing_name_is_named_where_it_belongs(tool: Any) -> None:
+    with pytest.raises(APIError) as caught:
+        translate(tools=[tool])
+    assert caught.value.param == "tools[0].function.name"
 
 
 @pytest.mark.parametrize(("length", "repeats"), [(50_000, True), (50_001, False)])
