@@ -6,6 +6,7 @@ that the gateway does not know are relayed, since the client may know them.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from pydantic_core import from_json
 
@@ -124,11 +125,8 @@ class Relay:
         """The events that `data` completes, up to the first that is not relayed: their bytes, and they."""
         frame = self._whole_events.feed(data)
         events: Sequence[MessageStreamEvent] = ()
-        if not self._decoder.failure:
-            try:
-                events = self._decoder.feed(data)
-            except APIError:
-                events = ()
+        with suppress(APIError):  # `failure` below
+            events = self._decoder.feed(data)
         read = self._accumulated(events)
         damage = self._decoder.failure
         if damage and not self._ended:
@@ -163,7 +161,7 @@ class Relay:
                     self.finished = True
                 elif event["type"] == "error":
                     failure = self._response.error(event)
-                    if not is_error(event):
+                    if not is_error(event.get("error")):
                         raise failure
                     self.failure = failure
                 read.append(event)

@@ -22,6 +22,7 @@ from claudexia.errors import (
     upstream_error,
 )
 from claudexia.json_text import dump
+from claudexia.translate.response.event_shape import is_error
 
 # Why a host did not answer, if it is the host's fault and not the request's:
 #   unreachable  no connection could be made
@@ -190,10 +191,7 @@ def error_from_event(event: Mapping[str, object], model: str, headers: Mapping[s
 
 def _with_original(api_error: APIError, error: Mapping[str, object], original: OriginalError) -> APIError:
     """`api_error` with `original`, unless that has another shape or concerns the gateway itself."""
-    if (
-        all(isinstance(error.get(key), str) for key in ("type", "message"))
-        and api_error.code != _CREDENTIAL.code
-    ):
+    if is_error(error) and api_error.code != _CREDENTIAL.code:
         api_error.original = original
     return api_error
 

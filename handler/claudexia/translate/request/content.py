@@ -29,7 +29,6 @@ from claudexia.translate.request.prompt_cache import (
     without_cache_control,
 )
 from claudexia.translate.request.thinking_replay import (
-    THINKING_TYPES,
     SignedThinking,
     thinking_beside_content,
     to_thinking_block,
@@ -37,6 +36,7 @@ from claudexia.translate.request.thinking_replay import (
 )
 from claudexia.translate.request.tool_calls import Call, ToolCalls, function_call_id
 from claudexia.translate.types.anthropic import (
+    THINKING_TYPES,
     ContentBlockParam,
     ContentSource,
     DocumentBlockParam,

@@ -28,7 +28,12 @@ from claudexia.errors import shorten
 from claudexia.models import ClaudeModel
 from claudexia.translate.report import Report, Step, check_extras
 from claudexia.translate.tokens import BYTES_PER_TOKEN, utf8_length
-from claudexia.translate.types.anthropic import CacheControlParam, ContentBlockParam, MessageCreateParams
+from claudexia.translate.types.anthropic import (
+    THINKING_TYPES,
+    CacheControlParam,
+    ContentBlockParam,
+    MessageCreateParams,
+)
 from claudexia.translate.types.base import CacheControl, Params, PromptCacheBreakpoint
 from claudexia.translate.types.params import CompletionCreateParams
 
@@ -43,7 +48,6 @@ _MAX_BREAKPOINTS = 4
 _BREAKPOINT_FIELDS = ("cache_control", "prompt_cache_breakpoint")
 # How many blocks before a breakpoint the API looks at; the gateway looks no further for a block to carry it.
 _LOOKBACK = 20
-_UNCACHEABLE = ("thinking", "redacted_thinking")
 _TOP_LEVEL: Path = ()  # the request's own `cache_control`, which the API applies to the last block
 # OpenAI's lifetimes as Claude's: the shortest that lasts as long. 30m is the only one that OpenAI documents.
 _TTLS: Mapping[str, TTL] = {"5m": "5m", "30m": "1h", "1h": "1h"}
@@ -169,7 +173,7 @@ def set_breakpoint(blocks: list[_BlockT], control: CacheControlParam | None, rep
         return
     for index in range(len(blocks) - 1, max(len(blocks) - _LOOKBACK, 0) - 1, -1):
         block = blocks[index]
-        if block["type"] not in _UNCACHEABLE and _can_carry_breakpoint(cast("Block", block)):
+        if block["type"] not in THINKING_TYPES and _can_carry_breakpoint(cast("Block", block)):
             blocks[index] = cast("_BlockT", {"cache_control": control, **block})
             return
     report.at("cache_control").warn("no block before it in its message can be cached")
@@ -256,7 +260,7 @@ def _can_carry_breakpoint(block: Block) -> bool:
     if kind == "text":
         text = block.get("text")
         return not isinstance(text, str) or bool(text.strip())
-    return kind not in _UNCACHEABLE
+    return kind not in THINKING_TYPES
 
 
 def _ephemeral(ttl: TTL) -> CacheControlParam:

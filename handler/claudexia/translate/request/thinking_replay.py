@@ -16,6 +16,7 @@ from claudexia.errors import APIError
 from claudexia.translate.report import FieldWarning, Report
 from claudexia.translate.request.prompt_cache import last_cache_control, set_breakpoint
 from claudexia.translate.types.anthropic import (
+    THINKING_TYPES,
     ContentBlockParam,
     RedactedThinkingBlockParam,
     ThinkingBlockParam,
@@ -44,7 +45,6 @@ REFUSED_THINKING = FieldWarning("messages", "the upstream refused the replayed t
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _CALLS: Collection[type[Params]] = (ToolUseBlock, ToolCall)
 _OWN_ID = "toolu_"  # also on other hosts: toolu_bdrk_, toolu_vrtx_
-THINKING_TYPES = ("thinking", "redacted_thinking")
 _THINKING_ERROR = re.compile(r"signature|thinking`? blocks?|redacted_thinking")
 
 

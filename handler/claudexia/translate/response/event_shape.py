@@ -64,10 +64,9 @@ def is_message(value: object) -> TypeGuard[Message]:
     )
 
 
-def is_error(event: Mapping[str, object]) -> bool:
-    """Whether `event` has the error that a client expects of an error event."""
-    error = event.get("error")
-    return isinstance(error, dict) and all(isinstance(error.get(key), str) for key in ("type", "message"))
+def is_error(error: object) -> bool:
+    """Whether `error` is the object that a client expects in an error, or in an error event."""
+    return isinstance(error, Mapping) and all(isinstance(error.get(key), str) for key in ("type", "message"))
 
 
 def is_stop(value: Mapping[str, object]) -> bool:

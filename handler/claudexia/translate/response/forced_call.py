@@ -46,7 +46,8 @@ class CallEvents:
         self._shown: dict[int, int] = {}  # the index that was sent for a block that is not text
         self._calls = 0
         self._text: _CallText | None = None  # while a text block is open
-        self._texts: list[int] = []  # the indices of the text blocks so far
+        self._texts: set[int] = set()  # the indices of the text blocks so far
+        self._text_index = -1  # of the latest of them
         self._open = False  # whether a block made of text is open
 
     def feed(self, event: MessageStreamEvent) -> Sequence[MessageStreamEvent]:
@@ -78,7 +79,8 @@ class CallEvents:
     def _on_block(self, index: int, block: ContentBlock) -> Iterator[MessageStreamEvent]:
         if block["type"] == "text":
             self._text = _CallText(self._format)
-            self._texts.append(index)
+            self._texts.add(index)
+            self._text_index = index
             yield from self._read(block.get("text") or "")
             return
         self._index += 1
@@ -87,7 +89,7 @@ class CallEvents:
 
     def _on_delta(self, event: ContentBlockDeltaEvent) -> Sequence[MessageStreamEvent]:
         delta, index = event["delta"], event["index"]
-        if self._text and index == self._texts[-1] and type(index) is int:
+        if self._text and index == self._text_index and type(index) is int:
             return [*self._read(delta["text"])] if delta.get("type") == "text_delta" else []
         if index in self._shown:
             return [{**event, "index": self._shown[index]}]

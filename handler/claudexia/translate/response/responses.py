@@ -31,6 +31,7 @@ from claudexia.translate.response.output_items import (
 from claudexia.translate.response.text_filters import JSONObjectText
 from claudexia.translate.response.usage import to_completion_usage
 from claudexia.translate.types.anthropic import (
+    THINKING_TYPES,
     Citation,
     ContentBlock,
     ContentDelta,
@@ -179,7 +180,7 @@ class ResponseStream:
         elif kind == "tool_use":
             events += self._close()
             events += self._start(call_encoder(self._numbers, *self._place(), block, self._options), index)
-        elif kind in ("thinking", "redacted_thinking"):
+        elif kind in THINKING_TYPES:
             events += self._close()
             output_index, id_ = self._place()
             encoder = ReasoningEncoder(self._numbers, output_index, f"rs_{id_}", block, self._options)

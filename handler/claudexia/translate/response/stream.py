@@ -46,6 +46,7 @@ from claudexia.translate.response.completion import to_completion_id, to_finish_
 from claudexia.translate.response.text_filters import JSONObjectText
 from claudexia.translate.response.usage import to_completion_usage
 from claudexia.translate.types.anthropic import (
+    THINKING_TYPES,
     ContentBlock,
     ContentDelta,
     Message,
@@ -197,7 +198,7 @@ class ChatCompletionStream:
             return self._text(block.get("text"))
         if kind == "tool_use":
             return self._open(index, self._call_encoder(block))
-        if kind in ("thinking", "redacted_thinking"):
+        if kind in THINKING_TYPES:
             return self._open(index, ThinkingEncoder(block, self._options, self._thinking_indices))
         return []
 

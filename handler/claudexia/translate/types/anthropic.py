@@ -11,6 +11,9 @@ from typing import Literal, NotRequired, TypedDict
 
 Flags = Mapping[str, object]
 
+# The types of the blocks of thinking.
+THINKING_TYPES = ("thinking", "redacted_thinking")
+
 
 class ModelInfo(TypedDict, total=False):
     """One model of the upstream's list. `capabilities` nests {"supported": bool}."""
